@@ -1,0 +1,4 @@
+//! Venue bytes in, normalized events out: the adapter contract, its supervisor, the venues, the simulator, recordings.
+//! Knows nothing of topics, sessions or the server.
+
+pub mod adapter;
