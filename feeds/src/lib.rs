@@ -2,3 +2,4 @@
 //! Knows nothing of topics, sessions or the server.
 
 pub mod adapter;
+pub mod settings;

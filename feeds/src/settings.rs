@@ -1,0 +1,89 @@
+//! What an operator configures of a feed: one `[[feeds]]` block. In: TOML values. Out: settings that `run::start` checks and runs.
+//! Bounded: unknown keys are refused by name.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeedSettings {
+    /// Which protocol: a name of `registry::VENUES`, or `sim`, or `replay`.
+    pub venue: String,
+    /// Venue name in topics; the protocol's own name if left out.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Normalized (`BTC-USDT`) or native (`!BTCUSDT`) symbols.
+    #[serde(default)]
+    pub symbols: Vec<String>,
+    /// WebSocket base address; the venue's own if left out. `ws://` is accepted for loopback addresses only.
+    #[serde(default)]
+    pub ws_url: Option<String>,
+    /// REST base address; the venue's own if left out.
+    #[serde(default)]
+    pub rest_url: Option<String>,
+    /// Which data to take.
+    #[serde(default = "all_channels")]
+    pub channels: Vec<ChannelName>,
+    /// Take the venue's merged trades (Binance `aggTrade`) instead of single ones.
+    #[serde(default)]
+    pub aggregated_trades: bool,
+    /// Silence on a connection after which its data is stale; the venue's own default if left out.
+    #[serde(default)]
+    pub silence_ms: Option<u64>,
+    /// Settings of the simulator (venue `sim`).
+    #[serde(default)]
+    pub sim: Option<SimSettings>,
+    /// Settings of a recording (venue `replay`).
+    #[serde(default)]
+    pub replay: Option<ReplaySettings>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelName {
+    Quote,
+    Trade,
+    Book,
+}
+
+fn all_channels() -> Vec<ChannelName> {
+    vec![ChannelName::Quote, ChannelName::Trade, ChannelName::Book]
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimSettings {
+    /// Same seed, same market.
+    pub seed: u64,
+    pub symbols: u32,
+    /// Mean of all events of all symbols together.
+    pub events_per_second: u32,
+    /// Exponent of the Zipf law that spreads activity over symbols; 0 = all alike.
+    pub zipf: f64,
+    /// Price levels a side in each book.
+    pub levels: u32,
+}
+
+impl Default for SimSettings {
+    fn default() -> Self {
+        Self { seed: 1, symbols: 50, events_per_second: 2_000, zipf: 1.0, levels: 200 }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplaySettings {
+    /// The venue protocol the recording speaks.
+    pub venue: String,
+    pub files: Vec<PathBuf>,
+    /// 1 = as recorded, N = N times as fast, 0 = as fast as possible.
+    #[serde(default = "one")]
+    pub speed: f64,
+    /// Start over at the end.
+    #[serde(default)]
+    pub repeat: bool,
+}
+
+fn one() -> f64 {
+    1.0
+}
