@@ -1,1 +1,3 @@
+//! The `tickwire` program: parses the command line and hands over to `cli`.
+
 fn main() {}

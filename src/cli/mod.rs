@@ -1,0 +1,4 @@
+//! The commands: arguments in, exit code out. One file a command.
+
+pub mod error;
+pub use error::CliError;
