@@ -1,3 +1,6 @@
 //! The Tickwire server: feeds in, topic map, subscription manager, encoder, sessions out. `app.rs` is the only file that knows all of it.
 
 pub mod cli;
+
+pub mod gate;
+pub mod session;
