@@ -8,6 +8,7 @@ pub mod config;
 pub mod encode;
 pub mod gate;
 pub mod ingest;
+pub mod logging;
 pub mod metrics;
 pub mod session;
 pub mod shard;
