@@ -6,3 +6,4 @@ pub mod config;
 pub mod gate;
 pub mod metrics;
 pub mod session;
+pub mod shard;

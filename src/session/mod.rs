@@ -22,6 +22,16 @@ pub struct Identity {
     pub subject: String,
     /// ns since the Unix epoch.
     pub expires_at: i64,
-    /// Patterns the token is good for; empty = all.
-    pub topics: Vec<wire::topic::Pattern>,
+}
+
+pub mod websocket {
+    pub async fn run(_socket: crate::gate::Socket, _client: super::Client, _shard: std::rc::Rc<crate::shard::Shard>) {}
+}
+
+pub mod sse {
+    pub type SseBody = http_body_util::Full<bytes::Bytes>;
+
+    pub fn body(_client: super::Client, _shard: std::rc::Rc<crate::shard::Shard>) -> SseBody {
+        SseBody::default()
+    }
 }
