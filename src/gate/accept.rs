@@ -158,3 +158,35 @@ impl Doorman {
 fn open_reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use tokio::io::AsyncReadExt;
+
+    #[test]
+    fn out_of_files_the_newest_is_closed_and_the_loop_waits() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut config = Config::default();
+            config.listen.self_signed = true;
+            let gate = Gate::new(&config, Arc::default(), Arc::new(|| Ok(()))).unwrap();
+            let listener = tokio::net::TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+            let mut doorman = Doorman::new(Vec::new(), gate.clone());
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            // Until the connection is in the backlog.
+            tokio::time::sleep(FIRST_PAUSE).await;
+            let began = std::time::Instant::now();
+            for _ in 0..3 {
+                doorman.pause_after(&io::Error::from_raw_os_error(EMFILE), &listener).await;
+            }
+            assert!(began.elapsed() >= FIRST_PAUSE * (1 + 2 + 4), "{:?}", began.elapsed());
+            assert!(client.read_u8().await.is_err(), "closed instead of left hanging");
+            assert!(doorman.reserve.is_some());
+            assert_eq!(gate.metrics.refusals(Refusal::TooManyFiles), 3);
+            doorman.pause_after(&io::ErrorKind::ConnectionAborted.into(), &listener).await;
+            assert_eq!(doorman.pause, FIRST_PAUSE * 8, "the peer's fault does not slow us");
+        });
+    }
+}

@@ -135,7 +135,7 @@ mod tests {
         let admission = admission(3, 2);
         let load = Arc::new(AtomicUsize::new(0));
         let one: IpAddr = "10.0.0.1".parse().unwrap();
-        let enter = |peer: &str| admission.enter(peer.parse().unwrap(), &load).map(|(permit, refusal)| (permit, refusal));
+        let enter = |peer: &str| admission.enter(peer.parse().unwrap(), &load);
         let (first, refusal) = enter("10.0.0.1").unwrap();
         assert_eq!(refusal, None);
         let (_second, refusal) = enter("::ffff:10.0.0.1").unwrap();

@@ -10,6 +10,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use std::path::Path;
+use wire::topic::Pattern;
 
 /// Longest token looked at: far above any we would issue, far below the request head's limit.
 const MAX_TOKEN: usize = 4096;
@@ -44,7 +45,7 @@ impl TokenError {
             Self::NotYet => "the token is not valid yet",
             Self::Audience => "the token is for another audience",
             Self::Issuer => "the token is from another issuer",
-            Self::Claims => "the token's claims 'exp' and 'sub' are missing or malformed",
+            Self::Claims => "the token's claims 'exp', 'sub' or 'topics' are missing or malformed",
             Self::TwoTokens => "more than one token was given",
             Self::InQuery => {
                 "tokens in the address are not taken here, they end up in logs; see the server's auth.token_in_query"
@@ -70,6 +71,8 @@ struct Key {
 struct Claims {
     sub: String,
     exp: u64,
+    /// Names and patterns of the topics its holder may see; without the claim, all.
+    topics: Option<Vec<String>>,
 }
 
 impl Authenticator {
@@ -148,8 +151,14 @@ impl Key {
             ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => TokenError::Claims,
             _ => TokenError::Invalid,
         })?;
+        let topics = match &data.claims.topics {
+            None => Vec::new(),
+            // "Nothing" must not be read as "everything".
+            Some(topics) if topics.is_empty() => return Err(TokenError::Claims),
+            Some(topics) => topics.iter().map(|topic| Pattern::parse(topic)).collect::<Result<_, _>>().map_err(|_| TokenError::Claims)?,
+        };
         let expires_at = i64::try_from(data.claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        Ok(Identity { subject: data.claims.sub, expires_at })
+        Ok(Identity { subject: data.claims.sub, expires_at, topics })
     }
 }
 

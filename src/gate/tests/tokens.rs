@@ -52,7 +52,7 @@ fn hs256(claims: &Value, secret: &[u8]) -> String {
 }
 
 fn good() -> Value {
-    json!({"sub": "alice", "exp": now() + 60})
+    json!({"sub": "alice", "exp": now() + 60, "topics": ["quote/*:*", "book/sim:A/10"]})
 }
 
 /// A token with another header and the good one's claims and signature.
@@ -116,6 +116,8 @@ fn bad_tokens_are_refused_with_one_line() {
             (keys.eddsa(&json!({"exp": now() + 60})), "'sub'"),
             (keys.eddsa(&json!({"sub": "alice", "exp": "9999999999"})), "'exp'"),
             (keys.eddsa(&json!({"sub": "alice", "exp": now() + 60, "nbf": "x"})), "malformed"),
+            (keys.eddsa(&json!({"sub": "alice", "exp": now() + 60, "topics": []})), "'topics'"),
+            (keys.eddsa(&json!({"sub": "alice", "exp": now() + 60, "topics": ["everything"]})), "'topics'"),
         ] {
             let answer = server.upgrade("", &format!("Authorization: Bearer {token}\r\n")).await;
             assert_answer(&answer, 401, part);
@@ -167,7 +169,8 @@ fn key_files_that_cannot_work_are_named() {
     let keys = Keys::new();
     let at = keys.path();
     std::fs::write(at.join("short"), "too short\n").unwrap();
-    let mistakes: [(fn(&mut crate::config::Auth, &Path), &str); 5] = [
+    type Mistake = fn(&mut crate::config::Auth, &Path);
+    let mistakes: [(Mistake, &str); 5] = [
         (|auth, at| auth.hs256_secret_file = Some(at.join("short")), "short: an HS256 secret has at least 32 bytes, this one 9"),
         (|auth, at| auth.hs256_secret_file = Some(at.join("public.pem")), "public.pem: a PEM file is no HS256 secret"),
         (|auth, at| auth.hs256_secret_file = Some(at.join("none")), "none: No such file"),
