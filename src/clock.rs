@@ -75,14 +75,23 @@ fn system_ns() -> Nanos {
 mod tests {
     use super::*;
 
+    /// One test, because the step is made in the one anchor of the process.
     #[test]
-    fn agrees_with_the_system_clock() {
+    fn agrees_with_the_system_clock_and_follows_its_steps() {
         let clock = Clock::new();
         for _ in 0..3 {
-            let (before, ours, after) = (system_ns(), clock.wall_ns(), system_ns());
-            assert!(ours >= before - 2_000_000 && ours <= after + 2_000_000, "{before} {ours} {after}");
+            assert_near(clock);
             std::thread::sleep(std::time::Duration::from_millis(60));
         }
+        // What a step of the system's clock looks like from here: the offset in use is an hour off until the next anchor.
+        OFFSET_NS.fetch_sub(3_600_000_000_000, Relaxed);
+        std::thread::sleep(std::time::Duration::from_nanos(ANCHOR_INTERVAL_NS as u64 + 20_000_000));
+        assert_near(clock);
+    }
+
+    fn assert_near(clock: Clock) {
+        let (before, ours, after) = (system_ns(), clock.wall_ns(), system_ns());
+        assert!(ours >= before - 5_000_000 && ours <= after + 5_000_000, "{before} {ours} {after}");
     }
 
     #[test]
@@ -92,14 +101,5 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(20));
         let passed_ns = clock.mono_ns() - start;
         assert!((19_000_000..5_000_000_000).contains(&passed_ns), "{passed_ns}");
-    }
-
-    #[test]
-    fn a_step_of_the_wall_clock_is_followed() {
-        let clock = Clock::new();
-        // What a step looks like from here: the offset in use is an hour off until the next anchor.
-        OFFSET_NS.fetch_sub(3_600_000_000_000, Relaxed);
-        std::thread::sleep(std::time::Duration::from_nanos(ANCHOR_INTERVAL_NS as u64 + 20_000_000));
-        assert!((clock.wall_ns() - system_ns()).abs() < 5_000_000);
     }
 }

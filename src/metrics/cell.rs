@@ -186,7 +186,7 @@ mod tests {
         }
         histogram.record_span_ns(50, 20);
         let read = histogram.read();
-        assert_eq!((read.count(), read.sum), (8, 1_000_007_001));
+        assert_eq!((read.count(), read.sum), (8, 1_000_008_001));
         assert_eq!([10, 1_000, 2_500, 5_000, 1_000_000_000].map(|bound| read.at_most(bound)), [2, 4, 6, 7, 8]);
     }
 

@@ -6,10 +6,14 @@
 
 pub mod catalogue;
 mod cell;
+mod export;
 mod groups;
+mod process;
+mod visit;
 
 pub use cell::{Counter, Distribution, Gauge, Histogram};
 pub use groups::{FeedMetrics, GateMetrics, HandshakeFailure, Refusal, Route, STATUSES, ShardMetrics, TopicMetrics};
+pub use process::ProcessMetrics;
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -18,8 +22,10 @@ use std::sync::Arc;
 pub struct Metrics {
     pub topics: Arc<TopicMetrics>,
     pub gate: Arc<GateMetrics>,
+    pub process: ProcessMetrics,
     shards: Vec<Arc<ShardMetrics>>,
     feeds: Mutex<Vec<(String, Arc<FeedMetrics>)>>,
+    exporter: export::Exporter,
 }
 
 impl Metrics {
@@ -27,8 +33,10 @@ impl Metrics {
         Arc::new(Self {
             topics: Arc::default(),
             gate: Arc::default(),
+            process: ProcessMetrics::default(),
             shards: (0..shards).map(|_| Arc::default()).collect(),
             feeds: Mutex::default(),
+            exporter: export::Exporter::new(),
         })
     }
 
@@ -55,4 +63,23 @@ impl Metrics {
     pub fn feeds(&self) -> Vec<(String, Arc<FeedMetrics>)> {
         self.feeds.lock().clone()
     }
+
+    /// All metrics as Prometheus text. Takes some ms with many shards: for the admin port, never for a hot path.
+    pub fn render(&self) -> String {
+        self.exporter.render(|emit| {
+            self.process.visit(emit);
+            self.topics.visit(emit);
+            self.gate.visit(emit);
+            for (number, shard) in self.shards.iter().enumerate() {
+                shard.visit(&number.to_string(), emit);
+            }
+            // Last, because feeds may join while the server runs.
+            for (venue, feed) in self.feeds() {
+                feed.visit(&venue, emit);
+            }
+        })
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,37 +1,36 @@
-//! Stub of the session module: what the gate hands over.
+//! One client's connection. In: its requests and the shard's due subscriptions. Out: replies and frames over WebSocket or SSE.
+//! Bounded: one frame in flight; while it is written cursors only age. Requests are read one at a time, so replies never queue.
+
+mod core;
+pub mod sse;
+pub mod websocket;
+
+pub use core::SessionCore;
 
 use std::net::SocketAddr;
+use wire::event::Nanos;
 use wire::request::{Encoding, Pace, TradeMode};
 
+/// What the gate knows of a client when it hands it over.
+#[derive(Clone, Debug)]
 pub struct Client {
     pub peer: SocketAddr,
     pub encoding: Encoding,
+    /// Subscriptions from the query string.
     pub bare: Option<BareSubscription>,
     pub identity: Option<Identity>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BareSubscription {
     pub topics: Vec<String>,
     pub pace: Pace,
     pub trades: TradeMode,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Who a token says the client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub subject: String,
-    /// ns since the Unix epoch.
-    pub expires_at: i64,
-}
-
-pub mod websocket {
-    pub async fn run(_socket: crate::gate::Socket, _client: super::Client, _shard: std::rc::Rc<crate::shard::Shard>) {}
-}
-
-pub mod sse {
-    pub type SseBody = http_body_util::Full<bytes::Bytes>;
-
-    pub fn body(_client: super::Client, _shard: std::rc::Rc<crate::shard::Shard>) -> SseBody {
-        SseBody::default()
-    }
+    pub expires_at: Nanos,
 }
