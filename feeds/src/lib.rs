@@ -2,4 +2,5 @@
 //! Knows nothing of topics, sessions or the server.
 
 pub mod adapter;
+pub mod recording;
 pub mod settings;
