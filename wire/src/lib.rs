@@ -9,3 +9,4 @@ pub mod kind;
 pub mod record;
 pub mod request;
 pub mod topic;
+pub mod view;
