@@ -4,3 +4,4 @@
 pub mod adapter;
 pub mod recording;
 pub mod settings;
+pub mod sim;
