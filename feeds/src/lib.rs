@@ -3,5 +3,6 @@
 
 pub mod adapter;
 pub mod recording;
+pub mod replay;
 pub mod settings;
 pub mod sim;
