@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod emulate;
 pub mod encode;
 pub mod gate;
 pub mod ingest;
