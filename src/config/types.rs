@@ -61,6 +61,8 @@ pub struct Listen {
     /// Absolute time from accept to the end of TLS and of the request's head.
     pub handshake_timeout_ms: u64,
     pub max_connections: usize,
+    /// From one IPv4 address or one IPv6 /64 network; 0 = as many as `max_connections`.
+    pub max_connections_per_address: usize,
     /// Web origins that browsers may connect from, as `https://host[:port]`; a page served by this server is always allowed.
     /// Clients that send no Origin (anything but a browser) are not checked.
     pub origins: Vec<String>,
@@ -77,6 +79,7 @@ impl Default for Listen {
             self_signed: false,
             handshake_timeout_ms: 5_000,
             max_connections: 10_000,
+            max_connections_per_address: 0,
             origins: Vec::new(),
             send_buffer_bytes: 65_536,
         }

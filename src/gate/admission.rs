@@ -1,7 +1,8 @@
 //! In: peer addresses. Out: permits that count one connection for as long as they live.
 //! Bounded by `max_connections`; the map of addresses holds only those with a live connection.
 
-use super::Refusal;
+use crate::config::Listen;
+use crate::metrics::{GateMetrics, Refusal};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
@@ -29,6 +30,7 @@ pub(super) struct Admission {
     turned_away: AtomicUsize,
     /// Keys are chosen by strangers, hence the standard library's keyed hash.
     by_address: Mutex<HashMap<IpAddr, u32>>,
+    metrics: Arc<GateMetrics>,
 }
 
 /// Gives its place back when dropped.
@@ -39,13 +41,17 @@ pub(super) struct Permit {
 }
 
 impl Admission {
-    pub(super) fn new(max_connections: usize, max_per_address: usize) -> Arc<Self> {
+    pub(super) fn new(listen: &Listen, metrics: Arc<GateMetrics>) -> Arc<Self> {
         Arc::new(Self {
-            max_connections,
-            max_per_address,
+            max_connections: listen.max_connections,
+            max_per_address: match listen.max_connections_per_address {
+                0 => usize::MAX,
+                limit => limit,
+            },
             total: AtomicUsize::new(0),
             turned_away: AtomicUsize::new(0),
             by_address: Mutex::default(),
+            metrics,
         })
     }
 
@@ -57,9 +63,9 @@ impl Admission {
     /// Called by the accept loop alone, so check and count need not be one step.
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, load: &Arc<AtomicUsize>) -> Result<(Permit, Option<Refusal>), Refusal> {
         let refusal = if self.total() >= self.max_connections {
-            Some(Refusal::ConnectionLimit)
+            Some(Refusal::TooManyConnections)
         } else if self.is_crowded(peer) {
-            Some(Refusal::AddressLimit)
+            Some(Refusal::TooManyFromAddress)
         } else {
             None
         };
@@ -67,6 +73,7 @@ impl Admission {
             None => {
                 *self.by_address.lock().entry(site(peer)).or_insert(0) += 1;
                 self.total.fetch_add(1, Ordering::Relaxed);
+                self.metrics.connections.add(1);
                 Some(site(peer))
             }
             Some(refusal) if self.turned_away.load(Ordering::Relaxed) >= MAX_TURNED_AWAY => return Err(refusal),
@@ -92,6 +99,7 @@ impl Drop for Permit {
             return;
         };
         self.admission.total.fetch_sub(1, Ordering::Relaxed);
+        self.admission.metrics.connections.add(-1);
         let mut by_address = self.admission.by_address.lock();
         if let Some(count) = by_address.get_mut(&address) {
             *count -= 1;
@@ -117,33 +125,38 @@ fn site(peer: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn admission(max_connections: usize, max_connections_per_address: usize) -> Arc<Admission> {
+        let listen = Listen { max_connections, max_connections_per_address, ..Listen::default() };
+        Admission::new(&listen, Arc::default())
+    }
+
     #[test]
     fn places_are_counted_and_given_back() {
-        let admission = Admission::new(3, 2);
+        let admission = admission(3, 2);
         let load = Arc::new(AtomicUsize::new(0));
         let one: IpAddr = "10.0.0.1".parse().unwrap();
-        let enter = |peer: &str| admission.enter(peer.parse().unwrap(), &load).map(|(permit, refusal)| (permit, refusal));
+        let enter = |peer: &str| admission.enter(peer.parse().unwrap(), &load);
         let (first, refusal) = enter("10.0.0.1").unwrap();
         assert_eq!(refusal, None);
         let (_second, refusal) = enter("::ffff:10.0.0.1").unwrap();
         assert_eq!(refusal, None);
         let (third, refusal) = enter("10.0.0.1").unwrap();
-        assert_eq!(refusal, Some(Refusal::AddressLimit));
+        assert_eq!(refusal, Some(Refusal::TooManyFromAddress));
         assert_eq!((admission.total(), load.load(Ordering::Relaxed)), (2, 3));
         drop((first, third));
         assert!(!admission.is_crowded(one));
         let (_a, _b) = (enter("2001:db8::1").unwrap(), enter("2001:db8::2").unwrap());
         assert!(admission.is_crowded("2001:db8::ffff".parse().unwrap()), "one /64 is one site");
-        assert_eq!(enter("10.0.0.9").unwrap().1, Some(Refusal::ConnectionLimit));
+        assert_eq!(enter("10.0.0.9").unwrap().1, Some(Refusal::TooManyConnections));
     }
 
     #[test]
     fn few_are_told_no_and_the_rest_is_dropped() {
-        let admission = Admission::new(0, 1);
+        let admission = admission(0, 1);
         let load = Arc::new(AtomicUsize::new(0));
         let peer: IpAddr = "10.0.0.1".parse().unwrap();
         let told: Vec<_> = (0..MAX_TURNED_AWAY).map(|_| admission.enter(peer, &load).map_err(drop).unwrap()).collect();
-        assert_eq!(admission.enter(peer, &load).err(), Some(Refusal::ConnectionLimit));
+        assert_eq!(admission.enter(peer, &load).err(), Some(Refusal::TooManyConnections));
         drop(told);
         assert_eq!(load.load(Ordering::Relaxed), 0);
         assert!(admission.by_address.lock().is_empty());

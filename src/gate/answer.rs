@@ -1,7 +1,6 @@
 //! In: what a route decided. Out: an HTTP response with the headers every answer of ours carries.
 //! Bounded: one line of text, one embedded file, or an event stream that bounds itself.
 
-use super::Refusal;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
@@ -46,19 +45,18 @@ impl<E: Body<Data = Bytes, Error = Infallible>> Body for Answer<E> {
 /// A request that gets no more than a status and a sentence.
 #[derive(Debug)]
 pub(super) struct Refused {
-    pub refusal: Refusal,
     pub status: StatusCode,
     pub message: String,
     pub header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Refused {
-    pub fn new(refusal: Refusal, status: StatusCode, message: impl Into<String>) -> Self {
-        Self { refusal, status, message: message.into(), header: None }
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: None }
     }
 
     pub fn bad_request(message: impl Into<String>) -> Self {
-        Self::new(Refusal::BadRequest, StatusCode::BAD_REQUEST, message)
+        Self::new(StatusCode::BAD_REQUEST, message)
     }
 
     pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {

@@ -1,14 +1,15 @@
 //! In: a bearer token (JWT) from a header, the query or a WebSocket subprotocol. Out: an identity, or a reason that gives nothing away.
 //! Bounded by `MAX_TOKEN` bytes and the configured keys. Tokens are never logged and never sent back.
 
-use super::settings::{AuthSettings, KeyAlgorithm, KeySettings};
-use super::{GateError, Refusal};
+use super::GateError;
+use crate::config::Auth;
 use crate::session::Identity;
 use hyper::HeaderMap;
 use hyper::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
+use std::path::Path;
 use wire::topic::Pattern;
 
 /// Longest token looked at: far above any we would issue, far below the request head's limit.
@@ -30,13 +31,14 @@ pub enum TokenError {
     Issuer,
     Claims,
     TwoTokens,
+    InQuery,
 }
 
 impl TokenError {
     pub fn message(self) -> &'static str {
         match self {
             Self::Missing => {
-                "a token is needed: 'Authorization: Bearer TOKEN', '?token=TOKEN', or the subprotocol 'bearer.TOKEN' from a browser"
+                "a token is needed: send 'Authorization: Bearer TOKEN', or from a browser offer the subprotocol 'bearer.TOKEN'"
             }
             Self::Invalid => "the token is not valid",
             Self::Expired => "the token has expired",
@@ -45,24 +47,21 @@ impl TokenError {
             Self::Issuer => "the token is from another issuer",
             Self::Claims => "the token's claims 'exp', 'sub' or 'topics' are missing or malformed",
             Self::TwoTokens => "more than one token was given",
-        }
-    }
-
-    pub fn refusal(self) -> Refusal {
-        match self {
-            Self::Missing => Refusal::NoToken,
-            Self::Expired => Refusal::ExpiredToken,
-            _ => Refusal::BadToken,
+            Self::InQuery => {
+                "tokens in the address are not taken here, they end up in logs; see the server's auth.token_in_query"
+            }
         }
     }
 }
 
 pub struct Authenticator {
+    /// None where everybody may connect.
     keys: Vec<Key>,
+    required: bool,
+    token_in_query: bool,
 }
 
 struct Key {
-    id: Option<String>,
     key: DecodingKey,
     /// Holds the one algorithm this key is for: the token's header never chooses.
     validation: Validation,
@@ -72,40 +71,48 @@ struct Key {
 struct Claims {
     sub: String,
     exp: u64,
-    #[serde(default)]
-    topics: Vec<String>,
+    /// Names and patterns of the topics its holder may see; without the claim, all.
+    topics: Option<Vec<String>>,
 }
 
 impl Authenticator {
-    /// `None` where no keys are configured: the server is open.
-    pub fn new(settings: &AuthSettings) -> Result<Option<Self>, GateError> {
-        let keys = settings.keys.iter().map(|key| Key::load(key, settings)).collect::<Result<Vec<_>, _>>()?;
-        Ok(if keys.is_empty() { None } else { Some(Self { keys }) })
+    pub fn new(auth: &Auth) -> Result<Self, GateError> {
+        let mut keys = Vec::new();
+        if let Some(path) = &auth.hs256_secret_file {
+            keys.push(Key { key: hs256_key(path)?, validation: validation(Algorithm::HS256, auth) });
+        }
+        if let Some(path) = &auth.eddsa_public_key_file {
+            keys.push(Key { key: eddsa_key(path)?, validation: validation(Algorithm::EdDSA, auth) });
+        }
+        if auth.required && keys.is_empty() {
+            return Err(GateError::Auth("required = true needs hs256_secret_file or eddsa_public_key_file".to_owned()));
+        }
+        Ok(Self { keys, required: auth.required, token_in_query: auth.token_in_query })
     }
 
-    /// Judges the one token a request carries.
-    pub fn identify(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<Identity, TokenError> {
-        let mut tokens = Vec::new();
+    /// Judges the one token a request carries. `Ok(None)`: there is none and none is needed.
+    pub fn identify(&self, headers: &HeaderMap, query_token: Option<&str>) -> Result<Option<Identity>, TokenError> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        if query_token.is_some() && !self.token_in_query {
+            return Err(TokenError::InQuery);
+        }
+        let mut tokens: Vec<&str> = query_token.into_iter().collect();
         for value in headers.get_all(AUTHORIZATION) {
             let value = value.to_str().map_err(|_| TokenError::Invalid)?;
-            let (scheme, token) = value.split_once(' ').ok_or(TokenError::Invalid)?;
-            if !scheme.eq_ignore_ascii_case("bearer") {
-                return Err(TokenError::Invalid);
+            match value.split_once(' ') {
+                Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => tokens.push(token.trim()),
+                _ => return Err(TokenError::Invalid),
             }
-            tokens.push(token.trim());
         }
-        tokens.extend(query_token);
-        tokens.extend(
-            headers
-                .get_all(SEC_WEBSOCKET_PROTOCOL)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .flat_map(|value| value.split(','))
-                .filter_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL)),
-        );
+        let offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+        let offered = offered.flat_map(|value| value.split(','));
+        tokens.extend(offered.filter_map(|protocol| protocol.trim().strip_prefix(BEARER_PROTOCOL)));
         match tokens[..] {
-            [] => Err(TokenError::Missing),
-            [token] => self.judge(token),
+            [] if self.required => Err(TokenError::Missing),
+            [] => Ok(None),
+            [token] => self.judge(token).map(Some),
             _ => Err(TokenError::TwoTokens),
         }
     }
@@ -119,14 +126,10 @@ impl Authenticator {
         if header.crit.is_some() {
             return Err(TokenError::Invalid);
         }
-        let fits = |key: &&Key| match (&key.id, &header.kid) {
-            (Some(own), Some(wanted)) => own == wanted,
-            _ => true,
-        };
         let mut outcome = Err(TokenError::Invalid);
-        for key in self.keys.iter().filter(fits) {
+        for key in &self.keys {
             outcome = key.judge(token);
-            // Keys without id are tried in turn; a signature that held ends the search, whatever the claims said.
+            // A signature that held ends the search, whatever the claims said.
             if outcome != Err(TokenError::Invalid) {
                 break;
             }
@@ -136,33 +139,6 @@ impl Authenticator {
 }
 
 impl Key {
-    fn load(settings: &KeySettings, auth: &AuthSettings) -> Result<Self, GateError> {
-        let path = &settings.file;
-        let mut bytes = std::fs::read(path).map_err(|error| GateError::File { path: path.clone(), error })?;
-        let (key, algorithm) = match settings.algorithm {
-            KeyAlgorithm::Hs256 => {
-                while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                    bytes.pop();
-                }
-                if bytes.len() < MIN_SECRET {
-                    let what = format!("an HS256 secret has at least {MIN_SECRET} bytes, this one {}", bytes.len());
-                    return Err(GateError::Auth(format!("{}: {what}", path.display())));
-                }
-                if bytes.starts_with(b"-----BEGIN") {
-                    // A public key as shared secret: anybody who has it could make tokens.
-                    return Err(GateError::Auth(format!("{}: a PEM file is no HS256 secret", path.display())));
-                }
-                (DecodingKey::from_secret(&bytes), Algorithm::HS256)
-            }
-            KeyAlgorithm::EdDsa => {
-                let key = DecodingKey::from_ed_pem(&bytes)
-                    .map_err(|_| GateError::Auth(format!("{}: not an Ed25519 public key in PEM form", path.display())))?;
-                (key, Algorithm::EdDSA)
-            }
-        };
-        Ok(Self { id: settings.id.clone(), key, validation: validation(algorithm, auth) })
-    }
-
     fn judge(&self, token: &str) -> Result<Identity, TokenError> {
         let data = jsonwebtoken::decode::<Claims>(token, &self.key, &self.validation).map_err(|error| match error.kind() {
             ErrorKind::ExpiredSignature => TokenError::Expired,
@@ -175,16 +151,44 @@ impl Key {
             ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => TokenError::Claims,
             _ => TokenError::Invalid,
         })?;
-        let topics = data.claims.topics.iter().map(|topic| Pattern::parse(topic)).collect::<Result<Vec<_>, _>>();
-        let topics = topics.map_err(|_| TokenError::Claims)?;
+        let topics = match &data.claims.topics {
+            None => Vec::new(),
+            // "Nothing" must not be read as "everything".
+            Some(topics) if topics.is_empty() => return Err(TokenError::Claims),
+            Some(topics) => topics.iter().map(|topic| Pattern::parse(topic)).collect::<Result<_, _>>().map_err(|_| TokenError::Claims)?,
+        };
         let expires_at = i64::try_from(data.claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
         Ok(Identity { subject: data.claims.sub, expires_at, topics })
     }
 }
 
-fn validation(algorithm: Algorithm, auth: &AuthSettings) -> Validation {
+fn hs256_key(path: &Path) -> Result<DecodingKey, GateError> {
+    let bytes = read(path)?;
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    let secret = &bytes[..end];
+    if secret.len() < MIN_SECRET {
+        let what = format!("an HS256 secret has at least {MIN_SECRET} bytes, this one {}", secret.len());
+        return Err(GateError::Auth(format!("{}: {what}", path.display())));
+    }
+    if secret.starts_with(b"-----BEGIN") {
+        // With a public key as the shared secret, anybody who has it could make tokens.
+        return Err(GateError::Auth(format!("{}: a PEM file is no HS256 secret", path.display())));
+    }
+    Ok(DecodingKey::from_secret(secret))
+}
+
+fn eddsa_key(path: &Path) -> Result<DecodingKey, GateError> {
+    DecodingKey::from_ed_pem(&read(path)?)
+        .map_err(|_| GateError::Auth(format!("{}: not an Ed25519 public key in PEM form", path.display())))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, GateError> {
+    std::fs::read(path).map_err(|error| GateError::File { path: path.to_owned(), error })
+}
+
+fn validation(algorithm: Algorithm, auth: &Auth) -> Validation {
     let mut validation = Validation::new(algorithm);
-    validation.leeway = auth.leeway.as_secs();
+    validation.leeway = auth.leeway_s;
     validation.validate_exp = true;
     validation.validate_nbf = true;
     let mut required = vec!["exp", "sub"];
@@ -193,7 +197,7 @@ fn validation(algorithm: Algorithm, auth: &AuthSettings) -> Validation {
             validation.set_audience(&[audience]);
             required.push("aud");
         }
-        // Not ours to judge: the operator did not say who we are.
+        // The operator did not say who we are, so it is not ours to judge.
         None => validation.validate_aud = false,
     }
     if let Some(issuer) = &auth.issuer {

@@ -4,30 +4,28 @@
 //! The way of a connection: `accept` (caps, hand-over to a shard) -> `serve` (TLS, HTTP) -> `routes` (which answer) ->
 //! `upgrade` (WebSocket checks) with `origin`, `auth` and `query` -> `Sessions`, which is all the gate knows of what comes after.
 
-pub mod accept;
+mod accept;
 mod admission;
 mod answer;
-pub mod auth;
-pub mod origin;
+mod auth;
+mod handover;
+mod origin;
 mod page;
 mod query;
-pub mod refusal;
 mod routes;
 mod serve;
-pub mod settings;
-pub mod tls;
+mod tls;
 mod upgrade;
 
 #[cfg(test)]
-//mod tests;
+mod tests;
 
 pub use accept::{accept, bind};
 pub use admission::Arrival;
-pub use refusal::{Refusal, Refusals};
 pub use serve::{Sessions, Socket, serve};
-pub use settings::GateSettings;
 
-use crate::session::Client;
+use crate::config::{self, Config};
+use crate::metrics::GateMetrics;
 use admission::Admission;
 use auth::Authenticator;
 use origin::Origins;
@@ -37,16 +35,17 @@ use tls::Tls;
 use tokio::sync::watch;
 
 /// `Err` says in one line why the server must not be sent clients yet.
-pub type Ready = Box<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub type Ready = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 
 /// What all connections share. One per server; every method may be called from any thread.
 pub struct Gate {
-    settings: GateSettings,
+    listen: config::Listen,
+    session: config::Session,
     tls: Tls,
-    authenticator: Option<Authenticator>,
+    authenticator: Authenticator,
     origins: Origins,
     admission: Arc<Admission>,
-    refusals: Arc<Refusals>,
+    metrics: Arc<GateMetrics>,
     ready: Ready,
     draining: watch::Sender<bool>,
 }
@@ -62,6 +61,8 @@ pub enum GateError {
     Pem { path: PathBuf, what: String },
     #[error("{} does not belong to the certificate in {}", key.display(), certificate.display())]
     KeyMismatch { certificate: PathBuf, key: PathBuf },
+    #[error("listen: give 'certificate' and 'key', or 'self_signed = true', and not both")]
+    Certificate,
     #[error("TLS: {0}")]
     Tls(#[from] rustls::Error),
     #[error("self-signed certificate: {0}")]
@@ -73,16 +74,17 @@ pub enum GateError {
 }
 
 impl Gate {
-    pub fn new(settings: GateSettings, ready: Ready) -> Result<Arc<Self>, GateError> {
+    pub fn new(config: &Config, metrics: Arc<GateMetrics>, ready: Ready) -> Result<Arc<Self>, GateError> {
         Ok(Arc::new(Self {
-            tls: Tls::new(&settings.certificate)?,
-            authenticator: Authenticator::new(&settings.auth)?,
-            origins: Origins::parse(&settings.origins)?,
-            admission: Admission::new(settings.max_connections, settings.max_connections_per_ip),
-            refusals: Arc::default(),
+            tls: Tls::new(&config.listen)?,
+            authenticator: Authenticator::new(&config.auth)?,
+            origins: Origins::parse(&config.listen.origins)?,
+            admission: Admission::new(&config.listen, metrics.clone()),
+            metrics,
             ready,
             draining: watch::Sender::new(false),
-            settings,
+            listen: config.listen.clone(),
+            session: config.session.clone(),
         }))
     }
 
@@ -101,13 +103,9 @@ impl Gate {
         self.admission.total()
     }
 
-    pub fn refusals(&self) -> &Arc<Refusals> {
-        &self.refusals
-    }
-
     /// Reads the certificate again; on an error the old one stays in force.
     pub fn reload_certificate(&self) -> Result<(), GateError> {
-        self.tls.reload(&self.settings.certificate)
+        self.tls.reload(&self.listen)
     }
 
     /// The certificate chain in PEM, for clients that must trust a self-signed one.

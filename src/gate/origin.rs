@@ -11,9 +11,7 @@ pub struct Origins(Vec<String>);
 
 impl Origins {
     pub fn parse(origins: &[String]) -> Result<Self, GateError> {
-        let parse = |origin: &String| {
-            normalize(origin).map_err(|what| GateError::Origin { origin: origin.clone(), what })
-        };
+        let parse = |origin: &String| normalize(origin).map_err(|what| GateError::Origin { origin: origin.clone(), what });
         origins.iter().map(parse).collect::<Result<_, _>>().map(Self)
     }
 

@@ -33,6 +33,10 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
+pub(super) fn is_known(path: &str) -> bool {
+    ASSETS.iter().any(|asset| asset.path == path)
+}
+
 pub(super) fn find<E>(path: &str) -> Option<Response<Answer<E>>> {
     let asset = ASSETS.iter().find(|asset| asset.path == path)?;
     let mut response = whole(StatusCode::OK, asset.content_type, Bytes::from_static(asset.text.as_bytes()));

@@ -3,8 +3,9 @@
 
 use super::answer::{self, Answer, Refused, text};
 use super::serve::{Pending, Sessions};
-use super::{Gate, Refusal, page, query, upgrade};
-use crate::session::{Client, Identity};
+use super::{Gate, page, query, upgrade};
+use crate::metrics::{Refusal, Route};
+use crate::session::Client;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -30,36 +31,34 @@ type Routed<E> = Result<Response<Answer<E>>, Refused>;
 
 impl<S: Sessions> Context<S> {
     pub fn answer(&self, request: Request<Incoming>) -> Response<Answer<S::Events>> {
-        let result = self.route(request);
-        result.unwrap_or_else(|refused| {
-            self.gate.refusals.count(refused.refusal);
-            // No path and no query: they may hold a token.
-            tracing::debug!(peer = %self.peer, status = refused.status.as_u16(), reason = ?refused.refusal, "request refused");
+        let route = route_of(request.uri().path());
+        let response = self.try_answer(route, request).unwrap_or_else(|refused| {
+            // Without the address: it may hold a token.
+            tracing::debug!(peer = %self.peer, route = route.name(), status = %refused.status, why = refused.message, "request refused");
             refused.into_response()
-        })
+        });
+        self.gate.metrics.request(route, response.status().as_u16());
+        response
     }
 
-    fn route(&self, request: Request<Incoming>) -> Routed<S::Events> {
-        if let Some(refusal) = self.turn_away {
-            let message = "the server has no room for this connection now";
-            return Err(Refused::new(refusal, StatusCode::SERVICE_UNAVAILABLE, message).with(header::RETRY_AFTER, RETRY_AFTER));
+    fn try_answer(&self, route: Route, request: Request<Incoming>) -> Routed<S::Events> {
+        if self.turn_away.is_some() {
+            return Err(unavailable("the server has no room for one more connection"));
         }
         if upgrade::single(request.headers(), &header::HOST)?.is_none() {
             return Err(Refused::bad_request("the Host header is missing"));
         }
         if request.method() != Method::GET {
-            let refused = Refused::new(Refusal::Method, StatusCode::METHOD_NOT_ALLOWED, "only GET is known here");
+            let refused = Refused::new(StatusCode::METHOD_NOT_ALLOWED, "only GET is known here");
             return Err(refused.with(header::ALLOW, "GET"));
         }
-        match request.uri().path() {
-            "/v1/stream" => self.stream(request),
-            "/v1/sse" => self.events(&request),
-            "/healthz" => Ok(text(StatusCode::OK, "ok".to_owned())),
-            "/readyz" => Ok(self.readiness()),
-            path => page::find(path).ok_or_else(|| {
-                let message = "nothing here; known: / /v1/stream /v1/sse /healthz /readyz";
-                Refused::new(Refusal::NotFound, StatusCode::NOT_FOUND, message)
-            }),
+        match route {
+            Route::Stream => self.stream(request),
+            Route::Sse => self.events(&request),
+            Route::Healthz => Ok(text(StatusCode::OK, "ok".to_owned())),
+            Route::Readyz => Ok(self.readiness()),
+            Route::Page | Route::Other => page::find(request.uri().path())
+                .ok_or_else(|| Refused::new(StatusCode::NOT_FOUND, "nothing here; known: / /v1/stream /v1/sse /healthz /readyz")),
         }
     }
 
@@ -86,24 +85,19 @@ impl<S: Sessions> Context<S> {
     /// Everything that must hold before a client gets data, whatever the transport. Also gives the foreign origin, if any.
     fn admit<B: Body>(&self, request: &Request<B>, encoding: Encoding) -> Result<(Client, Option<HeaderValue>), Refused> {
         if self.gate.is_draining() {
-            let refused = Refused::new(Refusal::Draining, StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down");
-            return Err(refused.with(header::RETRY_AFTER, RETRY_AFTER));
+            return Err(unavailable("the server is shutting down"));
         }
         let headers = request.headers();
         let foreign = self.gate.origins.check(headers);
-        let foreign = foreign.map_err(|message| Refused::new(Refusal::Origin, StatusCode::FORBIDDEN, message))?;
+        let foreign = foreign.map_err(|message| Refused::new(StatusCode::FORBIDDEN, message))?;
         let foreign = foreign.and_then(|origin| HeaderValue::from_str(origin).ok());
         let query = query::parse(request.uri().query().unwrap_or("")).map_err(Refused::bad_request)?;
-        let identity = self.identify(headers, query.token.as_deref())?;
+        let identity = self.gate.authenticator.identify(headers, query.token.as_deref());
+        let identity = identity.map_err(|error| {
+            let refused = Refused::new(StatusCode::UNAUTHORIZED, error.message());
+            refused.with(header::WWW_AUTHENTICATE, "Bearer realm=\"tickwire\"")
+        })?;
         Ok((Client { peer: self.peer, encoding, bare: query.subscription, identity }, foreign))
-    }
-
-    fn identify(&self, headers: &hyper::HeaderMap, query_token: Option<&str>) -> Result<Option<Identity>, Refused> {
-        let Some(authenticator) = &self.gate.authenticator else { return Ok(None) };
-        authenticator.identify(headers, query_token).map(Some).map_err(|error| {
-            Refused::new(error.refusal(), StatusCode::UNAUTHORIZED, error.message())
-                .with(header::WWW_AUTHENTICATE, "Bearer realm=\"tickwire\"")
-        })
     }
 
     /// Not a refusal: asking is what the path is for.
@@ -114,4 +108,19 @@ impl<S: Sessions> Context<S> {
             Err(reason) => text(StatusCode::SERVICE_UNAVAILABLE, reason),
         }
     }
+}
+
+fn route_of(path: &str) -> Route {
+    match path {
+        "/v1/stream" => Route::Stream,
+        "/v1/sse" => Route::Sse,
+        "/healthz" => Route::Healthz,
+        "/readyz" => Route::Readyz,
+        path if page::is_known(path) => Route::Page,
+        _ => Route::Other,
+    }
+}
+
+fn unavailable(message: &'static str) -> Refused {
+    Refused::new(StatusCode::SERVICE_UNAVAILABLE, message).with(header::RETRY_AFTER, RETRY_AFTER)
 }

@@ -3,7 +3,9 @@
 
 use super::answer::Answer;
 use super::routes::Context;
-use super::{Arrival, Gate, GateSettings, Refusal};
+use super::{Arrival, Gate};
+use crate::config;
+use crate::metrics::HandshakeFailure;
 use crate::session::Client;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -18,6 +20,7 @@ use std::future::{Future, Ready, ready};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout_at};
@@ -57,16 +60,17 @@ pub(super) struct Pending {
 pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<S>) {
     let Arrival { stream, peer, turn_away, _permit } = arrival;
     // Both steps are boxed: their state of some 10 KiB must not stay in the task of a session that lives for hours.
-    let deadline = Instant::now() + gate.settings.handshake_timeout;
+    let deadline = Instant::now() + Duration::from_millis(gate.listen.handshake_timeout_ms);
     let tls = match Box::pin(handshake(stream, peer, &gate, deadline)).await {
         Ok(tls) => tls,
-        Err(refusal) => return gate.refusals.count(refusal),
+        Err(failure) => return gate.metrics.handshake_failed(failure),
     };
+    gate.metrics.handshakes.add(1);
     let context = Context { gate: gate.clone(), sessions: sessions.clone(), peer, turn_away, pending: RefCell::default() };
     match Box::pin(http(tls, Rc::new(context), deadline)).await {
         Ok(Some((socket, client))) => sessions.stream(socket, client).await,
         Ok(None) => {}
-        Err(refusal) => gate.refusals.count(refusal),
+        Err(failure) => gate.metrics.handshake_failed(failure),
     }
 }
 
@@ -75,26 +79,26 @@ async fn handshake(
     peer: SocketAddr,
     gate: &Gate,
     deadline: Instant,
-) -> Result<TlsStream<TcpStream>, Refusal> {
-    let mut stream = TcpStream::from_std(stream).map_err(|_| Refusal::SocketError)?;
+) -> Result<TlsStream<TcpStream>, HandshakeFailure> {
+    let mut stream = TcpStream::from_std(stream).map_err(|_| HandshakeFailure::Io)?;
     let negotiate = async {
         let mut first = [0];
         match stream.peek(&mut first).await {
             Ok(1) if first[0].is_ascii_uppercase() => {
                 answer_plain_http(&mut stream).await;
-                return Err(Refusal::PlainHttp);
+                return Err(HandshakeFailure::PlainHttp);
             }
             Ok(1) => {}
-            _ => return Err(Refusal::SocketError),
+            _ => return Err(HandshakeFailure::Io),
         }
         let acceptor = TlsAcceptor::from(gate.tls.config());
         let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(TLS_BUFFER)));
         accepting.await.map_err(|error| {
             tracing::debug!(%peer, %error, "TLS handshake failed");
-            Refusal::TlsFailed
+            HandshakeFailure::Tls
         })
     };
-    timeout_at(deadline, negotiate).await.unwrap_or(Err(Refusal::HandshakeTimeout))
+    timeout_at(deadline, negotiate).await.unwrap_or(Err(HandshakeFailure::Timeout))
 }
 
 /// The commonest mistake with a TLS port deserves a sentence. No TLS record begins with a capital letter.
@@ -113,15 +117,15 @@ async fn http<S: Sessions>(
     tls: TlsStream<TcpStream>,
     context: Rc<Context<S>>,
     deadline: Instant,
-) -> Result<Option<(Socket, Client)>, Refusal> {
-    let settings = &context.gate.settings;
-    let mut draining = context.gate.draining.subscribe();
+) -> Result<Option<(Socket, Client)>, HandshakeFailure> {
+    let gate = &context.gate;
+    let mut draining = gate.draining.subscribe();
     let routes = Routes { context: context.clone(), heard: Rc::default() };
     let heard = routes.heard.clone();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         // Also ends connections that idle between two requests of the page.
-        .header_read_timeout(settings.handshake_timeout)
+        .header_read_timeout(Duration::from_millis(gate.listen.handshake_timeout_ms))
         .max_buf_size(HEAD_BYTES)
         .keep_alive(context.turn_away.is_none())
         .serve_connection(TokioIo::new(tls), routes)
@@ -135,7 +139,7 @@ async fn http<S: Sessions>(
                 // Absolute, from accept on: a peer cannot buy time with a byte now and then.
                 is_late = true;
                 if !heard.get() {
-                    return Err(Refusal::HandshakeTimeout);
+                    return Err(HandshakeFailure::Timeout);
                 }
             }
             _ = draining.wait_for(|draining| *draining), if !is_draining => {
@@ -146,39 +150,39 @@ async fn http<S: Sessions>(
     };
     if let Err(error) = ended {
         return if error.is_timeout() && !heard.get() {
-            Err(Refusal::HandshakeTimeout)
+            Err(HandshakeFailure::Timeout)
         } else if error.is_parse() {
-            Err(Refusal::BadHttp)
+            Err(HandshakeFailure::Head)
         } else {
             // The peer went away in the middle: nothing was refused.
             Ok(None)
         };
     }
     let Some(Pending { upgrade, client }) = context.pending.take() else { return Ok(None) };
-    Ok(take_back(upgrade, settings).await.map(|socket| (socket, client)))
+    Ok(take_back(upgrade, &gate.session).await.map(|socket| (socket, client)))
 }
 
 /// The TLS stream comes back whole, with the bytes the client sent right after its request.
-async fn take_back(upgrade: OnUpgrade, settings: &GateSettings) -> Option<Socket> {
+async fn take_back(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socket> {
     let upgraded = upgrade.await.ok()?;
     let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
     // Copied, because hyper's buffer of 8 KiB would live as long as a slice of it.
     let leftover = read_buf.to_vec();
     drop(read_buf);
-    let config = websocket_config(settings);
+    let config = websocket_config(limits);
     Some(WebSocketStream::from_partially_read(io.into_inner(), leftover, Role::Server, Some(config)).await)
 }
 
-fn websocket_config(settings: &GateSettings) -> WebSocketConfig {
+fn websocket_config(limits: &config::Session) -> WebSocketConfig {
     WebSocketConfig::default()
         // Clients send little and rarely; the library clears this many bytes before each read.
         .read_buffer_size(1024)
         // Each control frame is written at once; data frames are written past the library.
         .write_buffer_size(0)
         // Control messages and pongs waiting for a peer that does not read. The default is no bound at all.
-        .max_write_buffer_size(settings.frame_bytes + settings.request_bytes + 1024)
-        .max_message_size(Some(settings.request_bytes))
-        .max_frame_size(Some(settings.request_bytes))
+        .max_write_buffer_size(limits.frame_bytes + limits.request_bytes + 1024)
+        .max_message_size(Some(limits.request_bytes))
+        .max_frame_size(Some(limits.request_bytes))
         .accept_unmasked_frames(false)
 }
 

@@ -2,7 +2,7 @@
 //! Bounded: one configuration in force, replaced whole; no server-side session state.
 
 use super::GateError;
-use super::settings::CertificateSource;
+use crate::config::Listen;
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs as provider;
@@ -28,13 +28,13 @@ struct InForce {
 }
 
 impl Tls {
-    pub fn new(source: &CertificateSource) -> Result<Self, GateError> {
-        Ok(Self(ArcSwap::from_pointee(InForce::load(source)?)))
+    pub fn new(listen: &Listen) -> Result<Self, GateError> {
+        Ok(Self(ArcSwap::from_pointee(InForce::load(listen)?)))
     }
 
     /// On an error the old configuration stays.
-    pub fn reload(&self, source: &CertificateSource) -> Result<(), GateError> {
-        self.0.store(Arc::new(InForce::load(source)?));
+    pub fn reload(&self, listen: &Listen) -> Result<(), GateError> {
+        self.0.store(Arc::new(InForce::load(listen)?));
         Ok(())
     }
 
@@ -48,10 +48,11 @@ impl Tls {
 }
 
 impl InForce {
-    fn load(source: &CertificateSource) -> Result<Self, GateError> {
-        match source {
-            CertificateSource::Files { certificate, key } => Self::from_files(certificate, key),
-            CertificateSource::SelfSigned { write_to } => Self::self_signed(write_to.as_deref()),
+    fn load(listen: &Listen) -> Result<Self, GateError> {
+        match (&listen.certificate, &listen.key, listen.self_signed) {
+            (Some(certificate), Some(key), false) => Self::from_files(certificate, key),
+            (None, None, true) => Self::self_signed(),
+            _ => Err(GateError::Certificate),
         }
     }
 
@@ -71,13 +72,15 @@ impl InForce {
             rustls::Error::InvalidCertificate(error) => {
                 GateError::Pem { path: certificate.to_owned(), what: format!("not a usable certificate: {error:?}") }
             }
-            rustls::Error::General(what) => GateError::Pem { path: key.to_owned(), what: format!("not a usable private key: {what}") },
+            rustls::Error::General(what) => {
+                GateError::Pem { path: key.to_owned(), what: format!("not a usable private key: {what}") }
+            }
             error => GateError::Tls(error),
         })?;
         Ok(Self { config, certificate_pem: Arc::new(certificate_pem) })
     }
 
-    fn self_signed(write_to: Option<&Path>) -> Result<Self, GateError> {
+    fn self_signed() -> Result<Self, GateError> {
         let key = rcgen::KeyPair::generate()?;
         let mut params = rcgen::CertificateParams::new(SELF_SIGNED_NAMES.map(str::to_owned))?;
         params.distinguished_name = rcgen::DistinguishedName::new();
@@ -90,13 +93,10 @@ impl InForce {
         params.not_before = epoch + now.saturating_sub(DAY);
         params.not_after = epoch + now + DAY * SELF_SIGNED_DAYS as u32;
         let certificate = params.self_signed(&key)?;
-        let certificate_pem = certificate.pem();
-        if let Some(path) = write_to {
-            std::fs::write(path, &certificate_pem).map_err(|error| GateError::File { path: path.to_owned(), error })?;
-        }
+        let certificate_pem = Arc::new(certificate.pem());
         let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
         let config = server_config(vec![certificate.der().clone()], secret)?;
-        Ok(Self { config, certificate_pem: Arc::new(certificate_pem) })
+        Ok(Self { config, certificate_pem })
     }
 }
 
@@ -143,8 +143,8 @@ mod tests {
         path
     }
 
-    fn load(certificate: &Path, key: &Path) -> Result<Tls, GateError> {
-        Tls::new(&CertificateSource::Files { certificate: certificate.to_owned(), key: key.to_owned() })
+    fn files(certificate: &Path, key: &Path) -> Listen {
+        Listen { certificate: Some(certificate.to_owned()), key: Some(key.to_owned()), ..Listen::default() }
     }
 
     #[test]
@@ -158,7 +158,7 @@ mod tests {
         let foreign = write(at, "foreign.pem", &other.serialize_pem());
         let broken = write(at, "broken.pem", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
         let junk = write(at, "junk.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
-        let tls = load(&certificate, &key).unwrap();
+        let tls = Tls::new(&files(&certificate, &key)).unwrap();
         assert!(tls.certificate_pem().contains("BEGIN CERTIFICATE"));
 
         for (certificate, key, part) in [
@@ -170,23 +170,23 @@ mod tests {
             (&junk, &key, "junk.pem: not a usable certificate"),
             (&certificate, &foreign, "foreign.pem does not belong to the certificate in"),
         ] {
-            let text = load(certificate, key).map(drop).unwrap_err().to_string();
+            let text = Tls::new(&files(certificate, key)).map(drop).unwrap_err().to_string();
             assert!(text.contains(part), "{text}");
         }
 
         let before = Arc::as_ptr(&tls.config());
-        let bad = CertificateSource::Files { certificate, key: foreign };
-        assert!(tls.reload(&bad).is_err());
+        assert!(tls.reload(&files(&certificate, &foreign)).is_err());
         assert_eq!(Arc::as_ptr(&tls.config()), before, "a bad pair leaves the old one in force");
     }
 
     #[test]
-    fn the_self_signed_certificate_can_be_written_for_clients() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("ca.pem");
-        let tls = Tls::new(&CertificateSource::SelfSigned { write_to: Some(path.clone()) }).unwrap();
-        assert_eq!(std::fs::read_to_string(path).unwrap(), *tls.certificate_pem());
-        let nowhere = CertificateSource::SelfSigned { write_to: Some(directory.path().join("no/ca.pem")) };
-        assert!(Tls::new(&nowhere).map(drop).unwrap_err().to_string().contains("no/ca.pem"));
+    fn exactly_one_source_of_the_certificate() {
+        let tls = Tls::new(&Listen { self_signed: true, ..Listen::default() }).unwrap();
+        assert!(tls.certificate_pem().contains("BEGIN CERTIFICATE"));
+        let both = Listen { self_signed: true, ..files(Path::new("a"), Path::new("b")) };
+        let half = Listen { certificate: Some("a".into()), ..Listen::default() };
+        for listen in [Listen::default(), both, half] {
+            assert!(matches!(Tls::new(&listen), Err(GateError::Certificate)));
+        }
     }
 }

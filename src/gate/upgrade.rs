@@ -24,21 +24,18 @@ pub(super) fn check<B: Body>(request: &Request<B>) -> Result<Upgrade, Refused> {
         return Err(Refused::bad_request("a WebSocket needs HTTP/1.1"));
     }
     if !has_token(headers, &header::CONNECTION, "upgrade") || !has_token(headers, &header::UPGRADE, "websocket") {
-        return Err(Refused {
-            status: StatusCode::UPGRADE_REQUIRED,
-            ..Refused::bad_request(
-                "this is a WebSocket address: send 'Connection: Upgrade' and 'Upgrade: websocket'; without WebSocket use /v1/sse",
-            )
-        }
-        .with(header::UPGRADE, "websocket"));
+        let message =
+            "a WebSocket address: send 'Connection: Upgrade' and 'Upgrade: websocket', or use /v1/sse without WebSocket";
+        return Err(Refused::new(StatusCode::UPGRADE_REQUIRED, message).with(header::UPGRADE, "websocket"));
     }
     // A body before the frames would be read as frames by one side and skipped by a proxy.
-    if headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0") {
+    if headers.contains_key(header::TRANSFER_ENCODING) || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
+    {
         return Err(Refused::bad_request("an upgrade request has no body"));
     }
     if single(headers, &header::SEC_WEBSOCKET_VERSION)? != Some("13") {
-        return Err(Refused { status: StatusCode::UPGRADE_REQUIRED, ..Refused::bad_request("Sec-WebSocket-Version must be 13") }
-            .with(header::SEC_WEBSOCKET_VERSION, "13"));
+        let refused = Refused::new(StatusCode::UPGRADE_REQUIRED, "Sec-WebSocket-Version must be 13");
+        return Err(refused.with(header::SEC_WEBSOCKET_VERSION, "13"));
     }
     let key = single(headers, &header::SEC_WEBSOCKET_KEY)?.filter(|key| is_key(key));
     let key = key.ok_or_else(|| Refused::bad_request("Sec-WebSocket-Key must be 16 bytes in base64"))?;

@@ -55,7 +55,7 @@ impl ShardMetrics {
 }
 
 /// Written by one feed's thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FeedMetrics {
     pub messages: Counter,
     pub bytes: Counter,
@@ -70,23 +70,6 @@ pub struct FeedMetrics {
     pub(super) skew: SkewGauge,
 }
 
-impl Default for FeedMetrics {
-    fn default() -> Self {
-        Self {
-            messages: Counter::default(),
-            bytes: Counter::default(),
-            events: Counter::default(),
-            reconnects: Counter::default(),
-            instruments: Gauge::default(),
-            received_to_published: Histogram::default(),
-            event_to_received: Histogram::default(),
-            faults: Default::default(),
-            state: Gauge::default(),
-            skew: SkewGauge::default(),
-        }
-    }
-}
-
 impl FeedMetrics {
     pub fn faults(&self, faults: &[Fault]) {
         for fault in faults {
@@ -96,6 +79,11 @@ impl FeedMetrics {
 
     pub fn fault(&self, kind: FaultKind) {
         self.faults[kind as usize].add(1);
+    }
+
+    /// Of all kinds.
+    pub fn fault_count(&self) -> u64 {
+        self.faults.iter().map(Counter::get).sum()
     }
 
     /// State of the feed as a whole (of its worst line).
@@ -188,6 +176,14 @@ impl GateMetrics {
         self.refused[why as usize].add(1);
     }
 
+    pub fn failures(&self, why: HandshakeFailure) -> u64 {
+        self.handshake_failures[why as usize].get()
+    }
+
+    pub fn refusals(&self, why: Refusal) -> u64 {
+        self.refused[why as usize].get()
+    }
+
     pub fn request(&self, route: Route, status: u16) {
         let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len());
         self.requests[route as usize][at].add(1);
@@ -217,6 +213,10 @@ label_enum!(
     /// Why a TLS handshake (with the reading of the request behind it) was given up.
     HandshakeFailure {
         Timeout = "timeout",
+        /// Plain HTTP on the TLS port.
+        PlainHttp = "plain_http",
+        /// The request's head is too large or not HTTP.
+        Head = "head",
         /// The peer does not speak TLS as we do: bad message, no common version, unknown certificate.
         Tls = "tls",
         /// The peer went away.
@@ -228,6 +228,8 @@ label_enum!(
     /// Why a connection was closed before its handshake.
     Refusal {
         TooManyConnections = "too_many_connections",
+        /// From the peer's address.
+        TooManyFromAddress = "too_many_from_address",
         TooManyFiles = "too_many_files",
         RateLimited = "rate_limited",
         Draining = "draining",
