@@ -591,7 +591,9 @@ fn settings_are_checked() {
 }
 
 /// A scripted market, some of whose bytes are wrong.
-fn frames() -> impl Strategy<Value = Vec<(u32, String, Option<(usize, u8)>)>> {
+type Frame = (u32, String, Option<(usize, u8)>);
+
+fn frames() -> impl Strategy<Value = Vec<Frame>> {
     let frame = prop_oneof![
         (95..130u64, 0..4u64).prop_map(|(first, n)| diff(first, first + n, ("9.00", "1"))),
         (95..130u64).prop_map(|id| quote(id, "10.001")),
