@@ -4,10 +4,13 @@
 pub mod adapter;
 pub mod error;
 pub mod json;
+pub mod recording;
 pub mod registry;
+pub mod replay;
 pub mod run;
 pub mod sequencer;
 pub mod settings;
+pub mod sim;
 pub mod supervisor;
 pub mod trail;
 pub mod venue;

@@ -1,4 +1,38 @@
-//! The commands: arguments in, exit code out. One file a command.
+//! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
+mod check;
+mod demo;
 pub mod error;
+mod serve;
+
 pub use error::CliError;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted market-data push server: venue feeds in, exact binary deltas over TLS WebSockets out.
+#[derive(Debug, Parser)]
+#[command(name = "tickwire", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything embedded: simulated market, self-signed TLS, web page, metrics
+    Demo(demo::Args),
+    /// Run the server
+    Serve(serve::Args),
+    /// Validate a configuration; errors point at file, line and key
+    Check(check::Args),
+}
+
+impl Cli {
+    pub fn run(self) -> Result<(), CliError> {
+        match self.command {
+            Command::Demo(args) => demo::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::Check(args) => check::run(args),
+        }
+    }
+}
