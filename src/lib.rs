@@ -1,8 +1,17 @@
 //! The Tickwire server: feeds in, topic map, subscription manager, encoder, sessions out. `app.rs` is the only file that knows all of it.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod emulate;
+pub mod encode;
+pub mod gate;
+pub mod ingest;
 pub mod logging;
 pub mod metrics;
+pub mod session;
+pub mod shard;
+pub mod subs;
+pub mod topic;

@@ -1,5 +1,58 @@
-//! The commands: arguments in, exit code out. One file a command.
+//! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
-pub mod check;
+mod audit;
+mod check;
+mod demo;
+mod emulate;
 pub mod error;
+mod record;
+mod replay;
+mod serve;
+mod watch;
+
 pub use error::CliError;
+
+use clap::{Parser, Subcommand};
+
+/// Self-hosted market-data push server: venue feeds in, exact binary deltas over TLS WebSockets out.
+#[derive(Debug, Parser)]
+#[command(name = "tickwire", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything embedded: simulated market, self-signed TLS, web page, metrics
+    Demo(demo::Args),
+    /// Run the server
+    Serve(serve::Args),
+    /// Validate a configuration; errors point at file, line and key
+    Check(check::Args),
+    /// Subscribe and show what arrives
+    Watch(watch::Args),
+    /// Capture a venue's streams to disk
+    Record(record::Args),
+    /// Serve a recording again, at any speed
+    Replay(replay::Args),
+    /// Speak a venue's own protocol from a recording, for tests and demos
+    Emulate(emulate::Args),
+    /// Run a recording through the real adapter and print what its books and trades come to
+    Audit(audit::Args),
+}
+
+impl Cli {
+    pub fn run(self) -> Result<(), CliError> {
+        match self.command {
+            Command::Demo(args) => demo::run(args),
+            Command::Serve(args) => serve::run(args),
+            Command::Check(args) => check::run(args),
+            Command::Watch(args) => watch::run(args),
+            Command::Record(args) => record::run(args),
+            Command::Replay(args) => replay::run(args),
+            Command::Emulate(args) => emulate::run(args),
+            Command::Audit(args) => audit::run(args),
+        }
+    }
+}

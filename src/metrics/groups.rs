@@ -176,6 +176,14 @@ impl GateMetrics {
         self.refused[why as usize].add(1);
     }
 
+    pub fn failures(&self, why: HandshakeFailure) -> u64 {
+        self.handshake_failures[why as usize].get()
+    }
+
+    pub fn refusals(&self, why: Refusal) -> u64 {
+        self.refused[why as usize].get()
+    }
+
     pub fn request(&self, route: Route, status: u16) {
         let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len());
         self.requests[route as usize][at].add(1);
@@ -205,6 +213,10 @@ label_enum!(
     /// Why a TLS handshake (with the reading of the request behind it) was given up.
     HandshakeFailure {
         Timeout = "timeout",
+        /// Plain HTTP on the TLS port.
+        PlainHttp = "plain_http",
+        /// The request's head is too large or not HTTP.
+        Head = "head",
         /// The peer does not speak TLS as we do: bad message, no common version, unknown certificate.
         Tls = "tls",
         /// The peer went away.
@@ -216,6 +228,8 @@ label_enum!(
     /// Why a connection was closed before its handshake.
     Refusal {
         TooManyConnections = "too_many_connections",
+        /// From the peer's address.
+        TooManyFromAddress = "too_many_from_address",
         TooManyFiles = "too_many_files",
         RateLimited = "rate_limited",
         Draining = "draining",

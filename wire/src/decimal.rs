@@ -203,11 +203,19 @@ fn without_trailing_zeros(text: &[u8]) -> Option<&[u8]> {
 
 /// Appends `mantissa * 10^exponent` in plain notation with exactly `-exponent` decimals (none for exponents above 0).
 pub fn put_fixed(out: &mut Vec<u8>, mantissa: i128, exponent: i8) {
-    let mut digits = itoa::Buffer::new();
     if mantissa < 0 {
         out.push(b'-');
     }
-    let digits = digits.format(mantissa.unsigned_abs()).as_bytes();
+    put_fixed_magnitude(out, mantissa.unsigned_abs(), exponent);
+}
+
+fn put_fixed_magnitude(out: &mut Vec<u8>, mantissa: u128, exponent: i8) {
+    let mut buffer = itoa::Buffer::new();
+    let digits = match u64::try_from(mantissa) {
+        Ok(mantissa) => buffer.format(mantissa),
+        Err(_) => buffer.format(mantissa),
+    }
+    .as_bytes();
     if exponent >= 0 {
         out.extend_from_slice(digits);
         if mantissa != 0 {
@@ -230,16 +238,65 @@ pub fn put_fixed(out: &mut Vec<u8>, mantissa: i128, exponent: i8) {
 
 /// Appends the value in plain notation without trailing zeros: the spelling of the JSON encoding (`61602`, `0.0649`).
 pub fn put_plain(out: &mut Vec<u8>, mantissa: i128, exponent: i8) {
-    let (mut mantissa, mut exponent) = (mantissa, exponent);
+    if mantissa < 0 {
+        out.push(b'-');
+    }
+    put_plain_magnitude(out, mantissa.unsigned_abs(), exponent);
+}
+
+/// `put_plain` of sums that need all 128 bits.
+pub fn put_plain_magnitude(out: &mut Vec<u8>, mantissa: u128, exponent: i8) {
+    let mut exponent = exponent;
     if mantissa == 0 {
         out.push(b'0');
         return;
     }
-    while exponent < 0 && mantissa % 10 == 0 {
+    // Nearly all values fit 64 bits, where dividing is many times cheaper.
+    if let Ok(mut mantissa) = u64::try_from(mantissa) {
+        while exponent < 0 && mantissa.is_multiple_of(10) {
+            mantissa /= 10;
+            exponent += 1;
+        }
+        put_fixed_magnitude(out, u128::from(mantissa), exponent);
+        return;
+    }
+    let mut mantissa = mantissa;
+    while exponent < 0 && mantissa.is_multiple_of(10) {
         mantissa /= 10;
         exponent += 1;
     }
-    put_fixed(out, mantissa, exponent);
+    put_fixed_magnitude(out, mantissa, exponent);
+}
+
+/// Reads plain notation (`[-]digits[.digits]`) as sign and magnitude at `exponent`, exactly: what `put_plain` wrote, for
+/// any exponent and up to 128 bits. `None` for anything else.
+pub fn parse_plain(text: &[u8], exponent: i8) -> Option<(bool, u128)> {
+    let (negative, text) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        rest => (false, rest),
+    };
+    let (whole, fraction) = match memchr::memchr(b'.', text) {
+        Some(point) => (&text[..point], &text[point + 1..]),
+        None => (text, &b""[..]),
+    };
+    if whole.is_empty() || (fraction.is_empty() && whole.len() < text.len()) {
+        return None;
+    }
+    let decimals = usize::from(if exponent < 0 { exponent.unsigned_abs() } else { 0 });
+    let (fraction, below) = fraction.split_at(fraction.len().min(decimals));
+    let zeros = if exponent > 0 { exponent.unsigned_abs().into() } else { 0 };
+    let is_zero = whole.iter().all(|digit| *digit == b'0');
+    // Above exponent 0 the last digits must be zeros, and do not count.
+    let (whole, cut) = whole.split_at(if is_zero { whole.len() } else { whole.len().checked_sub(zeros)? });
+    if below.iter().chain(cut).any(|digit| *digit != b'0') {
+        return None;
+    }
+    let padding = std::iter::repeat_n(&b'0', decimals - fraction.len());
+    let magnitude = whole.iter().chain(fraction).chain(padding).try_fold(0u128, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u128::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    })?;
+    Some((negative, magnitude))
 }
 
 /// `put_plain` as a `String`, for the edges.
@@ -299,5 +356,24 @@ mod tests {
         assert_eq!(plain(-5, -1), "-0.5");
         assert_eq!(plain(0, -8), "0");
         assert_eq!(plain(12, 2), "1200");
+    }
+
+    #[test]
+    fn reads_back_what_it_wrote() {
+        for mantissa in [0, 1, -1, 10, 1200, -123_456, i64::MAX, i64::MIN] {
+            for exponent in MIN_EXPONENT..=MAX_EXPONENT {
+                let text = plain(i128::from(mantissa), exponent);
+                let expected = Some((mantissa < 0, u128::from(mantissa.unsigned_abs())));
+                assert_eq!(parse_plain(text.as_bytes(), exponent), expected, "{text} at {exponent}");
+            }
+        }
+        let mut text = Vec::new();
+        put_plain_magnitude(&mut text, u128::MAX, -36);
+        assert_eq!(parse_plain(&text, -36), Some((false, u128::MAX)));
+        for bad in ["", "-", ".5", "5.", "1.23", "1e2", "+1", "1.2.3", "x"] {
+            assert_eq!(parse_plain(bad.as_bytes(), -1), None, "{bad}");
+        }
+        assert_eq!(parse_plain(b"1250", 2), None);
+        assert_eq!(parse_plain(b"7", 2), None);
     }
 }

@@ -2,6 +2,7 @@
 //! Pure functions over bytes and values: nothing here does I/O, knows tokio, or is unsafe.
 
 pub mod code;
+pub mod codec;
 pub mod decimal;
 pub mod event;
 pub mod instrument;
@@ -9,3 +10,4 @@ pub mod kind;
 pub mod record;
 pub mod request;
 pub mod topic;
+pub mod view;

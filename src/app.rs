@@ -1,0 +1,273 @@
+//! Puts the server together: configuration in, running threads out, and a drain that ends them. The only file that knows all parts.
+//! Bounded: one thread a shard, one for all feeds, the caller's for accepting, admin and signals.
+
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gate::{self, Arrival, Gate, GateError};
+use crate::ingest::Ingest;
+use crate::metrics::Metrics;
+use crate::shard::{Shard, ShardContext};
+use crate::topic::{TopicLimits, TopicMap};
+use feeds::settings::FeedSettings;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::LocalSet;
+
+/// Accepted sockets on their way to a shard; a full inbox refuses, which the gate counts.
+const INBOX: usize = 1024;
+/// How often a drain looks whether the last session has gone.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error("admin.address {address}: {error}")]
+    Admin { address: SocketAddr, error: std::io::Error },
+    #[error("feeds[{index}] ({venue}): {error}")]
+    Feed { index: usize, venue: String, error: feeds::error::FeedError },
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running server. Dropping it without `drain` stops it at once.
+pub struct Server {
+    public: SocketAddr,
+    admin: SocketAddr,
+    gate: Arc<Gate>,
+    map: Arc<TopicMap>,
+    metrics: Arc<Metrics>,
+    drain_timeout: Duration,
+    draining: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Binds the ports, starts the threads. Must be called on a tokio runtime, which then accepts connections.
+    pub async fn start(config: Config) -> Result<Self, AppError> {
+        let clock = Clock::new();
+        let shards = config.node.shard_count();
+        let metrics = Metrics::new(shards);
+        let map = TopicMap::new(TopicLimits::from(&config.topics), shards, epoch(clock));
+        let (draining, draining_seen) = watch::channel(false);
+        let (stop, stopped) = watch::channel(false);
+
+        let ready = {
+            let (map, draining) = (map.clone(), draining_seen.clone());
+            Arc::new(move || readiness(&map, *draining.borrow()))
+        };
+        let gate = Gate::new(&config, metrics.gate.clone(), ready.clone())?;
+        let listener = gate::bind(config.listen.address)?;
+        let public = listener.local_addr().map_err(|error| GateError::Bind { address: config.listen.address, error })?;
+        let admin = admin::start(&config.admin, metrics.clone(), ready, stopped.clone())
+            .await
+            .map_err(|error| AppError::Admin { address: config.admin.address, error })?;
+
+        let mut threads = vec![start_feeds(&config.feeds, &map, &metrics, clock, stopped.clone())?];
+        let mut inboxes = Vec::with_capacity(shards);
+        for index in 0..shards {
+            let context = ShardContext {
+                map: map.clone(),
+                clock,
+                session: Arc::new(config.session.clone()),
+                metrics: metrics.shard(index),
+                node: config.node.name.as_str().into(),
+                draining: draining_seen.clone(),
+            };
+            let (inbox, arrivals) = mpsc::channel(INBOX);
+            inboxes.push(inbox);
+            threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone())?);
+        }
+        tokio::spawn(gate::accept(listener, inboxes, gate.clone()));
+        Ok(Self {
+            public,
+            admin,
+            gate,
+            map,
+            metrics,
+            drain_timeout: Duration::from_millis(config.session.drain_timeout_ms),
+            draining,
+            stop,
+            threads,
+        })
+    }
+
+    pub fn public_address(&self) -> SocketAddr {
+        self.public
+    }
+
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// The certificate chain clients may trust, in PEM.
+    pub fn certificate_pem(&self) -> Arc<String> {
+        self.gate.certificate_pem()
+    }
+
+    /// Reads the certificate files again; on an error the old ones stay in force.
+    pub fn reload_certificate(&self) -> Result<(), GateError> {
+        self.gate.reload_certificate()
+    }
+
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// A way in for events that do not come from a configured feed.
+    pub fn ingest(&self, venue: &str) -> Ingest {
+        Ingest::new(self.map.clone(), venue, self.metrics.feed(venue), Clock::new())
+    }
+
+    /// Refuses new clients, tells those that are there, waits for them up to the drain time-out, then stops everything.
+    pub async fn drain(mut self) {
+        self.gate.drain();
+        self.draining.send_replace(true);
+        let gone = async {
+            while self.gate.connections() > 0 {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+        };
+        if tokio::time::timeout(self.drain_timeout, gone).await.is_err() {
+            tracing::warn!(connections = self.gate.connections(), "drain timed out; closing what is left");
+        }
+        self.stop.send_replace(true);
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join())));
+        drop(joined.await);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.gate.drain();
+        self.stop.send_replace(true);
+    }
+}
+
+/// Runs a server until SIGTERM or Ctrl-C, then drains it. `started` may tell the user where it listens.
+pub fn run(config: Config, started: impl FnOnce(&Server)) -> Result<(), AppError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
+    runtime.block_on(async {
+        let budget: u64 = config.memory_budget().iter().map(|item| item.bytes).sum();
+        let server = Server::start(config).await?;
+        tracing::info!(
+            public = %server.public, admin = %server.admin, memory_budget_mib = budget >> 20,
+            "tickwire {} is up", env!("CARGO_PKG_VERSION")
+        );
+        started(&server);
+        wait_for_end(&server).await;
+        tracing::info!("draining");
+        server.drain().await;
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+/// Returns at SIGTERM or SIGINT; SIGHUP reloads the certificate.
+async fn wait_for_end(server: &Server) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        tracing::error!("cannot listen to signals; only a kill will end this process");
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            _ = hangup.recv() => match server.reload_certificate() {
+                Ok(()) => tracing::info!("certificate reloaded"),
+                Err(error) => tracing::error!(%error, "certificate not reloaded; the old one stays in force"),
+            },
+        }
+    }
+}
+
+/// Not ready while draining, or while a feed has not announced its instruments: a client would be told "unknown symbol".
+fn readiness(map: &TopicMap, draining: bool) -> Result<(), String> {
+    if draining {
+        return Err("draining".to_owned());
+    }
+    match map.unknown_venues() {
+        waiting if waiting.is_empty() => Ok(()),
+        waiting => Err(format!("waiting for the instruments of: {}", waiting.join(", "))),
+    }
+}
+
+/// Epochs must not repeat over restarts: the start time in ms, with room for redefinitions.
+fn epoch(clock: Clock) -> u64 {
+    u64::try_from(clock.wall_ns() / 1_000_000).unwrap_or(0) << 8
+}
+
+fn start_feeds(
+    settings: &[FeedSettings],
+    map: &Arc<TopicMap>,
+    metrics: &Metrics,
+    clock: Clock,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, AppError> {
+    let mut running = Vec::with_capacity(settings.len());
+    for (index, feed) in settings.iter().enumerate() {
+        let venue = feeds::run::venue_name(feed);
+        let ingest = Ingest::new(map.clone(), &venue, metrics.feed(&venue), clock);
+        let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
+        running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
+    }
+    spawn("feeds".to_owned(), move |local| {
+        for feed in running {
+            local.spawn_local(feed);
+        }
+        async move { wait_for(stopped).await }
+    })
+}
+
+fn start_shard(
+    index: usize,
+    context: ShardContext,
+    mut arrivals: mpsc::Receiver<Arrival>,
+    gate: Arc<Gate>,
+    stopped: watch::Receiver<bool>,
+) -> Result<JoinHandle<()>, AppError> {
+    spawn(format!("shard-{index}"), move |local| {
+        let shard = Shard::new(index, context);
+        local.spawn_local(shard.clone().run());
+        local.spawn_local(async move {
+            while let Some(arrival) = arrivals.recv().await {
+                tokio::task::spawn_local(gate::serve(arrival, gate.clone(), shard.clone()));
+            }
+        });
+        async move { wait_for(stopped).await }
+    })
+}
+
+/// One thread with its own runtime. It ends, with all tasks on it, when the future that `begin` makes does.
+fn spawn<B, F>(name: String, begin: B) -> Result<JoinHandle<()>, AppError>
+where
+    B: FnOnce(&LocalSet) -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(move || {
+            let local = LocalSet::new();
+            let end = {
+                let _entered = runtime.enter();
+                begin(&local)
+            };
+            local.block_on(&runtime, end);
+        })
+        .map_err(AppError::Thread)
+}
+
+async fn wait_for(mut stopped: watch::Receiver<bool>) {
+    // An error means that the server is gone, which is a stop too.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}

@@ -1,0 +1,20 @@
+//! In: clients the gate let in. Out: sessions on this shard. The only place where the gate and what lies behind it meet.
+//! Bounded by the sessions.
+
+use super::serve::{Sessions, Socket};
+use crate::session::sse::{self, SseBody};
+use crate::session::{Client, websocket};
+use crate::shard::Shard;
+use std::rc::Rc;
+
+impl Sessions for Shard {
+    type Events = SseBody;
+
+    async fn stream(self: Rc<Self>, socket: Socket, client: Client) {
+        websocket::run(socket, client, self).await;
+    }
+
+    fn events(self: Rc<Self>, client: Client) -> SseBody {
+        sse::body(client, self)
+    }
+}

@@ -1,0 +1,205 @@
+//! In: one connection on its shard. Out: HTTP answers, and after an upgrade the WebSocket, handed over whole.
+//! Bounded by one deadline for TLS and the first request head, 16 KiB of head, 16 KiB of TLS buffer each way.
+
+use super::answer::Answer;
+use super::routes::Context;
+use super::{Arrival, Gate};
+use crate::config;
+use crate::metrics::HandshakeFailure;
+use crate::session::Client;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper::upgrade::{OnUpgrade, Parts};
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+/// An upgraded connection: the WebSocket directly over TLS, without hyper in between.
+pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
+
+/// What comes after the gate. The shard implements it; the gate knows no more of sessions than this.
+pub trait Sessions: 'static {
+    type Events: Body<Data = Bytes, Error = Infallible> + 'static;
+
+    /// Runs one WebSocket session to its end.
+    fn stream(self: Rc<Self>, socket: Socket, client: Client) -> impl Future<Output = ()>;
+
+    /// Begins one session of server-sent events.
+    fn events(self: Rc<Self>, client: Client) -> Self::Events;
+}
+
+/// Ciphertext rustls may hold per direction for a peer that does not read: what is encrypted can no longer be conflated,
+/// and the default of 64 KiB would be several seconds of old prices.
+const TLS_BUFFER: usize = 16 * 1024;
+/// Request head: a token of 4 KiB and a hundred topics fit.
+const HEAD_BYTES: usize = 16 * 1024;
+const PLAIN_HTTP: &str = "this port speaks TLS only: use an https:// or wss:// address\n";
+
+/// A client admitted by `/v1/stream`, waiting for its 101 to be written.
+pub(super) struct Pending {
+    pub upgrade: OnUpgrade,
+    pub client: Client,
+}
+
+/// Serves one connection until it ends, on the shard's thread. Its permit is held as long.
+pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<S>) {
+    let Arrival { stream, peer, turn_away, _permit } = arrival;
+    // Both steps are boxed: their state of some 10 KiB must not stay in the task of a session that lives for hours.
+    let deadline = Instant::now() + Duration::from_millis(gate.listen.handshake_timeout_ms);
+    let tls = match Box::pin(handshake(stream, peer, &gate, deadline)).await {
+        Ok(tls) => tls,
+        Err(failure) => return gate.metrics.handshake_failed(failure),
+    };
+    gate.metrics.handshakes.add(1);
+    let context = Context { gate: gate.clone(), sessions: sessions.clone(), peer, turn_away, pending: RefCell::default() };
+    match Box::pin(http(tls, Rc::new(context), deadline)).await {
+        Ok(Some((socket, client))) => sessions.stream(socket, client).await,
+        Ok(None) => {}
+        Err(failure) => gate.metrics.handshake_failed(failure),
+    }
+}
+
+async fn handshake(
+    stream: std::net::TcpStream,
+    peer: SocketAddr,
+    gate: &Gate,
+    deadline: Instant,
+) -> Result<TlsStream<TcpStream>, HandshakeFailure> {
+    let mut stream = TcpStream::from_std(stream).map_err(|_| HandshakeFailure::Io)?;
+    let negotiate = async {
+        let mut first = [0];
+        match stream.peek(&mut first).await {
+            Ok(1) if first[0].is_ascii_uppercase() => {
+                answer_plain_http(&mut stream).await;
+                return Err(HandshakeFailure::PlainHttp);
+            }
+            Ok(1) => {}
+            _ => return Err(HandshakeFailure::Io),
+        }
+        let acceptor = TlsAcceptor::from(gate.tls.config());
+        let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(TLS_BUFFER)));
+        accepting.await.map_err(|error| {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            HandshakeFailure::Tls
+        })
+    };
+    timeout_at(deadline, negotiate).await.unwrap_or(Err(HandshakeFailure::Timeout))
+}
+
+/// The commonest mistake with a TLS port deserves a sentence. No TLS record begins with a capital letter.
+async fn answer_plain_http(stream: &mut TcpStream) {
+    // Read what came first: closing with unread bytes resets the connection, and the answer with it.
+    let mut scratch = [0; 4096];
+    let _ = stream.read(&mut scratch).await;
+    let head = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n";
+    let answer = format!("{head}Content-Length: {}\r\n\r\n{PLAIN_HTTP}", PLAIN_HTTP.len());
+    let _ = stream.write_all(answer.as_bytes()).await;
+    let _ = stream.shutdown().await;
+}
+
+/// Answers requests until the connection ends or becomes a WebSocket.
+async fn http<S: Sessions>(
+    tls: TlsStream<TcpStream>,
+    context: Rc<Context<S>>,
+    deadline: Instant,
+) -> Result<Option<(Socket, Client)>, HandshakeFailure> {
+    let gate = &context.gate;
+    let mut draining = gate.draining.subscribe();
+    let routes = Routes { context: context.clone(), heard: Rc::default() };
+    let heard = routes.heard.clone();
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // Also ends connections that idle between two requests of the page.
+        .header_read_timeout(Duration::from_millis(gate.listen.handshake_timeout_ms))
+        .max_buf_size(HEAD_BYTES)
+        .keep_alive(context.turn_away.is_none())
+        .serve_connection(TokioIo::new(tls), routes)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let (mut is_late, mut is_draining) = (false, false);
+    let ended = loop {
+        tokio::select! {
+            ended = connection.as_mut() => break ended,
+            () = sleep_until(deadline), if !is_late => {
+                // Absolute, from accept on: a peer cannot buy time with a byte now and then.
+                is_late = true;
+                if !heard.get() {
+                    return Err(HandshakeFailure::Timeout);
+                }
+            }
+            _ = draining.wait_for(|draining| *draining), if !is_draining => {
+                is_draining = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+    };
+    if let Err(error) = ended {
+        return if error.is_timeout() && !heard.get() {
+            Err(HandshakeFailure::Timeout)
+        } else if error.is_parse() {
+            Err(HandshakeFailure::Head)
+        } else {
+            // The peer went away in the middle: nothing was refused.
+            Ok(None)
+        };
+    }
+    let Some(Pending { upgrade, client }) = context.pending.take() else { return Ok(None) };
+    Ok(take_back(upgrade, &gate.session).await.map(|socket| (socket, client)))
+}
+
+/// The TLS stream comes back whole, with the bytes the client sent right after its request.
+async fn take_back(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socket> {
+    let upgraded = upgrade.await.ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    // Copied, because hyper's buffer of 8 KiB would live as long as a slice of it.
+    let leftover = read_buf.to_vec();
+    drop(read_buf);
+    let config = websocket_config(limits);
+    Some(WebSocketStream::from_partially_read(io.into_inner(), leftover, Role::Server, Some(config)).await)
+}
+
+fn websocket_config(limits: &config::Session) -> WebSocketConfig {
+    WebSocketConfig::default()
+        // Clients send little and rarely; the library clears this many bytes before each read.
+        .read_buffer_size(1024)
+        // Each control frame is written at once; data frames are written past the library.
+        .write_buffer_size(0)
+        // Control messages and pongs waiting for a peer that does not read. The default is no bound at all.
+        .max_write_buffer_size(limits.frame_bytes + limits.request_bytes + 1024)
+        .max_message_size(Some(limits.request_bytes))
+        .max_frame_size(Some(limits.request_bytes))
+        .accept_unmasked_frames(false)
+}
+
+/// The routing table as hyper wants it.
+struct Routes<S> {
+    context: Rc<Context<S>>,
+    /// Set by the first request head.
+    heard: Rc<Cell<bool>>,
+}
+
+impl<S: Sessions> Service<Request<Incoming>> for Routes<S> {
+    type Response = Response<Answer<S::Events>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.heard.set(true);
+        ready(Ok(self.context.answer(request)))
+    }
+}

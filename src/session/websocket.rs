@@ -1,0 +1,246 @@
+//! A session over WebSocket. In: text frames of requests. Out: replies through the library, data frames written ready-made.
+//! Bounded: one message in flight, under the write timeout; the library's buffers are sized by the gate.
+
+use crate::encode::FrameBuilder;
+use crate::session::{Client, SessionCore};
+use crate::shard::Shard;
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use std::borrow::Cow;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use wire::code::Close;
+use wire::request::Reply;
+
+/// How long a close may take before the socket is just dropped.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// Messages read before data gets its turn again.
+const READS_A_ROUND: usize = 8;
+
+/// Why a session ended.
+#[derive(Debug)]
+enum End {
+    /// The client closed or vanished.
+    Peer,
+    Close(Close),
+}
+
+/// Serves one client until it leaves, breaks a rule, falls behind for too long, or the server drains.
+pub async fn run<S>(stream: WebSocketStream<S>, client: Client, shard: Rc<Shard>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let core = SessionCore::open(client, &shard);
+    let mut driver = Driver::new(stream, core);
+    let end = driver.serve().await.unwrap_or_else(|end| end);
+    if let End::Close(close) = end {
+        shard.context.metrics.closed(close);
+        driver.close(close).await;
+    }
+}
+
+struct Driver<S> {
+    stream: WebSocketStream<S>,
+    core: SessionCore,
+    write_timeout: Duration,
+    ping_interval: Duration,
+    idle_timeout: Duration,
+    last_heard: Instant,
+    next_ping: Instant,
+    /// One timer entry for ping, idleness and token expiry together.
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl<S> Driver<S>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    fn new(stream: WebSocketStream<S>, core: SessionCore) -> Self {
+        let limits = &core.shard().context.session;
+        let now = Instant::now();
+        let ping_interval = Duration::from_millis(limits.ping_interval_ms);
+        Self {
+            stream,
+            write_timeout: Duration::from_millis(limits.write_timeout_ms),
+            ping_interval,
+            idle_timeout: Duration::from_millis(limits.idle_timeout_ms),
+            last_heard: now,
+            next_ping: now + ping_interval,
+            alarm: Box::pin(tokio::time::sleep_until(now + ping_interval)),
+            core,
+        }
+    }
+
+    async fn serve(&mut self) -> Result<End, End> {
+        for reply in self.core.greet() {
+            self.reply(&reply).await?;
+        }
+        let mut draining = self.core.shard().context.draining.clone();
+        loop {
+            if *draining.borrow() {
+                return self.drain().await;
+            }
+            // Read what is there, so that a busy session still hears its client, then write what is due.
+            for _ in 0..READS_A_ROUND {
+                let Some(message) = self.stream.next().now_or_never() else { break };
+                self.on_message(message).await?;
+            }
+            if self.write_due().await? {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            tokio::select! {
+                message = self.stream.next() => self.on_message(message).await?,
+                () = self.core.ready() => {}
+                () = self.core.listed() => {
+                    if let Some(reply) = self.core.on_listing() {
+                        self.reply(&reply).await?;
+                    }
+                }
+                () = &mut self.alarm => self.on_alarm().await?,
+                _ = draining.changed() => {}
+            }
+        }
+    }
+
+    async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
+        self.last_heard = Instant::now();
+        match message {
+            Some(Ok(Message::Text(text))) => {
+                let reply = self.core.on_text(&text).map_err(End::Close)?;
+                self.reply(&reply).await
+            }
+            Some(Ok(Message::Binary(_))) => Err(End::Close(Close::BadFrame)),
+            // The library has queued the pong; it leaves with this flush, before any data.
+            Some(Ok(Message::Ping(_))) => self.flush().await,
+            Some(Ok(_)) => Ok(()),
+            Some(Err(Error::Capacity(_))) => Err(End::Close(Close::FrameTooLarge)),
+            Some(Err(_)) | None => Err(End::Peer),
+        }
+    }
+
+    async fn on_alarm(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let context = &self.core.shard().context;
+        if let Some(identity) = &self.core.client().identity
+            && context.clock.wall_ns() >= identity.expires_at
+        {
+            return Err(End::Close(Close::TokenExpired));
+        }
+        if now >= self.last_heard + self.idle_timeout {
+            return Err(End::Close(Close::IdleTimeout));
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + self.ping_interval;
+            self.send(Message::Ping(Default::default())).await?;
+        }
+        let mut next = self.next_ping.min(self.last_heard + self.idle_timeout);
+        if let Some(identity) = &self.core.client().identity {
+            let left = identity.expires_at.saturating_sub(self.core.shard().context.clock.wall_ns());
+            next = next.min(now + Duration::from_nanos(u64::try_from(left).unwrap_or(0)));
+        }
+        self.alarm.as_mut().reset(next);
+        Ok(())
+    }
+
+    /// Tells the client, hands it what is due, and ends.
+    async fn drain(&mut self) -> Result<End, End> {
+        let slot_ms = self.core.reconnect_slot_ms();
+        self.reply(&Reply::Notice {
+            code: "draining".to_owned(),
+            message: "this server is shutting down; reconnect after the given time".to_owned(),
+            reconnect_in_ms: Some(slot_ms),
+        })
+        .await?;
+        self.write_due().await?;
+        Ok(End::Close(Close::Draining))
+    }
+
+    /// Writes one frame of whatever is due. False if nothing was.
+    async fn write_due(&mut self) -> Result<bool, End> {
+        let shard = self.core.shard().clone();
+        let limit = shard.context.session.frame_bytes;
+        let mut frame = FrameBuilder::new(shard.take_buffer(), self.core.client().encoding, limit);
+        let filled = self.core.fill(&mut frame);
+        let result = if filled { self.write_frame(&mut frame).await } else { Ok(()) };
+        shard.give_buffer(frame.into_buffer());
+        result.map(|()| filled)
+    }
+
+    async fn write_frame(&mut self, frame: &mut FrameBuilder) -> Result<(), End> {
+        // The library's own bytes (a pong, a reply) leave first: between its flushes the stream is ours.
+        self.flush().await?;
+        let bytes = frame.websocket();
+        let size = bytes.len();
+        let stream = self.stream.get_mut();
+        let mut written = 0;
+        let write = async {
+            while written < size {
+                match stream.write(&bytes[written..]).await {
+                    Ok(0) | Err(_) => return Err(End::Peer),
+                    Ok(count) => written += count,
+                }
+            }
+            stream.flush().await.map_err(|_| End::Peer)
+        };
+        match timeout(self.write_timeout, write).await {
+            Ok(result) => result?,
+            Err(_) => {
+                // A close frame may only follow a whole frame: one last chance to finish this one.
+                let rest = async {
+                    stream.write_all(&bytes[written..]).await?;
+                    stream.flush().await
+                };
+                return match timeout(CLOSE_GRACE, rest).await {
+                    Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
+                    _ => {
+                        self.core.shard().context.metrics.closed(Close::SlowConsumer);
+                        Err(End::Peer)
+                    }
+                };
+            }
+        }
+        self.core.wrote(frame, size);
+        Ok(())
+    }
+
+    async fn reply(&mut self, reply: &Reply) -> Result<(), End> {
+        let text = serde_json::to_string(reply).expect("replies are plain data");
+        self.send(Message::text(text)).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        timed(self.write_timeout, self.stream.send(message)).await
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        timed(self.write_timeout, self.stream.flush()).await
+    }
+
+    async fn close(&mut self, close: Close) {
+        let row = close.row();
+        let frame = CloseFrame { code: row.number.into(), reason: Cow::Borrowed(row.reason).as_ref().into() };
+        let farewell = async {
+            self.stream.close(Some(frame)).await?;
+            // Until the client answers: dropping the socket earlier may lose the close frame.
+            while let Some(Ok(_)) = self.stream.next().await {}
+            Ok::<(), Error>(())
+        };
+        let _ = timeout(CLOSE_GRACE, farewell).await;
+    }
+}
+
+/// A write of the library under the write timeout. Past it the client counts as too slow.
+async fn timed(limit: Duration, write: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+    match timeout(limit, write).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Peer),
+        Err(_) => Err(End::Close(Close::SlowConsumer)),
+    }
+}

@@ -1,0 +1,101 @@
+//! One shard: one OS thread, one current-thread runtime, and all that its sessions share. In: marks of the topic map and accepted
+//! sockets. Out: woken sessions. Bounded by the sessions' own limits; nothing here is shared with other shards but the topic map.
+
+use crate::clock::Clock;
+use crate::config;
+use crate::metrics::ShardMetrics;
+use crate::subs::Manager;
+use crate::topic::TopicMap;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// Frame buffers kept for the next flush. A session holds one only while its frame is on its way.
+const POOLED_BUFFERS: usize = 32;
+/// A buffer that a deep snapshot has blown up is not kept.
+const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+
+/// What the shards of one server share.
+#[derive(Clone)]
+pub struct ShardContext {
+    pub map: Arc<TopicMap>,
+    pub clock: Clock,
+    pub session: Arc<config::Session>,
+    pub metrics: Arc<ShardMetrics>,
+    pub node: Arc<str>,
+    /// Turns true when the server drains.
+    pub draining: watch::Receiver<bool>,
+}
+
+pub struct Shard {
+    pub index: usize,
+    pub context: ShardContext,
+    pub manager: RefCell<Manager>,
+    /// Notified when topics were listed; sessions with patterns or pending topics look again.
+    pub listed: Notify,
+    next_session: Cell<u64>,
+    pool: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Shard {
+    pub fn new(index: usize, context: ShardContext) -> Rc<Self> {
+        let check_interval_ns = (context.session.check_interval_ms * 1_000_000) as i64;
+        Rc::new(Self {
+            index,
+            manager: RefCell::new(Manager::new(index, check_interval_ns)),
+            context,
+            listed: Notify::new(),
+            next_session: Cell::new(0),
+            pool: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// Dispatches marks to due sessions for as long as the shard lives.
+    pub async fn run(self: Rc<Self>) {
+        let marks = self.context.map.marks(self.index);
+        loop {
+            let window = self.manager.borrow().next_window();
+            tokio::select! {
+                () = marks.wait() => {}
+                () = sleep_until(&self.context.clock, window) => {}
+            }
+            let now = self.context.clock.mono_ns();
+            let mut manager = self.manager.borrow_mut();
+            marks.drain(|topic| manager.mark(topic, now));
+            manager.tick(now);
+            drop(manager);
+            if marks.listing_changed() {
+                self.listed.notify_waiters();
+            }
+            // The sessions just woken run before the next look at the marks: a burst becomes one flush each.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub fn session_name(&self) -> String {
+        let number = self.next_session.get() + 1;
+        self.next_session.set(number);
+        format!("{}-{}-{number}", self.context.node, self.index)
+    }
+
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.pool.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub fn give_buffer(&self, buffer: Vec<u8>) {
+        let mut pool = self.pool.borrow_mut();
+        if pool.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
+            pool.push(buffer);
+        }
+    }
+}
+
+/// Sleeps until `at` (monotonic ns of `clock`); for ever if there is no such time.
+async fn sleep_until(clock: &Clock, at: Option<i64>) {
+    match at {
+        Some(at) => tokio::time::sleep(Duration::from_nanos(u64::try_from(at - clock.mono_ns()).unwrap_or(0))).await,
+        None => std::future::pending().await,
+    }
+}

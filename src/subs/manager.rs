@@ -1,0 +1,329 @@
+//! Who is due when. In: marks of topics, the clock, flushes of sessions. Out: due lists and wake-ups, coalesced per session.
+//! Bounded: a subscription stands in at most one list (its session's due list or one window of the wheel).
+
+use crate::encode::{Chunks, FrameBuilder, Request};
+use crate::subs::pace::Grid;
+use crate::topic::{Cursor, TopicMap};
+use foldhash::fast::RandomState;
+use slab::Slab;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::Rc;
+use tokio::sync::Notify;
+use wire::request::{Encoding, Pace, TradeMode};
+
+/// Names a subscription for as long as it lives; a stale handle names nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Handle {
+    index: u32,
+    generation: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SessionKey(usize);
+
+/// What is in force for a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    pub pace: Pace,
+    pub mode: TradeMode,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Idle,
+    /// In the wheel, until its next window begins.
+    Waiting,
+    /// In its session's due list.
+    Due,
+}
+
+struct Subscription {
+    generation: u32,
+    topic: u32,
+    session: SessionKey,
+    cursor: Cursor,
+    terms: Terms,
+    grid: Option<Grid>,
+    /// Window of the last update that was sent.
+    window: i64,
+    queue: Queue,
+    /// While waiting: beginning of the window it stands under in the wheel.
+    waits_for: i64,
+    /// Monotonic ns from which on the next flush carries a check; 0 = never.
+    check_at: i64,
+}
+
+#[derive(Default)]
+struct LocalTopic {
+    subscribers: Vec<Handle>,
+    chunks: Chunks,
+}
+
+struct Member {
+    due: VecDeque<Handle>,
+    wake: Rc<Notify>,
+    encoding: Encoding,
+}
+
+/// What one flush did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    pub chunk_hits: u64,
+    pub chunk_misses: u64,
+}
+
+pub struct Manager {
+    shard: usize,
+    topics: HashMap<u32, LocalTopic, RandomState>,
+    subscriptions: Slab<Subscription>,
+    sessions: Slab<Member>,
+    /// Beginning of a window (monotonic ns) -> who waits for it. At most one entry a pace and phase.
+    wheel: BTreeMap<i64, Vec<Handle>>,
+    next_generation: u32,
+    check_interval_ns: i64,
+    scratch: Vec<u8>,
+}
+
+impl Manager {
+    /// `check_interval_ns` 0 switches checks off.
+    pub fn new(shard: usize, check_interval_ns: i64) -> Self {
+        Self {
+            shard,
+            topics: HashMap::default(),
+            subscriptions: Slab::new(),
+            sessions: Slab::new(),
+            wheel: BTreeMap::new(),
+            next_generation: 0,
+            check_interval_ns,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// `wake` is notified when the first subscription of the session becomes due.
+    pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
+        SessionKey(self.sessions.insert(Member { due: VecDeque::new(), wake, encoding }))
+    }
+
+    /// The session's subscriptions must have been ended before.
+    pub fn leave(&mut self, session: SessionKey) {
+        self.sessions.remove(session.0);
+    }
+
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Starts a subscription at `cursor`; it is due at once.
+    pub fn subscribe(&mut self, map: &TopicMap, session: SessionKey, topic: u32, cursor: Cursor, terms: Terms, now: i64) -> Handle {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let check_at = if self.check_interval_ns == 0 { 0 } else { now + self.check_interval_ns };
+        let index = self.subscriptions.insert(Subscription {
+            generation,
+            topic,
+            session,
+            cursor,
+            terms,
+            grid: Grid::new(terms.pace, session.0),
+            window: i64::MIN,
+            queue: Queue::Idle,
+            waits_for: 0,
+            check_at,
+        });
+        let handle = Handle { index: index as u32, generation };
+        let local = self.topics.entry(topic).or_default();
+        local.subscribers.push(handle);
+        if local.subscribers.len() == 1 {
+            map.watch(self.shard, topic);
+        }
+        self.make_due(handle);
+        handle
+    }
+
+    pub fn unsubscribe(&mut self, map: &TopicMap, handle: Handle) {
+        if self.live(handle).is_none() {
+            return;
+        }
+        let subscription = self.subscriptions.remove(handle.index as usize);
+        if let Some(local) = self.topics.get_mut(&subscription.topic) {
+            local.subscribers.retain(|other| *other != handle);
+            if local.subscribers.is_empty() {
+                self.topics.remove(&subscription.topic);
+                map.unwatch(self.shard, subscription.topic);
+            }
+        }
+        match subscription.queue {
+            Queue::Idle => {}
+            Queue::Due => {
+                if let Some(member) = self.sessions.get_mut(subscription.session.0) {
+                    member.due.retain(|other| *other != handle);
+                }
+            }
+            Queue::Waiting => self.leave_wheel(subscription.waits_for, handle),
+        }
+    }
+
+    pub fn terms(&self, handle: Handle) -> Option<Terms> {
+        self.live(handle).map(|subscription| subscription.terms)
+    }
+
+    /// Changes the pace; the cursor stays where it is.
+    pub fn set_pace(&mut self, handle: Handle, pace: Pace) {
+        let Some(subscription) = self.live_mut(handle) else { return };
+        subscription.terms.pace = pace;
+        subscription.grid = Grid::new(pace, subscription.session.0);
+        subscription.window = i64::MIN;
+        if subscription.queue == Queue::Waiting {
+            subscription.queue = Queue::Idle;
+            let window = subscription.waits_for;
+            self.leave_wheel(window, handle);
+        }
+        self.make_due(handle);
+    }
+
+    /// The topic changed: its subscribers become due now or at their next window.
+    pub fn mark(&mut self, topic: u32, now: i64) {
+        let Some(local) = self.topics.get(&topic) else { return };
+        for at in 0..local.subscribers.len() {
+            let handle = local.subscribers[at];
+            let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { continue };
+            if subscription.queue != Queue::Idle {
+                continue;
+            }
+            match subscription.grid {
+                Some(grid) if grid.window(now) <= subscription.window => {
+                    subscription.queue = Queue::Waiting;
+                    subscription.waits_for = grid.begin(subscription.window + 1);
+                    self.wheel.entry(subscription.waits_for).or_default().push(handle);
+                }
+                _ => {
+                    subscription.queue = Queue::Due;
+                    push_due(&mut self.sessions, subscription.session, handle);
+                }
+            }
+        }
+    }
+
+    /// Makes due whoever waited for a window that has begun.
+    pub fn tick(&mut self, now: i64) {
+        while let Some(entry) = self.wheel.first_entry() {
+            if *entry.key() > now {
+                break;
+            }
+            for handle in entry.remove() {
+                if let Some(subscription) = self.live_mut(handle)
+                    && subscription.queue == Queue::Waiting
+                {
+                    subscription.queue = Queue::Due;
+                    let session = subscription.session;
+                    push_due(&mut self.sessions, session, handle);
+                }
+            }
+        }
+    }
+
+    /// Monotonic ns of the next window that somebody waits for.
+    pub fn next_window(&self) -> Option<i64> {
+        self.wheel.first_key_value().map(|(begin, _)| *begin)
+    }
+
+    pub fn is_due(&self, session: SessionKey) -> bool {
+        self.sessions.get(session.0).is_some_and(|member| !member.due.is_empty())
+    }
+
+    /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
+    pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
+        let mut flushed = Flushed::default();
+        let Some(member) = self.sessions.get_mut(session.0) else { return flushed };
+        let encoding = member.encoding;
+        for _ in 0..member.due.len() {
+            let Some(handle) = member.due.pop_front() else { break };
+            let Some(subscription) =
+                self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
+            else {
+                continue;
+            };
+            let (Some(topic), Some(local)) = (map.get(subscription.topic), self.topics.get_mut(&subscription.topic)) else {
+                subscription.queue = Queue::Idle;
+                continue;
+            };
+            let request = Request {
+                cursor: subscription.cursor,
+                mode: subscription.terms.mode,
+                encoding,
+                base_second: frame.base_second(),
+            };
+            let (chunk, hit) = local.chunks.get(topic, request, &mut self.scratch);
+            if hit {
+                flushed.chunk_hits += 1;
+            } else {
+                flushed.chunk_misses += 1;
+            }
+            if !frame.fits(chunk.bytes.len()) {
+                member.due.push_front(handle);
+                break;
+            }
+            subscription.cursor = chunk.to;
+            if chunk.records > 0 {
+                frame.push(&chunk, subscription.grid.is_none());
+                if let Some(grid) = subscription.grid {
+                    subscription.window = grid.window(now);
+                }
+            }
+            if chunk.more {
+                member.due.push_back(handle);
+                continue;
+            }
+            subscription.queue = Queue::Idle;
+            if subscription.check_at != 0
+                && now >= subscription.check_at
+                && chunk.records > 0
+                && let Some(hash) = local.chunks.check(topic, &subscription.cursor)
+            {
+                frame.push_check(&topic.meta(), hash);
+                subscription.check_at = now + self.check_interval_ns;
+            }
+        }
+        flushed
+    }
+
+    fn make_due(&mut self, handle: Handle) {
+        if let Some(subscription) = self.live_mut(handle)
+            && subscription.queue == Queue::Idle
+        {
+            subscription.queue = Queue::Due;
+            let session = subscription.session;
+            push_due(&mut self.sessions, session, handle);
+        }
+    }
+
+    fn leave_wheel(&mut self, window: i64, handle: Handle) {
+        if let Some(waiting) = self.wheel.get_mut(&window) {
+            waiting.retain(|other| *other != handle);
+            if waiting.is_empty() {
+                self.wheel.remove(&window);
+            }
+        }
+    }
+
+    fn live(&self, handle: Handle) -> Option<&Subscription> {
+        self.subscriptions.get(handle.index as usize).filter(|s| s.generation == handle.generation)
+    }
+
+    fn live_mut(&mut self, handle: Handle) -> Option<&mut Subscription> {
+        self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
+    }
+}
+
+fn push_due(sessions: &mut Slab<Member>, session: SessionKey, handle: Handle) {
+    if let Some(member) = sessions.get_mut(session.0) {
+        if member.due.is_empty() {
+            member.wake.notify_one();
+        }
+        member.due.push_back(handle);
+    }
+}

@@ -1,0 +1,172 @@
+//! The order book of one instrument and its five depth views. In: absolute levels, as changes or as a whole book. Out: which
+//! views changed. Bounded: `book_levels` a side; levels beyond are dropped, worst first, and counted.
+//!
+//! A dropped level comes back only when the venue next speaks of it. So once a venue has shown more levels than the bound, the far
+//! end of `full` may lack some after nearer ones were deleted; choose a bound well above what clients rely on.
+
+use super::cursor::Cursor;
+use super::depth::{DepthView, SIDES, Scratch, Versioned, diff, is_better};
+use super::head::{Emit, Redefined};
+use super::publish::Stamp;
+use wire::event::{Flags, Level, Nanos, Side};
+use wire::kind::Depth;
+use wire::record::Meta;
+use wire::view::book::Book;
+
+#[derive(Debug)]
+pub(super) struct BookState {
+    pub views: [DepthView; 5],
+    now: Versioned,
+    time: Nanos,
+    flags: Flags,
+    max_levels: usize,
+    /// The former book while a snapshot is compared with it.
+    spare: Book,
+    scratch: Scratch,
+}
+
+/// What a publication did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BookStep {
+    /// One bit per view that has news.
+    pub views: u8,
+    /// Levels beyond the bound that were dropped.
+    pub dropped: u64,
+}
+
+impl BookState {
+    /// `metas` in the order of `Depth::ALL`.
+    pub fn new(metas: [Meta; 5], max_levels: usize, log_capacity: usize) -> Self {
+        let mut depths = Depth::ALL.into_iter();
+        // The map pairs two arrays of one length.
+        let views = metas.map(|meta| DepthView::new(meta, depths.next().unwrap_or(Depth::Full), log_capacity));
+        Self {
+            views,
+            now: Versioned::default(),
+            time: 0,
+            flags: Flags::default(),
+            max_levels: max_levels.max(1),
+            spare: Book::new(),
+            scratch: Scratch::default(),
+        }
+    }
+
+    /// A new epoch starts from an empty book, for all views in one step. True if there is news.
+    pub fn redefine(&mut self, metas: &[Meta; 5]) -> bool {
+        let mut redefined = Redefined::Nothing;
+        for (view, meta) in self.views.iter_mut().zip(metas) {
+            redefined = view.head.redefine(meta);
+        }
+        if redefined == Redefined::Epoch {
+            self.now.book.clear();
+            self.now.version += 1;
+            (self.time, self.flags) = (0, Flags::default());
+            self.views.iter_mut().for_each(|view| view.restart(self.now.version));
+        }
+        redefined != Redefined::Nothing
+    }
+
+    /// `snapshot`: the levels are the whole book. Otherwise sizes are absolute and 0 deletes.
+    pub fn publish(&mut self, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> BookStep {
+        self.now.changes.clear();
+        self.now.touched = [None; 2];
+        let dropped = if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids) + self.edit(Side::Ask, asks) };
+        let mut step = BookStep { views: 0, dropped };
+        if self.now.changes.is_empty() {
+            return step;
+        }
+        self.now.version += 1;
+        // All views of a book show the same clock.
+        self.time = self.views[0].head.time(stamp, self.time);
+        self.flags = stamp.quality();
+        let first_price = SIDES.into_iter().find_map(|side| self.now.book.best(side)).map(|level| level.price);
+        for (at, view) in self.views.iter_mut().enumerate() {
+            let told = view.head.anchor(first_price) | (view.active && view.follow(&self.now, stamp));
+            step.views |= u8::from(told) << at;
+        }
+        step
+    }
+
+    fn edit(&mut self, side: Side, levels: &[Level]) -> u64 {
+        let mut dropped = 0;
+        for &Level { price, size } in levels {
+            let worst = self.now.book.worst_first(side).first().map(|level| level.price);
+            let full = self.now.book.len(side) >= self.max_levels;
+            if full && size != 0 && worst.is_some_and(|worst| is_better(side, worst, price)) {
+                dropped += 1;
+                continue;
+            }
+            if !self.now.book.set(side, price, size) {
+                continue;
+            }
+            self.now.note(side, price);
+            if self.now.book.len(side) > self.max_levels
+                && let Some(worst) = worst
+            {
+                self.now.book.set(side, worst, 0);
+                self.now.note(side, worst);
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    fn replace(&mut self, bids: &[Level], asks: &[Level]) -> u64 {
+        std::mem::swap(&mut self.spare, &mut self.now.book);
+        self.now.book.replace(bids, asks);
+        let beyond = |side| self.now.book.len(side).saturating_sub(self.max_levels) as u64;
+        let dropped = beyond(Side::Bid) + beyond(Side::Ask);
+        if dropped > 0 {
+            let best = |side| self.now.book.levels(side, self.max_levels).collect::<Vec<_>>();
+            let (bids, asks) = (best(Side::Bid), best(Side::Ask));
+            self.now.book.replace(&bids, &asks);
+        }
+        let Versioned { book, changes, touched, .. } = &mut self.now;
+        for side in SIDES {
+            diff(side, self.spare.levels(side, usize::MAX), book.levels(side, usize::MAX), |price| {
+                // Best first, so the first one is the best.
+                touched[side as usize].get_or_insert(price);
+                changes.push((side, price));
+            });
+        }
+        dropped
+    }
+
+    /// A view from now on watched, or no longer. True if it had to catch up.
+    pub fn set_active(&mut self, view: usize, active: bool) -> bool {
+        if !active {
+            self.views[view].put_to_sleep();
+            return false;
+        }
+        let changed = self.catch_up(view);
+        self.views[view].active = true;
+        changed
+    }
+
+    /// Brings a view up to date that slept. True if it changed.
+    pub fn catch_up(&mut self, view: usize) -> bool {
+        self.views[view].catch_up(&self.now, self.time)
+    }
+
+    /// What the cursor lacks of a view, and whether the view first had to catch up.
+    pub fn since(&mut self, view: usize, cursor: &Cursor, emit: &mut Emit<'_>) -> (Cursor, bool) {
+        let changed = self.catch_up(view);
+        let next = self.views[view].since(&self.now.book, &mut self.scratch, self.flags, cursor, emit);
+        (next, changed)
+    }
+
+    /// `wire::view` hash of what a view shows.
+    pub fn hash(&self, view: usize) -> u32 {
+        self.now.book.hash(self.views[view].depth.levels())
+    }
+}
+
+impl Versioned {
+    fn note(&mut self, side: Side, price: i64) {
+        self.changes.push((side, price));
+        let touched = &mut self.touched[side as usize];
+        if touched.is_none_or(|best| is_better(side, price, best)) {
+            *touched = Some(price);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! How instruments come into the topic map and change there. In: instruments as feeds announce them. Out: their nine topics, with
+//! `Meta`. Bounded by `TopicLimits::max_topics`: a listing beyond it is refused.
+
+use super::book::BookState;
+use super::last::{InstrumentState, StatusState};
+use super::map::{InstrumentTopics, TopicMap, TopicsFull};
+use super::marks::Marks;
+use super::publish::Stamp;
+use super::quote::QuoteState;
+use super::slot::{State, Topic};
+use super::tape::TapeState;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::event::Nanos;
+use wire::instrument::Instrument;
+use wire::kind::Kind;
+use wire::record::{Clock, Meta};
+use wire::topic::TopicKey;
+
+impl TopicMap {
+    /// Creates the topics of an instrument. Where they exist: a new scale (exponents, tick, lot) starts a new epoch of all of
+    /// them, other changes are told within the epoch, and no change does nothing.
+    pub fn list(&self, venue: &str, instrument: &Instrument) -> Result<InstrumentTopics, TopicsFull> {
+        self.add_venue(venue);
+        let _one_at_a_time = self.listing.lock();
+        let name = TopicKey::new(Kind::Instrument, venue, &instrument.symbol, None).to_string();
+        if let Some(first) = self.id(&name) {
+            let topics = InstrumentTopics::from_first(first);
+            self.redefine(venue, &topics, instrument);
+            return Ok(topics);
+        }
+        let first = self.len();
+        if self.limits.max_topics - first < InstrumentTopics::COUNT {
+            return Err(TopicsFull { max_topics: self.limits.max_topics });
+        }
+        let topics = InstrumentTopics::from_first(first);
+        self.create(venue, &topics, instrument);
+        self.len.store(first + InstrumentTopics::COUNT, Ordering::Release);
+        self.marks.iter().for_each(Marks::mark_listing);
+        Ok(topics)
+    }
+
+    fn create(&self, venue: &str, topics: &InstrumentTopics, instrument: &Instrument) {
+        let keys = topics.keys(venue, &instrument.symbol);
+        let metas = keys.clone().map(|(id, key)| meta(id, &key, instrument, self.epoch));
+        let [of_instrument, of_status, of_quote, of_trade, of_books @ ..] = metas;
+        let book = Arc::new(Mutex::new(BookState::new(of_books, self.limits.book_levels, self.limits.book_log)));
+        let view = |at| State::Book(book.clone(), at);
+        let states = [
+            State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
+            State::Status(Mutex::new(StatusState::new(of_status))),
+            State::Quote(Mutex::new(QuoteState::new(of_quote))),
+            State::Trade(Box::new(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring)))),
+            view(0),
+            view(1),
+            view(2),
+            view(3),
+            view(4),
+        ];
+        for ((id, key), state) in keys.into_iter().zip(states) {
+            // The slot is free: ids are given out once, under the lock.
+            self.slots[id as usize].get_or_init(|| Box::new(Topic::new(id, key, state)));
+        }
+        let now = Stamp { published: wall_time(), ..Stamp::default() };
+        if let Some(topic) = self.get(topics.instrument) {
+            topic.note_published(&now);
+        }
+        self.name(venue, &instrument.symbol, topics);
+        self.name(venue, &format!("!{}", instrument.native), topics);
+    }
+
+    fn name(&self, venue: &str, symbol: &str, topics: &InstrumentTopics) {
+        for (id, key) in topics.keys(venue, symbol) {
+            self.ids.insert(key.to_string().into(), id);
+        }
+    }
+
+    fn redefine(&self, venue: &str, topics: &InstrumentTopics, instrument: &Instrument) {
+        let Some(Topic { state: State::Instrument(state), .. }) = self.get(topics.instrument) else { return };
+        let (former, epoch) = {
+            let state = state.lock();
+            (state.value.clone(), state.head.epoch())
+        };
+        if former == *instrument {
+            return;
+        }
+        if former.native != instrument.native {
+            for (id, key) in topics.keys(venue, &format!("!{}", former.native)) {
+                self.ids.remove_if(&*key.to_string(), |_, held| *held == id);
+            }
+            self.name(venue, &format!("!{}", instrument.native), topics);
+        }
+        let epoch = epoch + u64::from(scale(&former) != scale(instrument));
+        let keys = topics.keys(venue, &instrument.symbol);
+        let metas = keys.map(|(id, key)| meta(id, &key, instrument, epoch));
+        let now = Stamp { published: wall_time(), ..Stamp::default() };
+        for meta in &metas {
+            self.update(meta.topic, &now, |state| state.redefine(meta, &metas, instrument, now.published));
+        }
+    }
+}
+
+impl State {
+    /// True if there is news. The views of a book must change in one step, so the first of them does it for all.
+    fn redefine(
+        &self,
+        meta: &Meta,
+        metas: &[Meta; InstrumentTopics::COUNT as usize],
+        instrument: &Instrument,
+        now: Nanos,
+    ) -> bool {
+        match self {
+            Self::Instrument(state) => {
+                state.lock().redefine(meta, instrument, now);
+                true
+            }
+            Self::Status(state) => state.lock().redefine(meta),
+            Self::Quote(state) => state.lock().redefine(meta),
+            Self::Trade(state) => state.lock().redefine(meta),
+            Self::Book(state, 0) => {
+                let [_, _, _, _, of_books @ ..] = metas;
+                state.lock().redefine(of_books)
+            }
+            Self::Book(..) => true,
+        }
+    }
+}
+
+/// What must not change within an epoch.
+fn scale(instrument: &Instrument) -> (i8, i8, i64, i64) {
+    (instrument.price_exponent, instrument.size_exponent, instrument.tick, instrument.lot)
+}
+
+fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta {
+    let has_event_time = match key.kind {
+        Kind::Quote => instrument.quote_has_event_time,
+        Kind::Trade => instrument.trade_has_event_time,
+        Kind::Book => instrument.book_has_event_time,
+        Kind::Status | Kind::Instrument => false,
+    };
+    let (clock, time_exponent) =
+        if has_event_time { (Clock::Event, instrument.event_time_exponent) } else { (Clock::Received, RECEIVED_TIME_EXPONENT) };
+    Meta {
+        topic,
+        name: key.to_string(),
+        kind: key.kind,
+        epoch,
+        price_exponent: instrument.price_exponent,
+        size_exponent: instrument.size_exponent,
+        tick: instrument.tick,
+        lot: instrument.lot,
+        base: 0,
+        clock,
+        time_exponent,
+    }
+}
+
+/// Microseconds: finer would cost bytes, and clocks of two hosts do not agree on it.
+const RECEIVED_TIME_EXPONENT: i8 = -6;
+
+/// Listings are rare, so they read the clock themselves.
+fn wall_time() -> Nanos {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX))
+}

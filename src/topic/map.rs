@@ -1,0 +1,217 @@
+//! All topics of a node. In: venues and instruments as feeds announce them; names and patterns of clients. Out: dense ids and the
+//! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
+
+use super::marks::Marks;
+use super::slot::Topic;
+use dashmap::DashMap;
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use wire::event::Channel;
+use wire::kind::{Depth, Kind};
+use wire::topic::{Pattern, TopicKey};
+
+/// One bit per shard in a topic's interest.
+pub const MAX_SHARDS: usize = u64::BITS as usize;
+
+/// What the topic map may hold. See `bytes_per_instrument` for what that means in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicLimits {
+    /// An instrument takes nine topics.
+    pub max_topics: u32,
+    /// Trades (and gap markers) kept per instrument.
+    pub trade_ring: usize,
+    /// Changed prices kept per watched depth view.
+    pub book_log: usize,
+    /// Levels kept per side of a book.
+    pub book_levels: usize,
+}
+
+impl Default for TopicLimits {
+    fn default() -> Self {
+        Self { max_topics: 65_536, trade_ring: 1_024, book_log: 4_096, book_levels: 5_000 }
+    }
+}
+
+impl TopicLimits {
+    /// The most one instrument can take with every view watched and every buffer full: the ring with its stacks of extremes
+    /// (half as many entries again, but twice as big), the logs, the book and its twin for comparing snapshots.
+    pub fn bytes_per_instrument(&self) -> u64 {
+        let ring = self.trade_ring as u64 * (80 + 50);
+        let logs = self.book_log as u64 * 24 * Depth::ALL.len() as u64;
+        let books = self.book_levels as u64 * 2 * 16 * 4;
+        ring + logs + books + 8 * 1_024
+    }
+}
+
+/// The node has no room for another instrument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no room for more topics: the limit is {max_topics} (nine an instrument)")]
+pub struct TopicsFull {
+    pub max_topics: u32,
+}
+
+/// What became of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolve {
+    Found(u32),
+    UnknownVenue,
+    UnknownSymbol,
+    /// The venue is known, but has not yet announced all its instruments.
+    Pending,
+}
+
+/// The topics of one instrument. Their ids are consecutive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InstrumentTopics {
+    pub quote: u32,
+    pub trade: u32,
+    /// In the order of `Depth::ALL`.
+    pub book: [u32; 5],
+    pub status: u32,
+    pub instrument: u32,
+}
+
+impl InstrumentTopics {
+    pub(super) const COUNT: u32 = 9;
+
+    pub(super) const fn from_first(first: u32) -> Self {
+        let book = [first + 4, first + 5, first + 6, first + 7, first + 8];
+        Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book }
+    }
+
+    pub(super) fn channels(&self) -> [(Channel, &[u32]); 3] {
+        let of = std::slice::from_ref;
+        [(Channel::Quote, of(&self.quote)), (Channel::Trade, of(&self.trade)), (Channel::Book, &self.book)]
+    }
+
+    pub(super) fn keys(&self, venue: &str, symbol: &str) -> [(u32, TopicKey); Self::COUNT as usize] {
+        let key = |id, kind, depth| (id, TopicKey::new(kind, venue, symbol, depth));
+        let book = |at: usize| key(self.book[at], Kind::Book, Some(Depth::ALL[at]));
+        [
+            key(self.instrument, Kind::Instrument, None),
+            key(self.status, Kind::Status, None),
+            key(self.quote, Kind::Quote, None),
+            key(self.trade, Kind::Trade, None),
+            book(0),
+            book(1),
+            book(2),
+            book(3),
+            book(4),
+        ]
+    }
+}
+
+pub struct TopicMap {
+    pub(super) limits: TopicLimits,
+    pub(super) epoch: u64,
+    /// Canonical names, and names with the venue's own spelling (`quote/binance:!BTCUSDT`). Guards never leave a statement.
+    pub(super) ids: DashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    pub(super) slots: Box<[OnceLock<Box<Topic>>]>,
+    pub(super) len: AtomicU32,
+    /// Name, and whether all its instruments are announced. Few, so a list.
+    venues: RwLock<Vec<(Box<str>, bool)>>,
+    /// Held while topics are created or redefined: feeds of several venues list at the same time.
+    pub(super) listing: Mutex<()>,
+    pub(super) marks: Box<[Marks]>,
+    pub(super) levels_dropped: AtomicU64,
+}
+
+impl TopicMap {
+    /// `epoch` names this run of the node: larger than any before, for example its start time. At most `MAX_SHARDS` shards.
+    pub fn new(limits: TopicLimits, shards: usize, epoch: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limits,
+            epoch,
+            ids: DashMap::with_hasher(foldhash::fast::RandomState::default()),
+            slots: (0..limits.max_topics).map(|_| OnceLock::new()).collect(),
+            len: AtomicU32::new(0),
+            venues: RwLock::default(),
+            listing: Mutex::default(),
+            marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics)).collect(),
+            levels_dropped: AtomicU64::new(0),
+        })
+    }
+
+    pub fn limits(&self) -> &TopicLimits {
+        &self.limits
+    }
+
+    /// The topic of a name; understands the venue's own spelling (`!BTCUSDT`).
+    pub fn resolve(&self, key: &TopicKey) -> Resolve {
+        // The venue first: if it is known by now, then its last listing is in `ids` by now.
+        let Some(known) = self.venues.read().iter().find(|venue| *venue.0 == *key.venue).map(|venue| venue.1) else {
+            return Resolve::UnknownVenue;
+        };
+        match (self.id(&key.to_string()), known) {
+            (Some(id), _) => Resolve::Found(id),
+            (None, true) => Resolve::UnknownSymbol,
+            (None, false) => Resolve::Pending,
+        }
+    }
+
+    pub(super) fn id(&self, name: &str) -> Option<u32> {
+        self.ids.get(name).map(|id| *id)
+    }
+
+    pub fn get(&self, id: u32) -> Option<&Topic> {
+        self.slots.get(id as usize)?.get().map(|topic| &**topic)
+    }
+
+    /// Ids are dense: `0..len`. When it grows, there are new listings.
+    pub fn len(&self) -> u32 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The existing topics that a pattern matches, in the order of their ids.
+    pub fn matching(&self, pattern: &Pattern, each: &mut dyn FnMut(u32)) {
+        (0..self.len())
+            .filter_map(|id| self.get(id))
+            .filter(|topic| pattern.matches(topic.key()))
+            .for_each(|topic| each(topic.id()));
+    }
+
+    /// From now on changes of this topic are marked for the shard. Call it before the first `since`.
+    pub fn watch(&self, shard: usize, id: u32) {
+        self.set_watched(shard, id, true);
+    }
+
+    pub fn unwatch(&self, shard: usize, id: u32) {
+        self.set_watched(shard, id, false);
+    }
+
+    fn set_watched(&self, shard: usize, id: u32, watched: bool) {
+        if let Some(topic) = self.get(id).filter(|_| shard < self.marks.len()) {
+            topic.set_watched(shard, watched);
+        }
+    }
+
+    /// The dirty marks of a shard. Panics if there is no such shard.
+    pub fn marks(&self, shard: usize) -> &Marks {
+        &self.marks[shard]
+    }
+
+    /// Levels that venues sent beyond `book_levels`, since start.
+    pub fn levels_dropped(&self) -> u64 {
+        self.levels_dropped.load(Ordering::Relaxed)
+    }
+
+    /// A venue that will list instruments.
+    pub fn add_venue(&self, venue: &str) {
+        let mut venues = self.venues.write();
+        if venues.iter().all(|known| *known.0 != *venue) {
+            venues.push((venue.into(), false));
+        }
+    }
+
+    /// All configured instruments of the venue are listed: what is not there now is unknown.
+    pub fn venue_known(&self, venue: &str) {
+        self.add_venue(venue);
+        self.venues.write().iter_mut().filter(|known| *known.0 == *venue).for_each(|known| known.1 = true);
+        self.marks.iter().for_each(Marks::mark_listing);
+    }
+}

@@ -1,0 +1,33 @@
+//! The topic map: the newest truth of every instrument, as versioned values. In: normalized events of the feeds. Out: what a
+//! cursor lacks (`Topic::since`), and dirty marks that tell each shard where to look. Bounded by `TopicLimits`.
+//!
+//! This is the narrow waist: feeds publish without knowing who listens, subscribers ask without knowing who feeds. Between the
+//! two travel marks (one bit per topic and shard), never ticks, so nothing here grows with the tick rate.
+//!
+//! The law, kept by a property test for each kind: for any cursor `s <= t`, `apply(view at s, since(s)) == view at t`.
+//!
+//! What `since` emits, always in this order, each only where the cursor lacks it:
+//! 1. `Gap` in the former epoch, for trades that a redefinition cut off (only where the subscriber had that epoch's `Meta`);
+//! 2. `Meta`, for an unknown topic, a new epoch, or a price base that became known;
+//! 3. `State`, if the feed's or the trading state changed: before the data, also on the way back to live;
+//! 4. data: a snapshot, a delta, or the stream's records.
+
+mod book;
+mod cursor;
+mod depth;
+mod extremes;
+mod head;
+mod last;
+mod listing;
+mod map;
+mod marks;
+mod publish;
+mod quote;
+mod slot;
+mod tape;
+
+pub use cursor::Cursor;
+pub use map::{InstrumentTopics, MAX_SHARDS, Resolve, TopicLimits, TopicMap, TopicsFull};
+pub use marks::Marks;
+pub use publish::Stamp;
+pub use slot::Topic;

@@ -1,0 +1,113 @@
+//! The writer's side of the topic map. In: what one feed thread says about an instrument. Out: new versions, and marks for the
+//! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
+
+use super::map::{InstrumentTopics, TopicMap};
+use super::slot::{State, Topic};
+use std::sync::atomic::Ordering;
+use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
+
+/// The times and flags of one event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// The venue's own time; 0 where it gives none.
+    pub event: Nanos,
+    /// When its bytes were read.
+    pub received: Nanos,
+    /// Now.
+    pub published: Nanos,
+    pub flags: Flags,
+}
+
+impl Stamp {
+    /// The flags that say something about the value; the others are set per record.
+    pub(super) fn quality(&self) -> Flags {
+        Flags(self.flags.0 & (Flags::BAD_RECEIVE_TIME.0 | Flags::MAYBE_BAD_BOOK.0))
+    }
+}
+
+impl TopicMap {
+    pub fn publish_quote(&self, of: &InstrumentTopics, quote: &Quote, stamp: &Stamp) {
+        self.update(of.quote, stamp, |state| matches!(state, State::Quote(state) if state.lock().publish(quote, stamp)));
+    }
+
+    pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
+        self.update(of.trade, stamp, |state| {
+            let State::Trade(state) = state else { return false };
+            state.lock().publish(trade, stamp);
+            true
+        });
+    }
+
+    /// Trades are lost upstream, for good. Quotes and books have nothing to lose: their next value says it all.
+    pub fn publish_gap(&self, of: &InstrumentTopics, channel: Channel, missing: Option<u64>, cause: Cause, stamp: &Stamp) {
+        if channel != Channel::Trade {
+            return;
+        }
+        self.update(of.trade, stamp, |state| {
+            let State::Trade(state) = state else { return false };
+            state.lock().publish_gap(missing, cause, stamp);
+            true
+        });
+    }
+
+    /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
+    pub fn publish_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
+        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return };
+        let step = book.lock().publish(bids, asks, snapshot, stamp);
+        if step.dropped > 0 {
+            self.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
+        }
+        for (at, id) in of.book.into_iter().enumerate() {
+            self.update(id, stamp, |_| step.views & (1 << at) != 0);
+        }
+    }
+
+    /// State of one channel, or of all (`None`). The status topic shows the worst of the three.
+    pub fn publish_state(&self, of: &InstrumentTopics, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
+        let news = |held: &Status| Status { feed, cause, since: stamp.received, ..*held };
+        let is_about = |one| channel.is_none_or(|channel| channel == one);
+        for (one, ids) in of.channels() {
+            if is_about(one) {
+                ids.iter().for_each(|id| self.set_status(*id, news, stamp));
+            }
+        }
+        self.update(
+            of.status,
+            stamp,
+            |state| matches!(state, State::Status(state) if state.lock().set_feed(channel, feed, cause, stamp)),
+        );
+    }
+
+    /// Trading phase of the instrument: told by its status topic and by the `State` of all its data topics.
+    pub fn publish_trading(&self, of: &InstrumentTopics, trading: TradingState, stamp: &Stamp) {
+        for (_, ids) in of.channels() {
+            ids.iter().for_each(|id| self.set_status(*id, |held| Status { trading, ..*held }, stamp));
+        }
+        self.update(of.status, stamp, |state| matches!(state, State::Status(state) if state.lock().set_trading(trading, stamp)));
+    }
+
+    fn set_status(&self, id: u32, news: impl Fn(&Status) -> Status, stamp: &Stamp) {
+        self.update(id, stamp, |state| match state {
+            State::Quote(state) => state.lock().head.update_status(news),
+            State::Trade(state) => state.lock().head.update_status(news),
+            State::Book(state, view) => state.lock().views[*view].head.update_status(news),
+            State::Status(_) | State::Instrument(_) => false,
+        });
+    }
+
+    /// Runs a change of one topic and, if it was one, makes it known.
+    pub(super) fn update(&self, id: u32, stamp: &Stamp, change: impl FnOnce(&State) -> bool) {
+        let Some(topic) = self.get(id) else { return };
+        topic.note_received(stamp.received);
+        if !change(&topic.state) {
+            return;
+        }
+        topic.note_published(stamp);
+        // After the change, under whose lock a watcher that comes too late for this mark sees it.
+        let mut shards = topic.watchers();
+        while shards != 0 {
+            self.marks(shards.trailing_zeros() as usize).mark(id);
+            shards &= shards - 1;
+        }
+    }
+}

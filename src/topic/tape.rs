@@ -1,0 +1,290 @@
+//! The tape of a trade topic. In: trades and upstream gaps, each one step of the sequence. Out: each of them, or one summary of a
+//! window, or a stated gap. Bounded: a ring of `trade_ring` entries; totals and extremes reach further back than the ring.
+
+use super::cursor::{Cursor, Start, Sums};
+use super::extremes::Extremes;
+use super::head::{Emit, Head, Redefined};
+use super::publish::Stamp;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use wire::event::{Cause, Flags, Nanos, Trade};
+use wire::record::{Meta, Record, RecordBody, TradeRecord, TradeSummary};
+use wire::request::TradeMode;
+use wire::view::trade_hash;
+
+#[derive(Debug)]
+pub(super) struct TapeState {
+    pub head: Head,
+    /// Of the newest entry; counts trades and gap markers.
+    seq: u64,
+    sums: Sums,
+    ring: VecDeque<Entry>,
+    capacity: usize,
+    /// Totals and time where the ring begins.
+    tail: Sums,
+    tail_time: Nanos,
+    /// Newest trade, also after the ring filled up with gap markers.
+    last: Option<Entry>,
+    highs: Extremes,
+    lows: Extremes,
+    /// Where the tape of the former epoch was cut off.
+    former: Option<Former>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    time: Nanos,
+    flags: Flags,
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Trade(Trade),
+    Gap { cause: Cause, missing: Option<u64> },
+}
+
+#[derive(Debug)]
+struct Former {
+    meta: Arc<Meta>,
+    seq: u64,
+    sums: Sums,
+}
+
+impl TapeState {
+    pub fn new(meta: Meta, capacity: usize) -> Self {
+        let capacity = capacity.max(1);
+        // A monotone stack is as long as a one-way move has distinct prices: a quarter of the ring outlasts the ring itself
+        // in any but a perfectly smooth move.
+        let extremes = (capacity / 4).max(2);
+        Self {
+            head: Head::new(meta),
+            seq: 0,
+            sums: Sums::default(),
+            ring: VecDeque::new(),
+            capacity,
+            tail: Sums::default(),
+            tail_time: 0,
+            last: None,
+            highs: Extremes::highest(extremes),
+            lows: Extremes::lowest(extremes),
+            former: None,
+        }
+    }
+
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// A new epoch starts with an empty tape; who was behind is told how many trades were cut off. True if there is news.
+    pub fn redefine(&mut self, meta: &Meta) -> bool {
+        let former = Former { meta: self.head.meta.clone(), seq: self.seq, sums: self.sums };
+        let redefined = self.head.redefine(meta);
+        if redefined == Redefined::Epoch {
+            self.former = Some(former);
+            self.ring.clear();
+            self.highs.clear();
+            self.lows.clear();
+            (self.seq, self.sums, self.tail, self.tail_time, self.last) = (0, Sums::default(), Sums::default(), 0, None);
+        }
+        redefined != Redefined::Nothing
+    }
+
+    pub fn publish(&mut self, trade: &Trade, stamp: &Stamp) {
+        self.sums.add_trade(trade.price, trade.size);
+        self.push(What::Trade(*trade), stamp);
+        self.last = self.ring.back().copied();
+        self.highs.push(self.seq, trade.price, self.sums);
+        self.lows.push(self.seq, trade.price, self.sums);
+        self.head.anchor(Some(trade.price));
+    }
+
+    pub fn publish_gap(&mut self, missing: Option<u64>, cause: Cause, stamp: &Stamp) {
+        self.sums.add_gap(missing, cause);
+        self.push(What::Gap { cause, missing }, stamp);
+    }
+
+    fn push(&mut self, what: What, stamp: &Stamp) {
+        let newest = self.ring.back().map_or(self.tail_time, |entry| entry.time);
+        let entry = Entry { time: self.head.time(stamp, newest), flags: stamp.quality(), what };
+        if self.ring.len() == self.capacity
+            && let Some(oldest) = self.ring.pop_front()
+        {
+            self.tail.add(&oldest.what);
+            self.tail_time = oldest.time;
+        }
+        self.ring.push_back(entry);
+        self.seq += 1;
+    }
+
+    /// Sequence just before the ring's first entry.
+    fn tail_seq(&self) -> u64 {
+        self.seq - self.ring.len() as u64
+    }
+
+    pub fn hash(&self) -> u32 {
+        trade_hash(self.seq)
+    }
+
+    /// True if the ring still has all that came after `seq`.
+    pub fn reaches(&self, seq: u64) -> bool {
+        (self.tail_seq()..=self.seq).contains(&seq)
+    }
+
+    pub fn since(&self, cursor: &Cursor, mode: TradeMode, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
+        self.tell_cut_off(cursor, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        if fresh {
+            return self.snapshot(next, emit);
+        }
+        if next.seq == self.seq {
+            return next;
+        }
+        match mode {
+            TradeMode::Every => self.every(next, max_records.max(1), emit),
+            TradeMode::Summary => self.summary(next, emit),
+        }
+    }
+
+    /// The last act of the former epoch, for a subscriber who was reading it on this connection.
+    fn tell_cut_off(&self, cursor: &Cursor, emit: &mut Emit<'_>) {
+        let Some(former) = &self.former else { return };
+        if cursor.start == Start::At && cursor.meta_version != 0 && cursor.epoch == former.meta.epoch && cursor.seq < former.seq {
+            let record = Record {
+                topic: former.meta.topic,
+                flags: Flags::default(),
+                sequence: former.seq - cursor.seq,
+                time: 0,
+                body: RecordBody::Gap { cause: Cause::Redefinition, missing: lost(cursor, former.seq, &former.sums) },
+            };
+            emit(&former.meta, &record);
+        }
+    }
+
+    fn snapshot(&self, next: Cursor, emit: &mut Emit<'_>) -> Cursor {
+        let wants_last = next.start != Start::Now;
+        let (time, flags, body, previous_id) = match self.last.filter(|_| wants_last) {
+            Some(Entry { time, flags, what: What::Trade(trade) }) => (time, flags, trade_body(&trade, None), trade.id),
+            _ => (self.ring.back().map_or(self.tail_time, |entry| entry.time), Flags::default(), RecordBody::Tape, None),
+        };
+        let next = Cursor { sums: self.sums, sums_known: true, previous_id, ..next };
+        self.head.snapshot(next, self.seq, time, flags, body, emit)
+    }
+
+    fn every(&self, mut next: Cursor, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
+        let mut left = max_records;
+        let tail_seq = self.tail_seq();
+        if next.seq < tail_seq {
+            let body = RecordBody::Gap { cause: Cause::Overrun, missing: lost(&next, tail_seq, &self.tail) };
+            next = self.step(next, tail_seq, self.tail_time, Flags::default(), body, emit);
+            next = Cursor { sums: self.tail, sums_known: true, previous_id: None, ..next };
+            left -= 1;
+        }
+        if !next.sums_known {
+            next = Cursor { sums: self.sums_at(next.seq), sums_known: true, ..next };
+        }
+        for entry in self.ring.range((next.seq - tail_seq) as usize..).take(left) {
+            let (body, id) = match &entry.what {
+                What::Trade(trade) => (trade_body(trade, next.previous_id), trade.id),
+                What::Gap { cause, missing } => (RecordBody::Gap { cause: *cause, missing: *missing }, None),
+            };
+            next = self.step(next, next.seq + 1, entry.time, entry.flags, body, emit);
+            next.previous_id = id;
+            next.sums.add(&entry.what);
+        }
+        next
+    }
+
+    /// One record for the window: first what is not known of it, as one gap, then the summary of the rest.
+    fn summary(&self, next: Cursor, emit: &mut Emit<'_>) -> Cursor {
+        let (from_seq, from) = self.window(&next);
+        let count = self.sums.count - from.count;
+        let marks = self.seq - from_seq - count;
+        let time = self.ring.back().map_or(self.tail_time, |entry| entry.time);
+        let mut at = next;
+        if from_seq > next.seq || marks > 0 {
+            let inside = (self.sums.unknown == from.unknown).then(|| self.sums.missing.wrapping_sub(from.missing));
+            let before = lost(&next, from_seq, &from);
+            let missing = before.zip(inside).map(|(before, inside)| before + inside);
+            let cause = if from_seq > next.seq { Cause::Overrun } else { self.sums.cause };
+            at = self.step(at, from_seq + marks, time, Flags::default(), RecordBody::Gap { cause, missing }, emit);
+        }
+        if let Some(summary) = self.summarize(from_seq, &from) {
+            let (time, flags) = self.last.map_or((time, Flags::default()), |last| (last.time, last.flags));
+            let flags = if count > 1 { flags.with(Flags::CONFLATED) } else { flags };
+            at = self.step(at, self.seq, time, flags, RecordBody::Summary(summary), emit);
+        }
+        Cursor { sums: self.sums, sums_known: true, previous_id: None, ..at }
+    }
+
+    /// Where the part of the cursor's window begins of which everything is known, and the totals there.
+    fn window(&self, cursor: &Cursor) -> (u64, Sums) {
+        let mut from = if cursor.sums_known {
+            (cursor.seq, cursor.sums)
+        } else if cursor.seq >= self.tail_seq() {
+            (cursor.seq, self.sums_at(cursor.seq))
+        } else {
+            (self.tail_seq(), self.tail)
+        };
+        for floor in [self.highs.floor(), self.lows.floor()].into_iter().flatten() {
+            if from.0 < floor.0 {
+                from = floor;
+            }
+        }
+        from
+    }
+
+    fn summarize(&self, from_seq: u64, from: &Sums) -> Option<TradeSummary> {
+        let What::Trade(last) = self.last?.what else { return None };
+        (self.sums.count > from.count).then(|| TradeSummary {
+            last: last.price,
+            high: self.highs.after(from_seq).unwrap_or(last.price),
+            low: self.lows.after(from_seq).unwrap_or(last.price),
+            count: self.sums.count - from.count,
+            volume: self.sums.volume.wrapping_sub(from.volume),
+            notional: self.sums.notional.wrapping_sub(from.notional),
+        })
+    }
+
+    /// Totals at a sequence that the ring reaches.
+    fn sums_at(&self, seq: u64) -> Sums {
+        let mut sums = self.tail;
+        for entry in self.ring.range(..(seq - self.tail_seq()) as usize) {
+            sums.add(&entry.what);
+        }
+        sums
+    }
+
+    fn step(&self, next: Cursor, seq: u64, time: Nanos, flags: Flags, body: RecordBody<'_>, emit: &mut Emit<'_>) -> Cursor {
+        let record = Record { topic: self.head.meta.topic, flags, sequence: seq - next.seq, time, body };
+        emit(&self.head.meta, &record);
+        Cursor { seq, ..next }
+    }
+}
+
+impl Sums {
+    fn add(&mut self, what: &What) {
+        match what {
+            What::Trade(trade) => self.add_trade(trade.price, trade.size),
+            What::Gap { cause, missing } => self.add_gap(*missing, *cause),
+        }
+    }
+}
+
+/// How many trades lie between the cursor and `seq`, with those that are missing upstream; `None` if nobody knows.
+fn lost(cursor: &Cursor, seq: u64, sums: &Sums) -> Option<u64> {
+    if cursor.seq == seq {
+        Some(0)
+    } else if cursor.sums_known {
+        let known = sums.unknown == cursor.sums.unknown;
+        known.then(|| (sums.count - cursor.sums.count).wrapping_add(sums.missing.wrapping_sub(cursor.sums.missing)))
+    } else {
+        // Only the distance is known. It counts gap markers too, so it will do only where there has been none.
+        (sums.count == seq).then(|| seq - cursor.seq)
+    }
+}
+
+fn trade_body(trade: &Trade, previous_id: Option<i64>) -> RecordBody<'static> {
+    let Trade { price, size, aggressor, id, aggregated } = *trade;
+    RecordBody::Trade(TradeRecord { price, size, aggressor, id, previous_id, aggregated })
+}

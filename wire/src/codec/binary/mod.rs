@@ -1,0 +1,49 @@
+//! The binary encoding: compact records relative to the topic's base price and the frame's second.
+
+pub mod put;
+pub mod read;
+
+use crate::event::{Flags, Nanos};
+
+/// Record types: bits 7..5 of the head byte.
+mod number {
+    pub const QUOTE: u8 = 0;
+    pub const TRADE: u8 = 1;
+    pub const BOOK: u8 = 2;
+    pub const STATUS: u8 = 3;
+    pub const GAP: u8 = 4;
+    pub const CHECK: u8 = 5;
+    pub const STATE: u8 = 6;
+    pub const EXTENDED: u8 = 7;
+}
+
+/// Types behind `EXTENDED`.
+mod extended {
+    pub const META: u64 = 1;
+    pub const INSTRUMENT: u64 = 2;
+    pub const TAPE: u64 = 3;
+}
+
+/// Bit 4 of the head byte. Types 0 to 4 then also write their sequence; without it they move it by 1 and have no flags.
+/// (Nearly every record at realtime is such a one: a byte of ten saved.)
+const FLAGS_FOLLOW: u8 = 0x10;
+
+/// Field mask of trades: bits 0 and 1 are the aggressor.
+const ABSOLUTE_ID: u8 = 0b0100;
+const SUMMARY: u8 = 0b1000;
+
+/// Field mask of extended records.
+const HAS_SEQUENCE: u8 = 0b0001;
+const HAS_TIME: u8 = 0b0010;
+
+/// Field mask of books.
+const HAS_BIDS: u8 = 0b0001;
+const HAS_ASKS: u8 = 0b0010;
+
+/// Wire-only flag bit of trades: the venue merged several executions into this one (`TradeRecord::aggregated`).
+const AGGREGATED: Flags = Flags(0x10);
+
+/// Nanoseconds in one unit of `Meta::time_exponent`.
+fn unit_ns(time_exponent: i8) -> Nanos {
+    10i64.pow(u32::from((time_exponent.clamp(-9, 0) + 9).unsigned_abs()))
+}

@@ -1,0 +1,285 @@
+//! In: the bytes of a binary frame. Out: its records, one at a time, borrowed from the decoder's scratch.
+//! Bounded by the frame: a count of levels is believed only as far as the bytes behind it reach.
+
+use super::super::decoder::{Each, Topics};
+use super::super::error::{At, DecodeError, Problem};
+use super::super::frame::{self, FrameHeader};
+use super::super::varint::{Reader, unzigzag_wide};
+use super::{ABSOLUTE_ID, AGGREGATED, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
+use super::{extended, number, unit_ns};
+use crate::decimal::{MAX_EXPONENT, MIN_EXPONENT};
+use crate::event::{Aggressor, Cause, FeedState, Flags, Level, Nanos, Status, TradingState};
+use crate::instrument::{Instrument, InstrumentClass};
+use crate::kind::Kind;
+use crate::record::{Clock, Meta, QuoteChange, Record, RecordBody, TradeRecord, TradeSummary};
+
+pub fn frame(topics: &mut Topics, levels: &mut Vec<Level>, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let header = frame::read_header(&mut reader).map_err(|problem| DecodeError {
+        length: bytes.len(),
+        at: At::Header { offset: reader.at() },
+        problem,
+    })?;
+    let mut count = 0;
+    while reader.remaining() > 0 {
+        record(&mut reader, &header, topics, levels, each).map_err(|problem| DecodeError {
+            length: bytes.len(),
+            at: At::Record { record: count, offset: reader.at() },
+            problem,
+        })?;
+        count += 1;
+    }
+    Ok(header)
+}
+
+fn record(
+    reader: &mut Reader<'_>,
+    header: &FrameHeader,
+    topics: &mut Topics,
+    levels: &mut Vec<Level>,
+    each: Each<'_>,
+) -> Result<(), Problem> {
+    let topic = reader.u32("topic id")?;
+    let head = reader.u8()?;
+    let flags = if head & FLAGS_FOLLOW == 0 { Flags::default() } else { Flags(reader.u8()?) };
+    let (kind, mask) = (head >> 5, head & 0x0f);
+    if kind == number::EXTENDED {
+        return extended_record(reader, header, topics, topic, flags, mask, each);
+    }
+    let state = topics.get_mut(topic)?;
+    let meta = &state.meta;
+    let mut flags = flags;
+    let (sequence, time) = match kind {
+        number::CHECK | number::STATE => (0, 0),
+        _ => {
+            let sequence = if head & FLAGS_FOLLOW == 0 { 1 } else { reader.u64("sequence")? };
+            (sequence, time(reader, header, Some(meta))?)
+        }
+    };
+    let body = match kind {
+        number::QUOTE => RecordBody::Quote(quote(reader, meta.base, mask)?),
+        number::TRADE if mask & SUMMARY != 0 => {
+            no_bits(mask, !SUMMARY)?;
+            RecordBody::Summary(summary(reader, meta.base)?)
+        }
+        number::TRADE => {
+            let mut trade = trade(reader, meta.base, mask, state.previous_id)?;
+            trade.aggregated = flags.has(AGGREGATED);
+            flags = Flags(flags.0 & !AGGREGATED.0);
+            state.previous_id = trade.id.or(state.previous_id);
+            RecordBody::Trade(trade)
+        }
+        number::BOOK => {
+            no_bits(mask, !(HAS_BIDS | HAS_ASKS))?;
+            levels.clear();
+            if mask & HAS_BIDS != 0 {
+                side(reader, meta.base, levels, i64::checked_sub_unsigned)?;
+            }
+            let bids = levels.len();
+            if mask & HAS_ASKS != 0 {
+                side(reader, meta.base, levels, i64::checked_add_unsigned)?;
+            }
+            let (bids, asks) = levels.split_at(bids);
+            RecordBody::Book { bids, asks }
+        }
+        number::STATUS => {
+            no_bits(mask, 0x0f)?;
+            RecordBody::Status(status(reader)?)
+        }
+        number::GAP => {
+            no_bits(mask, 0x0f)?;
+            RecordBody::Gap { cause: cause(reader.u64("cause")?), missing: reader.nullable("missing")? }
+        }
+        number::CHECK => {
+            no_bits(mask, 0x0f)?;
+            let bytes = reader.take(4)?;
+            RecordBody::Check { hash: bytes.iter().rev().fold(0, |hash, byte| hash << 8 | u32::from(*byte)) }
+        }
+        _ => {
+            no_bits(mask, 0x0f)?;
+            RecordBody::State(status(reader)?)
+        }
+    };
+    each(header, meta, &Record { topic, flags, sequence, time, body });
+    Ok(())
+}
+
+/// A record with its length: known ones are read, bytes behind the fields we know are left alone, unknown ones are reported
+/// (where the topic is known) and skipped.
+fn extended_record(
+    reader: &mut Reader<'_>,
+    header: &FrameHeader,
+    topics: &mut Topics,
+    topic: u32,
+    flags: Flags,
+    mask: u8,
+    each: Each<'_>,
+) -> Result<(), Problem> {
+    no_bits(mask, !(HAS_SEQUENCE | HAS_TIME))?;
+    let sequence = if mask & HAS_SEQUENCE != 0 { reader.u64("sequence")? } else { 0 };
+    let time = if mask & HAS_TIME != 0 { time(reader, header, topics.get(topic).map(|state| &state.meta))? } else { 0 };
+    let number = reader.u64("extended type")?;
+    let length = reader.u64("length")?;
+    let mut body = Reader::new(reader.take(length)?);
+    if number == extended::META
+        && let Some(meta) = read_meta(&mut body, topic)?
+    {
+        let meta = topics.announce(meta)?;
+        each(header, meta, &Record { topic, flags, sequence, time, body: RecordBody::Meta(meta) });
+        return Ok(());
+    }
+    // An unknown record may well be about no topic at all, so a missing meta is an error only for those we know.
+    let Some(state) = topics.get(topic) else {
+        return if matches!(number, extended::INSTRUMENT | extended::TAPE) { Err(Problem::UnknownTopic(topic)) } else { Ok(()) };
+    };
+    let instrument = if number == extended::INSTRUMENT { read_instrument(&mut body)? } else { None };
+    let body = match (&instrument, number) {
+        (Some(instrument), _) => RecordBody::Instrument(instrument),
+        (None, extended::TAPE) => RecordBody::Tape,
+        (None, number) => RecordBody::Unknown { number },
+    };
+    each(header, &state.meta, &Record { topic, flags, sequence, time, body });
+    Ok(())
+}
+
+fn no_bits(mask: u8, reserved: u8) -> Result<(), Problem> {
+    if mask & reserved & 0x0f == 0 { Ok(()) } else { Err(Problem::Mask(mask)) }
+}
+
+/// Without a meta nobody will see the time, and it reads as 0.
+fn time(reader: &mut Reader<'_>, header: &FrameHeader, meta: Option<&Meta>) -> Result<Nanos, Problem> {
+    let offset = unzigzag_wide(reader.u128("time")?);
+    let Some(meta) = meta else { return Ok(0) };
+    let unit = unit_ns(meta.time_exponent);
+    let base = i128::from(header.base_second) * i128::from(1_000_000_000 / unit);
+    base.checked_add(offset)
+        .and_then(|units| units.checked_mul(i128::from(unit)))
+        .and_then(|time| Nanos::try_from(time).ok())
+        .ok_or(Problem::OutOfRange("time"))
+}
+
+fn quote(reader: &mut Reader<'_>, base: i64, mask: u8) -> Result<QuoteChange, Problem> {
+    let mut change = QuoteChange::default();
+    if mask & 1 != 0 {
+        change.bid_price = Some(reader.nullable_difference(base, "bid price")?);
+    }
+    if mask & 2 != 0 {
+        change.bid_size = Some(reader.nullable("bid size")?.map(|size| size as i64));
+    }
+    if mask & 4 != 0 {
+        change.ask_price = Some(reader.nullable_difference(base, "ask price")?);
+    }
+    if mask & 8 != 0 {
+        change.ask_size = Some(reader.nullable("ask size")?.map(|size| size as i64));
+    }
+    Ok(change)
+}
+
+fn trade(reader: &mut Reader<'_>, base: i64, mask: u8, previous_id: Option<i64>) -> Result<TradeRecord, Problem> {
+    let price = reader.difference(base, "price")?;
+    let size = reader.u64("size")? as i64;
+    // Value 3 is free for later; until then it says nothing we know.
+    let aggressor = Aggressor::from_number(mask & 0b11).unwrap_or_default();
+    let from = if mask & ABSOLUTE_ID != 0 { Some(0) } else { previous_id };
+    let id = reader.nullable_difference_from(from, "trade id")?;
+    Ok(TradeRecord { price, size, aggressor, id, previous_id: None, aggregated: false })
+}
+
+fn summary(reader: &mut Reader<'_>, base: i64) -> Result<TradeSummary, Problem> {
+    let last = reader.difference(base, "last")?;
+    Ok(TradeSummary {
+        last,
+        high: reader.difference(last, "high")?,
+        low: reader.difference(last, "low")?,
+        count: reader.u64("count")?,
+        volume: reader.u128("volume")?,
+        notional: reader.zigzag_i128("notional")?,
+    })
+}
+
+fn side(reader: &mut Reader<'_>, base: i64, levels: &mut Vec<Level>, next: fn(i64, u64) -> Option<i64>) -> Result<(), Problem> {
+    let count = reader.u64("levels")?;
+    // A level takes at least two bytes.
+    if count > reader.remaining() as u64 / 2 {
+        return Err(Problem::Truncated);
+    }
+    levels.reserve(count as usize);
+    let mut better = None;
+    for _ in 0..count {
+        let price = match better {
+            None => reader.difference(base, "price")?,
+            Some(better) => match reader.u64("price")? {
+                0 => return Err(Problem::LevelOrder),
+                gap => next(better, gap).ok_or(Problem::OutOfRange("price"))?,
+            },
+        };
+        levels.push(Level { price, size: reader.u64("size")? as i64 });
+        better = Some(price);
+    }
+    Ok(())
+}
+
+fn status(reader: &mut Reader<'_>) -> Result<Status, Problem> {
+    Ok(Status {
+        feed: FeedState::from_number(reader.u8()?).ok_or(Problem::UnknownValue("feed"))?,
+        trading: TradingState::from_number(reader.u8()?).unwrap_or_default(),
+        cause: cause(u64::from(reader.u8()?)),
+        since: reader.zigzag("since")?,
+    })
+}
+
+/// Causes may be added to the protocol; a reader that does not know one knows no cause.
+fn cause(number: u64) -> Cause {
+    u8::try_from(number).ok().and_then(Cause::from_number).unwrap_or_default()
+}
+
+/// `None` for a kind of topic that this build does not know.
+fn read_meta(reader: &mut Reader<'_>, topic: u32) -> Result<Option<Meta>, Problem> {
+    let Some(kind) = u8::try_from(reader.u64("kind")?).ok().and_then(Kind::from_number) else { return Ok(None) };
+    let meta = Meta {
+        topic,
+        kind,
+        name: reader.text("name")?.to_owned(),
+        epoch: reader.u64("epoch")?,
+        price_exponent: exponent(reader, "price exponent")?,
+        size_exponent: exponent(reader, "size exponent")?,
+        tick: reader.zigzag("tick")?,
+        lot: reader.zigzag("lot")?,
+        base: reader.zigzag("base")?,
+        clock: clock(reader.u64("clock")?)?,
+        time_exponent: reader.zigzag_i8("time exponent")?,
+    };
+    if (-9..=0).contains(&meta.time_exponent) { Ok(Some(meta)) } else { Err(Problem::OutOfRange("time exponent")) }
+}
+
+fn clock(number: u64) -> Result<Clock, Problem> {
+    u8::try_from(number).ok().and_then(Clock::from_number).ok_or(Problem::UnknownValue("clock"))
+}
+
+/// `None` for a class that this build does not know.
+fn read_instrument(reader: &mut Reader<'_>) -> Result<Option<Instrument>, Problem> {
+    let (symbol, native) = (reader.text("symbol")?.to_owned(), reader.text("native")?.to_owned());
+    let class = u8::try_from(reader.u64("class")?).ok().and_then(InstrumentClass::from_number);
+    let Some(class) = class else { return Ok(None) };
+    let mut instrument = Instrument {
+        symbol,
+        native,
+        class,
+        price_exponent: exponent(reader, "price exponent")?,
+        size_exponent: exponent(reader, "size exponent")?,
+        tick: reader.zigzag("tick")?,
+        lot: reader.zigzag("lot")?,
+        ..Instrument::default()
+    };
+    let bits = reader.u8()?;
+    instrument.quote_has_event_time = bits & 1 != 0;
+    instrument.trade_has_event_time = bits & 2 != 0;
+    instrument.book_has_event_time = bits & 4 != 0;
+    instrument.event_time_exponent = reader.zigzag_i8("event time exponent")?;
+    Ok(Some(instrument))
+}
+
+fn exponent(reader: &mut Reader<'_>, field: &'static str) -> Result<i8, Problem> {
+    let exponent = reader.zigzag_i8(field)?;
+    if (MIN_EXPONENT..=MAX_EXPONENT).contains(&exponent) { Ok(exponent) } else { Err(Problem::OutOfRange(field)) }
+}

@@ -1,0 +1,81 @@
+//! In: the frames of one connection, in order. Out: their records with the meta each needs.
+//! Bounded: metas of `MAX_TOPICS` topics and one scratch of levels no larger than a frame.
+
+use super::error::{DecodeError, Problem};
+use super::frame::FrameHeader;
+use super::{binary, json};
+use crate::event::Level;
+use crate::record::{Meta, Record};
+use crate::request::Encoding;
+use std::collections::HashMap;
+
+/// Most topics one connection may announce: far above what a server lets one session subscribe to.
+pub const MAX_TOPICS: usize = 1 << 18;
+
+/// Called for each record. The meta is the topic's newest one; for a `Meta` record, that one itself.
+pub type Each<'a> = &'a mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>);
+
+/// Decodes the data frames of one connection. A new connection needs a new one.
+#[derive(Debug)]
+pub struct Decoder {
+    encoding: Encoding,
+    topics: Topics,
+    levels: Vec<Level>,
+}
+
+impl Decoder {
+    pub fn new(encoding: Encoding) -> Self {
+        Self { encoding, topics: Topics::default(), levels: Vec::new() }
+    }
+
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    /// Decodes one frame and hands out its records in order. After an error the rest of the frame is lost.
+    pub fn decode(
+        &mut self,
+        bytes: &[u8],
+        each: &mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>),
+    ) -> Result<FrameHeader, DecodeError> {
+        match self.encoding {
+            Encoding::Binary => binary::read::frame(&mut self.topics, &mut self.levels, bytes, each),
+            Encoding::Json => json::read::frame(&mut self.topics, &mut self.levels, bytes, each),
+        }
+    }
+
+    /// The newest meta of a topic.
+    pub fn meta(&self, topic: u32) -> Option<&Meta> {
+        self.topics.get(topic).map(|state| &state.meta)
+    }
+}
+
+/// What is known of one topic of the connection.
+#[derive(Debug)]
+pub(super) struct TopicState {
+    pub meta: Meta,
+    /// Id of the newest trade that had one; steps count from it (binary).
+    pub previous_id: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Topics(HashMap<u32, TopicState>);
+
+impl Topics {
+    pub fn get(&self, topic: u32) -> Option<&TopicState> {
+        self.0.get(&topic)
+    }
+
+    pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
+        self.0.get_mut(&topic).ok_or(Problem::UnknownTopic(topic))
+    }
+
+    pub fn announce(&mut self, meta: Meta) -> Result<&Meta, Problem> {
+        if self.0.len() >= MAX_TOPICS && !self.0.contains_key(&meta.topic) {
+            return Err(Problem::TooManyTopics);
+        }
+        let topic = meta.topic;
+        self.0.insert(topic, TopicState { meta, previous_id: None });
+        self.get(topic).map(|state| &state.meta).ok_or(Problem::UnknownTopic(topic))
+    }
+}
