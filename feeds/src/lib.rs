@@ -2,4 +2,18 @@
 //! Knows nothing of topics, sessions or the server.
 
 pub mod adapter;
+pub mod error;
+pub mod json;
+pub mod recording;
+pub mod registry;
+pub mod replay;
+pub mod run;
+pub mod sequencer;
 pub mod settings;
+pub mod sim;
+pub mod supervisor;
+pub mod trail;
+pub mod venue;
+
+pub use error::FeedError;
+pub use run::start;

@@ -1,6 +1,16 @@
 //! In: a TOML file and `TICKWIRE__SECTION__KEY` variables. Out: a checked `Config`, or one line that names file, line, key and remedy.
 //! Bounded: a file of at most 1 MiB; every limit of the server is set here, and their sum is `Config::memory_budget`.
 
+mod budget;
+mod check;
+mod error;
+mod feed_check;
+mod load;
+mod locate;
+#[cfg(test)]
+mod tests;
 mod types;
 
+pub use budget::Bound;
+pub use error::ConfigError;
 pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};

@@ -55,7 +55,7 @@ impl ShardMetrics {
 }
 
 /// Written by one feed's thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FeedMetrics {
     pub messages: Counter,
     pub bytes: Counter,
@@ -70,23 +70,6 @@ pub struct FeedMetrics {
     pub(super) skew: SkewGauge,
 }
 
-impl Default for FeedMetrics {
-    fn default() -> Self {
-        Self {
-            messages: Counter::default(),
-            bytes: Counter::default(),
-            events: Counter::default(),
-            reconnects: Counter::default(),
-            instruments: Gauge::default(),
-            received_to_published: Histogram::default(),
-            event_to_received: Histogram::default(),
-            faults: Default::default(),
-            state: Gauge::default(),
-            skew: SkewGauge::default(),
-        }
-    }
-}
-
 impl FeedMetrics {
     pub fn faults(&self, faults: &[Fault]) {
         for fault in faults {
@@ -96,6 +79,11 @@ impl FeedMetrics {
 
     pub fn fault(&self, kind: FaultKind) {
         self.faults[kind as usize].add(1);
+    }
+
+    /// Of all kinds.
+    pub fn fault_count(&self) -> u64 {
+        self.faults.iter().map(Counter::get).sum()
     }
 
     /// State of the feed as a whole (of its worst line).

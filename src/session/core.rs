@@ -143,7 +143,11 @@ impl SessionCore {
         let mut results = Vec::new();
         for waiting in std::mem::take(&mut self.pending) {
             match map.resolve(&waiting.key) {
-                Resolve::Found(id) => results.push(self.start(id, waiting.terms, waiting.cursor)),
+                Resolve::Found(id) if self.may_see(id) => results.push(self.start(id, waiting.terms, waiting.cursor)),
+                Resolve::Found(_) => {
+                    let name = waiting.key.to_string();
+                    results.push(TopicResult::refused(&name, Code::NotEntitled, "the token does not cover this topic"));
+                }
                 Resolve::Pending => self.pending.push(waiting),
                 missing => results.push(refuse_missing(&waiting.key, &missing)),
             }
@@ -153,7 +157,7 @@ impl SessionCore {
             let Some(topic) = map.get(id) else { continue };
             let Some(standing) = self.patterns.iter().find(|standing| standing.pattern.matches(topic.key())) else { continue };
             let terms = standing.terms;
-            if !self.held.contains_key(&id) && self.room() {
+            if !self.held.contains_key(&id) && self.room() && self.may_see(id) {
                 results.push(self.start(id, terms, Cursor::NEW));
             }
         }
@@ -273,7 +277,12 @@ impl SessionCore {
             None if !wish.snapshot && key.kind.row().class == Class::Stream => Cursor::NOW,
             None => Cursor::NEW,
         };
-        match self.shard.context.map.clone().resolve(&key) {
+        let resolved = self.shard.context.map.clone().resolve(&key);
+        match resolved {
+            // Judged by the canonical key: the venue's own spelling must not be a way around.
+            Resolve::Found(id) if !self.may_see(id) => {
+                TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
+            }
             Resolve::Found(id) if self.held.contains_key(&id) || self.room() => self.start(id, wish.terms, cursor),
             Resolve::Pending if self.room() => {
                 self.pending.push(Pending { key, terms: wish.terms, cursor });
@@ -295,6 +304,7 @@ impl SessionCore {
         }
         let mut matched = Vec::new();
         self.shard.context.map.clone().matching(&pattern, &mut |id| matched.push(id));
+        matched.retain(|id| self.may_see(*id));
         results.push(TopicResult::Pattern { topic: name.to_owned(), matched: matched.len() as u64 });
         let cursor = if wish.snapshot { Cursor::NEW } else { Cursor::NOW };
         for id in matched {
@@ -374,6 +384,10 @@ impl SessionCore {
             self.shard.manager.borrow_mut().unsubscribe(&self.shard.context.map, handle);
             self.shard.context.metrics.subscriptions.add(-1);
         }
+    }
+
+    fn may_see(&self, id: u32) -> bool {
+        self.shard.context.map.get(id).is_some_and(|topic| self.client.may_see(topic.key()))
     }
 
     fn room(&self) -> bool {

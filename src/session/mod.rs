@@ -10,6 +10,7 @@ pub use core::SessionCore;
 use std::net::SocketAddr;
 use wire::event::Nanos;
 use wire::request::{Encoding, Pace, TradeMode};
+use wire::topic::{Pattern, TopicKey};
 
 /// What the gate knows of a client when it hands it over.
 #[derive(Clone, Debug)]
@@ -33,4 +34,14 @@ pub struct BareSubscription {
 pub struct Identity {
     pub subject: String,
     pub expires_at: Nanos,
+    /// The topics it may see; empty = all.
+    pub topics: Vec<Pattern>,
+}
+
+impl Client {
+    /// May this client see this topic?
+    pub fn may_see(&self, key: &TopicKey) -> bool {
+        let Some(identity) = &self.identity else { return true };
+        identity.topics.is_empty() || identity.topics.iter().any(|pattern| pattern.matches(key))
+    }
 }

@@ -90,7 +90,7 @@ impl Cursor {
 impl Sums {
     pub fn add_trade(&mut self, price: i64, size: i64) {
         self.count += 1;
-        self.volume = self.volume.wrapping_add(u128::from(size.unsigned_abs()));
+        self.volume = self.volume.wrapping_add(u128::from(size.max(0).unsigned_abs()));
         self.notional = self.notional.wrapping_add(i128::from(price) * i128::from(size));
     }
 

@@ -7,6 +7,7 @@ use super::publish::Stamp;
 use wire::event::{Cause, Channel, FeedState, Flags, Nanos, Status, TradingState};
 use wire::instrument::Instrument;
 use wire::record::{Meta, RecordBody};
+use wire::view::{instrument_hash, status_hash};
 
 /// The value of `status/…`: the worst state of the instrument's channels, its cause, and the trading phase.
 #[derive(Debug)]
@@ -66,6 +67,10 @@ impl StatusState {
     pub fn since(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         whole(&self.head, cursor, self.seq, self.time, RecordBody::Status(self.value), emit)
     }
+
+    pub fn hash(&self) -> u32 {
+        status_hash(&self.value)
+    }
 }
 
 /// How bad a state is for a subscriber. A channel that has not started does not hide one that has: an operator may leave
@@ -109,6 +114,10 @@ impl InstrumentState {
 
     pub fn since(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         whole(&self.head, cursor, self.seq, self.time, RecordBody::Instrument(&self.value), emit)
+    }
+
+    pub fn hash(&self) -> u32 {
+        instrument_hash(&self.value)
     }
 }
 

@@ -7,8 +7,8 @@ use super::map::{InstrumentTopics, TopicMap, TopicsFull};
 use super::marks::Marks;
 use super::publish::Stamp;
 use super::quote::QuoteState;
+use super::slot::{State, Topic};
 use super::tape::TapeState;
-use super::topic::{State, Topic};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +52,7 @@ impl TopicMap {
             State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
             State::Status(Mutex::new(StatusState::new(of_status))),
             State::Quote(Mutex::new(QuoteState::new(of_quote))),
-            State::Trade(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring))),
+            State::Trade(Box::new(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring)))),
             view(0),
             view(1),
             view(2),
@@ -61,7 +61,7 @@ impl TopicMap {
         ];
         for ((id, key), state) in keys.into_iter().zip(states) {
             // The slot is free: ids are given out once, under the lock.
-            self.slots[id as usize].get_or_init(|| Topic::new(id, key, state));
+            self.slots[id as usize].get_or_init(|| Box::new(Topic::new(id, key, state)));
         }
         let now = Stamp { published: wall_time(), ..Stamp::default() };
         if let Some(topic) = self.get(topics.instrument) {
@@ -131,12 +131,6 @@ impl State {
 /// What must not change within an epoch.
 fn scale(instrument: &Instrument) -> (i8, i8, i64, i64) {
     (instrument.price_exponent, instrument.size_exponent, instrument.tick, instrument.lot)
-}
-
-/// What `Meta` says about times.
-fn clocks(instrument: &Instrument) -> (bool, bool, bool, i8) {
-    let Instrument { quote_has_event_time, trade_has_event_time, book_has_event_time, event_time_exponent, .. } = *instrument;
-    (quote_has_event_time, trade_has_event_time, book_has_event_time, event_time_exponent)
 }
 
 fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta {

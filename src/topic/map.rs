@@ -2,7 +2,7 @@
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
 use super::marks::Marks;
-use super::topic::Topic;
+use super::slot::Topic;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -107,7 +107,7 @@ pub struct TopicMap {
     pub(super) epoch: u64,
     /// Canonical names, and names with the venue's own spelling (`quote/binance:!BTCUSDT`). Guards never leave a statement.
     pub(super) ids: DashMap<Box<str>, u32, foldhash::fast::RandomState>,
-    pub(super) slots: Box<[OnceLock<Topic>]>,
+    pub(super) slots: Box<[OnceLock<Box<Topic>>]>,
     pub(super) len: AtomicU32,
     /// Name, and whether all its instruments are announced. Few, so a list.
     venues: RwLock<Vec<(Box<str>, bool)>>,
@@ -155,7 +155,7 @@ impl TopicMap {
     }
 
     pub fn get(&self, id: u32) -> Option<&Topic> {
-        self.slots.get(id as usize)?.get()
+        self.slots.get(id as usize)?.get().map(|topic| &**topic)
     }
 
     /// Ids are dense: `0..len`. When it grows, there are new listings.
@@ -206,6 +206,11 @@ impl TopicMap {
         if venues.iter().all(|known| *known.0 != *venue) {
             venues.push((venue.into(), false));
         }
+    }
+
+    /// Venues that have not announced all their instruments yet.
+    pub fn unknown_venues(&self) -> Vec<String> {
+        self.venues.read().iter().filter(|venue| !venue.1).map(|venue| venue.0.to_string()).collect()
     }
 
     /// All configured instruments of the venue are listed: what is not there now is unknown.

@@ -23,11 +23,11 @@ mod map;
 mod marks;
 mod publish;
 mod quote;
+mod slot;
 mod tape;
-mod topic;
 
 pub use cursor::Cursor;
 pub use map::{InstrumentTopics, MAX_SHARDS, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;
-pub use topic::Topic;
+pub use slot::Topic;

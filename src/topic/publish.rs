@@ -2,7 +2,7 @@
 //! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
 
 use super::map::{InstrumentTopics, TopicMap};
-use super::topic::{State, Topic};
+use super::slot::{State, Topic};
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
 

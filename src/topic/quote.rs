@@ -6,6 +6,7 @@ use super::head::{Emit, Head, Redefined};
 use super::publish::Stamp;
 use wire::event::{Flags, Nanos, Quote};
 use wire::record::{Meta, QuoteChange, RecordBody};
+use wire::view::quote_hash;
 
 #[derive(Debug)]
 pub(super) struct QuoteState {
@@ -65,6 +66,12 @@ impl QuoteState {
         }
         let change = self.changed(|seq| seq > next.seq);
         self.head.advance(next, self.seq, self.time, self.flags, RecordBody::Quote(change), emit)
+    }
+
+    /// `wire::view` hash of the value.
+    pub fn hash(&self) -> u32 {
+        let [bid_price, bid_size, ask_price, ask_size] = self.fields.map(|field| field.0);
+        quote_hash(&Quote { bid_price, bid_size, ask_price, ask_size })
     }
 
     fn changed(&self, wanted: impl Fn(u64) -> bool) -> QuoteChange {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use wire::event::{Cause, Flags, Nanos, Trade};
 use wire::record::{Meta, Record, RecordBody, TradeRecord, TradeSummary};
 use wire::request::TradeMode;
+use wire::view::trade_hash;
 
 #[derive(Debug)]
 pub(super) struct TapeState {
@@ -119,6 +120,10 @@ impl TapeState {
     /// Sequence just before the ring's first entry.
     fn tail_seq(&self) -> u64 {
         self.seq - self.ring.len() as u64
+    }
+
+    pub fn hash(&self) -> u32 {
+        trade_hash(self.seq)
     }
 
     /// True if the ring still has all that came after `seq`.

@@ -309,8 +309,8 @@ fn trade_ids_travel_as_steps() {
 #[test]
 fn counts_of_levels_are_not_believed() {
     let mut bytes = frame(Encoding::Binary, 1, 0, &plain_meta(), &[]);
-    // Topic 3, book, bids; one update at time 0; 2^62 levels.
-    bytes.extend([3, 2 << 5 | 1, 1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40, 0, 0, 1, 1]);
+    // Topic 3, book, bids; at time 0; 2^62 levels.
+    bytes.extend([3, 2 << 5 | 1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x40, 0, 0, 1, 1]);
     let error = decode(Encoding::Binary, &bytes).unwrap_err();
     assert_eq!(error.problem, Problem::Truncated);
     assert!(error.to_string().contains("record 1, byte"), "{error}");
@@ -326,7 +326,7 @@ fn errors_say_what_is_wrong() {
         (vec![0x10, 0x80], Problem::Truncated),
         (vec![0x10, 1, 0, 0, 9, 0], Problem::UnknownTopic(9)),
         ([&head[..], &[3, 3 << 5 | 1, 1, 0]].concat(), Problem::Mask(1)),
-        ([&head[..], &[3, 2 << 5 | 1, 1, 0, 2, 0, 1, 0, 1]].concat(), Problem::LevelOrder),
+        ([&head[..], &[3, 2 << 5 | 1, 0, 2, 0, 1, 0, 1]].concat(), Problem::LevelOrder),
         ([&head[..], &[3, 6 << 5, 99, 0, 0, 0]].concat(), Problem::UnknownValue("feed")),
     ] {
         assert_eq!(decode(Encoding::Binary, &bytes).unwrap_err().problem, problem);

@@ -24,7 +24,8 @@ mod extended {
     pub const TAPE: u64 = 3;
 }
 
-/// Bit 4 of the head byte.
+/// Bit 4 of the head byte. Types 0 to 4 then also write their sequence; without it they move it by 1 and have no flags.
+/// (Nearly every record at realtime is such a one: a byte of ten saved.)
 const FLAGS_FOLLOW: u8 = 0x10;
 
 /// Field mask of trades: bits 0 and 1 are the aggressor.

@@ -15,22 +15,22 @@ pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
     let base = context.meta.base;
     match record.body {
         RecordBody::Quote(change) => {
-            put_timed(out, context, record, number::QUOTE, quote_mask(&change));
+            put_moving(out, context, record, number::QUOTE, quote_mask(&change), record.flags);
             put_quote(out, base, &change);
         }
         RecordBody::Trade(trade) => put_trade(out, context, record, &trade),
         RecordBody::Summary(summary) => {
-            put_timed(out, context, record, number::TRADE, SUMMARY);
+            put_moving(out, context, record, number::TRADE, SUMMARY, record.flags);
             put_summary(out, base, &summary);
         }
         RecordBody::Book { bids, asks } => {
             let mask = if bids.is_empty() { 0 } else { HAS_BIDS } | if asks.is_empty() { 0 } else { HAS_ASKS };
-            put_timed(out, context, record, number::BOOK, mask);
+            put_moving(out, context, record, number::BOOK, mask, record.flags);
             put_levels(out, base, bids, |better, worse| better.wrapping_sub(worse));
             put_levels(out, base, asks, |better, worse| worse.wrapping_sub(better));
         }
         RecordBody::Status(status) => {
-            put_timed(out, context, record, number::STATUS, 0);
+            put_moving(out, context, record, number::STATUS, 0, record.flags);
             put_status(out, &status);
         }
         RecordBody::State(status) => {
@@ -38,7 +38,7 @@ pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
             put_status(out, &status);
         }
         RecordBody::Gap { cause, missing } => {
-            put_timed(out, context, record, number::GAP, 0);
+            put_moving(out, context, record, number::GAP, 0, record.flags);
             put_u64(out, u64::from(cause.number()));
             put_nullable(out, missing);
         }
@@ -51,16 +51,13 @@ pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
             put_extended(out, extended::META, |out| put_meta(out, meta));
         }
         RecordBody::Instrument(instrument) => {
-            put_timed(out, context, record, number::EXTENDED, HAS_SEQUENCE | HAS_TIME);
-            put_extended(out, extended::INSTRUMENT, |out| put_instrument(out, instrument));
+            put_moving_extended(out, context, record, extended::INSTRUMENT, |out| put_instrument(out, instrument));
         }
         RecordBody::Tape => {
-            put_timed(out, context, record, number::EXTENDED, HAS_SEQUENCE | HAS_TIME);
-            put_extended(out, extended::TAPE, |_| ());
+            put_moving_extended(out, context, record, extended::TAPE, |_| ());
         }
         RecordBody::Unknown { number } => {
-            put_timed(out, context, record, number::EXTENDED, HAS_SEQUENCE | HAS_TIME);
-            put_extended(out, number, |_| ());
+            put_moving_extended(out, context, record, number, |_| ());
         }
     }
 }
@@ -75,14 +72,16 @@ fn put_head(out: &mut Vec<u8>, topic: u32, number: u8, mask: u8, flags: Flags) {
     }
 }
 
-/// Head, sequence and time: what most records begin with.
-fn put_timed(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>, number: u8, mask: u8) {
-    put_timed_with(out, context, record, number, mask, record.flags);
-}
-
-fn put_timed_with(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>, number: u8, mask: u8, flags: Flags) {
-    put_head(out, record.topic, number, mask, flags);
-    put_u64(out, record.sequence);
+/// Head, sequence and time of types 0 to 4.
+fn put_moving(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>, number: u8, mask: u8, flags: Flags) {
+    put_u64(out, u64::from(record.topic));
+    let head = number << 5 | mask;
+    if flags.0 == 0 && record.sequence == 1 {
+        out.push(head);
+    } else {
+        out.extend_from_slice(&[head | FLAGS_FOLLOW, flags.0]);
+        put_u64(out, record.sequence);
+    }
     put_time(out, context, record.time);
 }
 
@@ -116,7 +115,7 @@ fn put_trade(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>, trad
     let absolute = trade.id.is_some() && trade.previous_id.is_none();
     let mask = trade.aggressor.number() | if absolute { ABSOLUTE_ID } else { 0 };
     let flags = Flags(record.flags.0 & !AGGREGATED.0).with(if trade.aggregated { AGGREGATED } else { Flags(0) });
-    put_timed_with(out, context, record, number::TRADE, mask, flags);
+    put_moving(out, context, record, number::TRADE, mask, flags);
     put_difference(out, trade.price, context.meta.base);
     put_u64(out, trade.size as u64);
     put_nullable_difference(out, trade.id, trade.previous_id.unwrap_or(0));
@@ -150,6 +149,20 @@ fn put_levels(out: &mut Vec<u8>, base: i64, levels: &[Level], gap: impl Fn(i64, 
 fn put_status(out: &mut Vec<u8>, status: &Status) {
     out.extend_from_slice(&[status.feed.number(), status.trading.number(), status.cause.number()]);
     put_zigzag(out, status.since);
+}
+
+/// An extended record that moves the sequence.
+fn put_moving_extended(
+    out: &mut Vec<u8>,
+    context: &Context<'_>,
+    record: &Record<'_>,
+    number: u64,
+    body: impl FnOnce(&mut Vec<u8>),
+) {
+    put_head(out, record.topic, number::EXTENDED, HAS_SEQUENCE | HAS_TIME, record.flags);
+    put_u64(out, record.sequence);
+    put_time(out, context, record.time);
+    put_extended(out, number, body);
 }
 
 fn put_extended(out: &mut Vec<u8>, number: u64, body: impl FnOnce(&mut Vec<u8>)) {

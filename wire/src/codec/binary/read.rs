@@ -49,8 +49,13 @@ fn record(
     let state = topics.get_mut(topic)?;
     let meta = &state.meta;
     let mut flags = flags;
-    let timed = !matches!(kind, number::CHECK | number::STATE);
-    let (sequence, time) = if timed { (reader.u64("sequence")?, time(reader, header, Some(meta))?) } else { (0, 0) };
+    let (sequence, time) = match kind {
+        number::CHECK | number::STATE => (0, 0),
+        _ => {
+            let sequence = if head & FLAGS_FOLLOW == 0 { 1 } else { reader.u64("sequence")? };
+            (sequence, time(reader, header, Some(meta))?)
+        }
+    };
     let body = match kind {
         number::QUOTE => RecordBody::Quote(quote(reader, meta.base, mask)?),
         number::TRADE if mask & SUMMARY != 0 => {

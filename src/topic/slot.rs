@@ -30,7 +30,7 @@ pub struct Topic {
 
 pub(super) enum State {
     Quote(Mutex<QuoteState>),
-    Trade(Mutex<TapeState>),
+    Trade(Box<Mutex<TapeState>>),
     /// All depth views of an instrument live in one book; the number is the view's place in `Depth::ALL`.
     Book(Arc<Mutex<BookState>>, usize),
     Status(Mutex<StatusState>),
@@ -133,7 +133,9 @@ impl Topic {
             }
             State::Book(state, view) => {
                 let mut state = state.lock();
-                state.catch_up(*view);
+                if state.catch_up(*view) {
+                    self.version.fetch_add(1, Ordering::AcqRel);
+                }
                 (state.views[*view].head.epoch(), state.views[*view].reaches(cursor.seq))
             }
             State::Status(state) => {
@@ -146,6 +148,38 @@ impl Topic {
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches
+    }
+
+    /// `wire::view` hash of what a subscriber at this cursor holds, if it holds the newest state.
+    pub fn check(&self, cursor: &Cursor) -> Option<u32> {
+        let (epoch, seq, hash) = match &self.state {
+            State::Quote(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq(), state.hash())
+            }
+            State::Trade(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq(), state.hash())
+            }
+            State::Book(state, view) => {
+                let state = state.lock();
+                // The hash walks the whole book: only for who is there, and not of a view that sleeps.
+                let at = &state.views[*view];
+                if cursor.seq != at.seq() || !at.active {
+                    return None;
+                }
+                (at.head.epoch(), at.seq(), state.hash(*view))
+            }
+            State::Status(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq(), state.hash())
+            }
+            State::Instrument(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq(), state.hash())
+            }
+        };
+        (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)
     }
 
     pub(super) fn watchers(&self) -> u64 {

@@ -1,0 +1,70 @@
+//! Answers an adapter's REST requests from a recording. In: requests, and recorded answers as their time comes. Out: which answer
+//! goes to which request, and when. Bounded by `MAX_ANSWERS` remembered answers and the adapter's open requests.
+
+use super::binance::address_key;
+use super::survey::Survey;
+use crate::adapter::{Fetch, FetchError};
+use std::collections::HashMap;
+use wire::event::Nanos;
+
+/// Newest answers that are kept for requests that come after their recorded time.
+const MAX_ANSWERS: usize = 4096;
+/// An answer that was given already and will not be followed by a newer one is given again, but not in a tight loop.
+const AGAIN_AFTER: Nanos = 1_000_000_000;
+
+pub(super) type Outcome = Result<Vec<u8>, FetchError>;
+
+#[derive(Default)]
+pub(super) struct Fetches {
+    answers: HashMap<String, Answers>,
+    /// Requests that wait for their answer, in the order in which they were made.
+    open: Vec<(Fetch, String)>,
+}
+
+struct Answers {
+    newest: Outcome,
+    /// How many have come by.
+    seen: u32,
+    /// When the newest was last given to the adapter.
+    given: Option<Nanos>,
+}
+
+impl Fetches {
+    pub(super) fn ask(&mut self, fetch: Fetch, url: &str) {
+        self.open.push((fetch, address_key(url)));
+    }
+
+    /// A recorded answer's time has come. Successful ones are kept.
+    pub(super) fn arrived(&mut self, url: &str, status: u16, bytes: Vec<u8>) {
+        let newest = if status == 200 { Ok(bytes) } else { Err(FetchError::Status { status, retry_after_s: None }) };
+        self.put(address_key(url), newest, 1);
+    }
+
+    /// An answer that does not stand in the recording.
+    pub(super) fn provide(&mut self, key: &str, bytes: Vec<u8>) {
+        self.put(key.to_owned(), Ok(bytes), 0);
+    }
+
+    fn put(&mut self, key: String, newest: Outcome, count: u32) {
+        if self.answers.len() >= MAX_ANSWERS && !self.answers.contains_key(&key) {
+            return;
+        }
+        let seen = self.answers.get(&key).map_or(0, |answers| answers.seen) + count;
+        self.answers.insert(key, Answers { newest, seen, given: None });
+    }
+
+    /// The next request that can be answered now.
+    pub(super) fn next(&mut self, now: Nanos, survey: &Survey) -> Option<(Fetch, Outcome)> {
+        let answers = &self.answers;
+        let at = self.open.iter().position(|(_, key)| {
+            answers.get(key).is_some_and(|answer| match answer.given {
+                None => true,
+                Some(given) => answer.seen >= survey.answers(key) && now - given >= AGAIN_AFTER,
+            })
+        })?;
+        let (fetch, key) = self.open.remove(at);
+        let answer = self.answers.get_mut(&key)?;
+        answer.given = Some(now);
+        Some((fetch, answer.newest.clone()))
+    }
+}

@@ -1,0 +1,194 @@
+//! A small adapter played by a written recording: lines, answers and time must be what the recording says.
+
+use super::*;
+use crate::adapter::{Action, Adapter, Fetch, FetchError, Line, Now, Output, VenueCaps};
+use crate::recording::{Body, Entry, Rotation, Writer};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use wire::event::Cause;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Writes down what happens to it; asks for a snapshot at its first message and whenever an answer is "old".
+struct Diary {
+    caps: VenueCaps,
+    lines: Arc<Mutex<Vec<String>>>,
+    ticks: u32,
+    fetches: u64,
+}
+
+impl Diary {
+    fn note(&self, now: Now, text: impl std::fmt::Display) {
+        self.lines.lock().unwrap().push(format!("{} {text}", (now.wall - 100 * SECOND) / 1_000_000));
+    }
+
+    fn fetch(&mut self, url: &str, out: &mut Output) {
+        out.actions.push(Action::Fetch { fetch: Fetch(self.fetches), url: url.into(), weight: 1 });
+        self.fetches += 1;
+    }
+}
+
+impl Adapter for Diary {
+    fn venue(&self) -> &str {
+        "diary"
+    }
+
+    fn caps(&self) -> &VenueCaps {
+        &self.caps
+    }
+
+    fn start(&mut self, now: Now, out: &mut Output) {
+        self.note(now, "start");
+        self.fetch("http://here/api/v3/exchangeInfo?symbols=[]", out);
+    }
+
+    fn on_open(&mut self, now: Now, line: Line, out: &mut Output) {
+        self.note(now, format_args!("open {}", line.0));
+        out.actions.push(Action::Send { line, text: r#"{"method":"SUBSCRIBE","params":[],"id":41}"#.into() });
+    }
+
+    fn on_message(&mut self, now: Now, line: Line, payload: &mut Vec<u8>, out: &mut Output) {
+        self.note(now, format_args!("line {}: {}", line.0, String::from_utf8_lossy(payload)));
+        if payload.ends_with(b"first") {
+            self.fetch("http://here/api/v3/depth?symbol=A&limit=5000", out);
+        }
+    }
+
+    fn on_response(&mut self, now: Now, fetch: Fetch, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
+        let text = result.map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(20)]).into_owned());
+        self.note(now, format_args!("answer {}: {text:?}", fetch.0));
+        if fetch == Fetch(0) {
+            out.actions.push(Action::Open { line: Line(5), url: "ws://here/stream?streams=a".into() });
+        }
+        if text.is_ok_and(|text| text.contains("old")) {
+            self.fetch("http://here/api/v3/depth?limit=5000&symbol=A", out);
+        }
+    }
+
+    fn on_close(&mut self, now: Now, line: Line, cause: Cause, _: &mut Output) {
+        self.note(now, format_args!("close {}: {cause}", line.0));
+    }
+
+    fn on_tick(&mut self, _: Now, _: &mut Output) {
+        self.ticks += 1;
+    }
+
+    fn instruments_known(&self) -> bool {
+        true
+    }
+}
+
+fn played(entries: &[(i64, Body)]) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = Writer::create(folder.path(), "diary", Rotation::default()).unwrap();
+    for (millis, body) in entries {
+        writer.write(&Entry { time: 100 * SECOND + millis * 1_000_000, body: body.clone() }).unwrap();
+    }
+    writer.finish().unwrap();
+    let files: Vec<PathBuf> = writer.files().to_vec();
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let caps = VenueCaps {
+        silence_ms: 1,
+        messages_per_second: 1,
+        connects_per_five_minutes: 1,
+        weight_per_minute: 1,
+        max_connection_age_s: 0,
+        max_message_bytes: 1,
+    };
+    let diary = Diary { caps, lines: Arc::clone(&lines), ticks: 0, fetches: 0 };
+    let survey = Survey::take(&files).unwrap();
+    let mut player = Player::new(Box::new(diary), &files, survey).unwrap();
+    let mut last = i64::MIN;
+    while let Some(time) = player.next_time() {
+        assert!(time >= last, "time never runs back");
+        last = time;
+        player.step(&mut |_| {}).unwrap();
+    }
+    drop(player);
+    Arc::try_unwrap(lines).unwrap().into_inner().unwrap()
+}
+
+fn received(text: &str) -> Body {
+    Body::Received { line: 0, bytes: text.into() }
+}
+
+fn depth(text: &str) -> Body {
+    Body::Response { url: "https://there/api/v3/depth?symbol=A&limit=10".into(), status: 200, bytes: text.into() }
+}
+
+#[test]
+fn without_connects_or_exchange_info_the_adapter_still_gets_both() {
+    let lines = played(&[(0, received("first")), (300, received("second")), (200, received("late"))]);
+    assert_eq!(
+        lines,
+        [
+            "0 start",
+            r#"0 answer 0: Ok("{\"timezone\":\"UTC\",\"s")"#,
+            "0 open 5",
+            r#"0 line 5: {"result":null,"id":41}"#,
+            "0 line 5: first",
+            "300 line 5: second",
+            "300 line 5: late",
+        ]
+    );
+}
+
+#[test]
+fn answers_come_at_their_time_or_at_once_if_it_is_past() {
+    let info = Body::Response { url: "https://there/api/v3/exchangeInfo".into(), status: 200, bytes: b"info".to_vec() };
+    let connect = |line| Body::Connect { line, url: "wss://there/stream?streams=a".into() };
+    let lines = played(&[
+        (0, info),
+        (10, connect(0)),
+        (15, received(r#"{"result":null,"id":7}"#)),
+        (20, received("first")),
+        (30, depth("old")),
+        (40, depth("good")),
+        (50, Body::Closed { line: 0, reason: "gone".into() }),
+        (60, connect(0)),
+        (70, received("first")),
+        (2_000, received("end")),
+    ]);
+    assert_eq!(
+        lines,
+        [
+            "0 start",
+            r#"0 answer 0: Ok("info")"#,
+            "10 open 5",
+            r#"10 line 5: {"result":null,"id":41}"#,
+            "20 line 5: first",
+            r#"30 answer 1: Ok("old")"#,
+            r#"40 answer 2: Ok("good")"#,
+            "50 close 5: disconnected",
+            "60 open 5",
+            r#"60 line 5: {"result":null,"id":41}"#,
+            "70 line 5: first",
+            // No newer answer will come, so the last is given again, a second later.
+            r#"1100 answer 3: Ok("good")"#,
+            "2000 line 5: end",
+        ]
+    );
+}
+
+#[test]
+fn a_survey_knows_how_fine_the_numbers_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x");
+    let lines = concat!(
+        r#"1000000 {"stream":"btcusdt@depth@100ms","data":{"e":"depthUpdate","E":1,"s":"BTCUSDT","U":7,"u":9,"b":[["61000.50000000","0.00000000"]],"a":[]}}"#,
+        "\n",
+        r#"2000000 {"lastUpdateId":8,"bids":[["60000.00000000","0.01000000"]],"asks":[]}"#,
+        "\n",
+        r#"3000000 {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","s":"BTCUSDT","p":"61000.00000000","q":"0.12300000"}}"#,
+        "\n",
+    );
+    std::fs::write(&path, lines).unwrap();
+    let survey = Survey::take(&[path]).unwrap();
+    let symbol = &survey.symbols["BTCUSDT"];
+    assert_eq!((symbol.price_exponent, symbol.size_exponent), (-1, -3));
+    assert!(survey.only_aggregated_trades() && !survey.has_exchange_info && survey.entries == 3);
+    let info: serde_json::Value = serde_json::from_str(&survey.synthesize_exchange_info()).unwrap();
+    assert_eq!(info["symbols"][0]["baseAsset"], "BTC");
+    assert_eq!(info["symbols"][0]["filters"][0]["tickSize"], "0.1");
+    assert_eq!(info["symbols"][0]["filters"][1]["stepSize"], "0.001");
+}

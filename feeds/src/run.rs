@@ -1,0 +1,24 @@
+//! The way into a feed. In: settings, a sink, a stop signal. Out: a future that runs the feed until it is told to stop.
+//! Everything an operator can get wrong is said before the future exists.
+
+use crate::adapter::Sink;
+use crate::error::FeedError;
+use crate::settings::FeedSettings;
+use crate::supervisor;
+use std::future::Future;
+use std::pin::Pin;
+use tokio::sync::watch;
+
+/// A feed at work. Runs on the caller's current-thread runtime.
+pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Checks `settings` and makes the feed. The future ends when `stop` becomes true (or its sender is gone).
+pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver<bool>) -> Result<Running, FeedError> {
+    match settings.venue.as_str() {
+        // `sim` and `replay` speak no venue's protocol: they bring their own loop and go before this arm.
+        venue => {
+            let adapter = crate::registry::adapter(venue, settings)?;
+            supervisor::start(adapter, settings, sink, stop, supervisor::Options::default())
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Keeps one book's updates in their order. In: a venue's diffs, each numbered by a range of update ids, and snapshots numbered by
+//! the last id they contain. Out: a verdict on each: apply, keep, ignore, or the book must be rebuilt.
+//! Bounded by `Limits`: 2,048 diffs and 32,768 levels (512 KiB) a book, and only while a snapshot is on its way.
+//!
+//! The splice: diffs are kept while the snapshot is fetched; those the snapshot contains are dropped; the first one left must
+//! reach back to the snapshot (`first <= last_id + 1 <= last`); from there on each diff must begin at or before the id after the
+//! last one. Sizes are absolute, so an overlap is harmless; deleting a level that is not there is fine.
+//!
+//! Whether the book is *crossed* is not judged here: that takes the book, and the sequencer holds none. The topic map, which
+//! does, looks at the best prices after each update.
+
+use wire::event::{Level, Nanos};
+
+/// How much may be kept while a snapshot is on its way. A depth stream of ten messages a second fills neither within three
+/// minutes unless a message holds more than sixteen levels; what does not fit is dropped whole, and the splice starts later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub diffs: usize,
+    pub levels: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { diffs: 2_048, levels: 32_768 }
+    }
+}
+
+/// Diffs in a row that lie wholly in the past before the numbering counts as restarted: more than a lagging second line brings.
+const RESTART_AFTER: u32 = 256;
+
+/// One message of changes: all update ids from `first` to `last`.
+#[derive(Clone, Copy, Debug)]
+pub struct Diff<'a> {
+    pub first: u64,
+    pub last: u64,
+    pub event_time: Nanos,
+    pub received: Nanos,
+    pub bids: &'a [Level],
+    pub asks: &'a [Level],
+}
+
+/// What to do with a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It continues the book.
+    Apply,
+    /// Kept until the snapshot is here.
+    Kept,
+    /// No snapshot is asked for: ignored.
+    Ignored,
+    /// The book has it already, or it is wholly in the past: ignored.
+    Duplicate,
+    /// `missing` ids were skipped. A live book is no longer one: the sequencer is idle again and wants `begin`.
+    /// Among kept diffs: those before the hole are dropped, this one is kept.
+    Gap { missing: u64 },
+    /// No room: the kept diffs are dropped, the splice starts after them.
+    Full,
+    /// `last` lies before `first`: ignored.
+    Malformed,
+}
+
+/// What a snapshot led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Splice {
+    /// Publish the snapshot, then the diffs of `Sequencer::replay`. The book is live.
+    Live,
+    /// It is older than the first kept diff: fetch another one.
+    TooOld,
+    /// No snapshot was asked for.
+    Unasked,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Idle,
+    /// A snapshot is on its way.
+    Keeping,
+    /// The book contains all ids up to `last`.
+    Live {
+        last: u64,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    first: u64,
+    last: u64,
+    event_time: Nanos,
+    received: Nanos,
+    bids: usize,
+    asks: usize,
+}
+
+#[derive(Debug)]
+pub struct Sequencer {
+    stage: Stage,
+    limits: Limits,
+    kept: Vec<Kept>,
+    /// Levels of the kept diffs in order, bids before asks.
+    levels: Vec<Level>,
+    stale_in_a_row: u32,
+}
+
+impl Sequencer {
+    pub fn new(limits: Limits) -> Self {
+        Self { stage: Stage::Idle, limits, kept: Vec::new(), levels: Vec::new(), stale_in_a_row: 0 }
+    }
+
+    /// The book is given up: connection lost, or the caller knows better.
+    pub fn reset(&mut self) {
+        self.stage = Stage::Idle;
+        self.stale_in_a_row = 0;
+        self.drop_kept();
+    }
+
+    /// A snapshot is being asked for: keep diffs from now on.
+    pub fn begin(&mut self) {
+        self.reset();
+        self.stage = Stage::Keeping;
+    }
+
+    /// A snapshot is on its way.
+    pub fn is_keeping(&self) -> bool {
+        self.stage == Stage::Keeping
+    }
+
+    pub fn is_live(&self) -> bool {
+        matches!(self.stage, Stage::Live { .. })
+    }
+
+    /// The last update id the live book contains.
+    pub fn last(&self) -> Option<u64> {
+        match self.stage {
+            Stage::Live { last } => Some(last),
+            _ => None,
+        }
+    }
+
+    /// Would this diff tear a hole into a live book? Lets a caller with two lines wait for the other one first.
+    pub fn skips(&self, first: u64) -> bool {
+        matches!(self.stage, Stage::Live { last } if first > last.saturating_add(1))
+    }
+
+    pub fn on_diff(&mut self, diff: &Diff<'_>) -> Verdict {
+        if diff.last < diff.first {
+            return Verdict::Malformed;
+        }
+        match self.stage {
+            Stage::Idle => Verdict::Ignored,
+            Stage::Keeping => self.keep(diff),
+            Stage::Live { last } if diff.last <= last => self.stale(),
+            Stage::Live { last } if diff.first > last.saturating_add(1) => {
+                self.reset();
+                Verdict::Gap { missing: diff.first - last - 1 }
+            }
+            Stage::Live { .. } => {
+                self.stale_in_a_row = 0;
+                self.stage = Stage::Live { last: diff.last };
+                Verdict::Apply
+            }
+        }
+    }
+
+    /// A long row of old diffs and never a new one: the venue numbers anew, and this book will never be continued.
+    fn stale(&mut self) -> Verdict {
+        self.stale_in_a_row += 1;
+        if self.stale_in_a_row < RESTART_AFTER {
+            return Verdict::Duplicate;
+        }
+        self.reset();
+        Verdict::Gap { missing: 0 }
+    }
+
+    fn keep(&mut self, diff: &Diff<'_>) -> Verdict {
+        let mut verdict = Verdict::Kept;
+        if let Some(newest) = self.kept.last() {
+            if diff.last <= newest.last {
+                return Verdict::Duplicate;
+            }
+            let expected = newest.last.saturating_add(1);
+            if diff.first > expected {
+                self.drop_kept();
+                verdict = Verdict::Gap { missing: diff.first - expected };
+            }
+        }
+        let levels = diff.bids.len() + diff.asks.len();
+        if self.kept.len() >= self.limits.diffs || self.levels.len() + levels > self.limits.levels {
+            self.drop_kept();
+            verdict = Verdict::Full;
+            if levels > self.limits.levels {
+                return verdict;
+            }
+        }
+        self.kept.push(Kept {
+            first: diff.first,
+            last: diff.last,
+            event_time: diff.event_time,
+            received: diff.received,
+            bids: diff.bids.len(),
+            asks: diff.asks.len(),
+        });
+        self.levels.extend_from_slice(diff.bids);
+        self.levels.extend_from_slice(diff.asks);
+        verdict
+    }
+
+    /// `last_id`: the last update id contained in the snapshot.
+    pub fn on_snapshot(&mut self, last_id: u64) -> Splice {
+        if self.stage != Stage::Keeping {
+            return Splice::Unasked;
+        }
+        // `first == last_id + 1` is contiguous and so proves itself; only an older snapshot leaves ids between the two.
+        // With nothing kept there is nothing to compare: the next diff will be, against `last_id`.
+        if self.kept.first().is_some_and(|kept| kept.first > last_id.saturating_add(1)) {
+            return Splice::TooOld;
+        }
+        self.stage = Stage::Live { last: last_id };
+        Splice::Live
+    }
+
+    /// After `Splice::Live`: hands out the kept diffs that the snapshot does not contain, in order, and forgets all.
+    pub fn replay(&mut self, mut each: impl FnMut(&Diff<'_>)) {
+        let Stage::Live { mut last } = self.stage else { return };
+        let mut at = 0;
+        for kept in &self.kept {
+            let (bids, rest) = self.levels[at..].split_at(kept.bids);
+            at += kept.bids + kept.asks;
+            if kept.last <= last {
+                continue;
+            }
+            last = kept.last;
+            each(&Diff {
+                first: kept.first,
+                last: kept.last,
+                event_time: kept.event_time,
+                received: kept.received,
+                bids,
+                asks: &rest[..kept.asks],
+            });
+        }
+        self.stage = Stage::Live { last };
+        self.drop_kept();
+        // A splice happens rarely: give the memory back.
+        self.kept.shrink_to(64);
+        self.levels.shrink_to(1_024);
+    }
+
+    /// The instrument got finer exponents: kept levels are multiplied. False: they do not fit, and were dropped.
+    pub fn rescale(&mut self, price_factor: i64, size_factor: i64) -> bool {
+        for level in &mut self.levels {
+            match (level.price.checked_mul(price_factor), level.size.checked_mul(size_factor)) {
+                (Some(price), Some(size)) => *level = Level { price, size },
+                _ => {
+                    self.drop_kept();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn drop_kept(&mut self) {
+        self.kept.clear();
+        self.levels.clear();
+    }
+}
+
+#[cfg(test)]
+#[path = "sequencer_tests.rs"]
+mod tests;

@@ -1,0 +1,166 @@
+//! Which book snapshots to fetch when. In: instruments that need one, answers, ticks. Out: which to ask for now.
+//! Bounded: `MAX_IN_FLIGHT` requests at once; one entry an instrument, waiting or in flight, never both.
+
+use crate::adapter::{Fetch, FetchError, Now};
+use std::collections::VecDeque;
+
+/// Few, because each answer is some 400 KB and the books behind them keep their diffs meanwhile; more than one, because an answer
+/// takes 50 to 500 ms.
+const MAX_IN_FLIGHT: usize = 8;
+const BACK_OFF_FIRST_NS: i64 = 500_000_000;
+const BACK_OFF_LAST_NS: i64 = 30_000_000_000;
+/// A book that lived this long before it broke is rebuilt at once again.
+const FORGIVEN_AFTER_NS: i64 = 60_000_000_000;
+/// What "slow down" (429, 418) means where the venue does not say for how long.
+const SLOW_DOWN_NS: i64 = 10_000_000_000;
+const BANNED_NS: i64 = 120_000_000_000;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Idle,
+    Waiting {
+        until: i64,
+    },
+    Queued,
+    InFlight(Fetch),
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Book {
+    stage: Stage,
+    /// Attempts since the book was last live for long.
+    attempts: u32,
+    live_since: Option<i64>,
+}
+
+pub struct Snapshots {
+    books: Vec<Book>,
+    queue: VecDeque<u32>,
+    in_flight: usize,
+    /// The venue said to slow down: nothing is asked for before this time.
+    hold_until: i64,
+    random: fastrand::Rng,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self { books: Vec::new(), queue: VecDeque::new(), in_flight: 0, hold_until: i64::MIN, random: fastrand::Rng::new() }
+    }
+}
+
+impl Snapshots {
+    pub fn add_instrument(&mut self) {
+        self.books.push(Book::default());
+    }
+
+    /// This book needs a snapshot. The first is fetched at once, the next ones after a growing pause.
+    pub fn want(&mut self, now: Now, index: u32) {
+        let book = &mut self.books[index as usize];
+        if book.stage != Stage::Idle {
+            return;
+        }
+        if book.live_since.take().is_some_and(|since| now.mono.saturating_sub(since) > FORGIVEN_AFTER_NS) {
+            book.attempts = 0;
+        }
+        let pause = self.pause(index);
+        self.wait(now, index, pause);
+    }
+
+    /// This book needs none any more (its line is gone); an answer under way is forgotten.
+    pub fn forget(&mut self, index: u32) {
+        let book = &mut self.books[index as usize];
+        if let Stage::InFlight(_) = book.stage {
+            self.in_flight -= 1;
+        }
+        book.stage = Stage::Idle;
+        self.queue.retain(|queued| *queued != index);
+    }
+
+    /// Waits that are over become requests.
+    pub fn tick(&mut self, now: Now) {
+        for (index, book) in self.books.iter_mut().enumerate() {
+            if matches!(book.stage, Stage::Waiting { until } if until <= now.mono) {
+                book.stage = Stage::Queued;
+                self.queue.push_back(index as u32);
+            }
+        }
+    }
+
+    /// The next book to ask for, if one may be asked for now.
+    pub fn next(&mut self, now: Now, fetch: Fetch) -> Option<u32> {
+        if self.in_flight >= MAX_IN_FLIGHT || now.mono < self.hold_until {
+            return None;
+        }
+        let index = self.queue.pop_front()?;
+        self.in_flight += 1;
+        let book = &mut self.books[index as usize];
+        book.attempts = book.attempts.saturating_add(1);
+        book.stage = Stage::InFlight(fetch);
+        Some(index)
+    }
+
+    /// Whose answer is this? `None`: nobody waits for it any more.
+    pub fn answered(&mut self, fetch: Fetch) -> Option<u32> {
+        let index = self.books.iter().position(|book| book.stage == Stage::InFlight(fetch))?;
+        self.in_flight -= 1;
+        self.books[index].stage = Stage::Idle;
+        Some(index as u32)
+    }
+
+    pub fn live(&mut self, now: Now, index: u32) {
+        self.books[index as usize].live_since = Some(now.mono);
+    }
+
+    /// The answer was of no use: again after a pause.
+    pub fn again(&mut self, now: Now, index: u32) {
+        let pause = self.pause(index);
+        self.wait(now, index, pause);
+    }
+
+    /// There was no answer: again when the venue, the circuit breaker or the back-off says so.
+    pub fn failed(&mut self, now: Now, index: u32, error: &FetchError) {
+        let mut pause = self.pause(index);
+        match error {
+            FetchError::Status { status, retry_after_s } => {
+                let said = retry_after_s.map(|seconds| i64::from(seconds).saturating_mul(1_000_000_000));
+                match status {
+                    429 => self.hold(now, said.unwrap_or(SLOW_DOWN_NS)),
+                    418 => self.hold(now, said.unwrap_or(BANNED_NS)),
+                    _ => pause = pause.max(said.unwrap_or(0)),
+                }
+            }
+            // The breaker is open for everyone; come back a little apart.
+            FetchError::CircuitOpen(ms) => {
+                let ms = i64::try_from(*ms).unwrap_or(i64::MAX / 1_000_000);
+                pause = ms.saturating_mul(1_000_000).saturating_add(self.random.i64(0..100_000_000));
+            }
+            FetchError::Timeout(_) | FetchError::Io(_) => {}
+        }
+        self.wait(now, index, pause);
+    }
+
+    fn hold(&mut self, now: Now, pause: i64) {
+        self.hold_until = self.hold_until.max(now.mono.saturating_add(pause));
+    }
+
+    fn wait(&mut self, now: Now, index: u32, pause: i64) {
+        let book = &mut self.books[index as usize];
+        if pause == 0 {
+            book.stage = Stage::Queued;
+            self.queue.push_back(index);
+        } else {
+            book.stage = Stage::Waiting { until: now.mono.saturating_add(pause) };
+        }
+    }
+
+    /// Nothing at first, then doubling, half of it random.
+    fn pause(&mut self, index: u32) -> i64 {
+        let attempts = self.books[index as usize].attempts;
+        if attempts == 0 {
+            return 0;
+        }
+        let full = BACK_OFF_FIRST_NS.saturating_mul(1 << (attempts - 1).min(6)).min(BACK_OFF_LAST_NS);
+        full / 2 + self.random.i64(0..=full / 2)
+    }
+}

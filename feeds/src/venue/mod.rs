@@ -1,0 +1,3 @@
+//! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
+
+pub mod binance;

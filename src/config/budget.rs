@@ -1,0 +1,97 @@
+//! In: a configuration. Out: the memory budget, the sum of the bounds that it sets. Printed at start and by `check`.
+//! Bounded by arithmetic: what is listed here is the most that each part may hold, not what it usually does.
+
+use super::feed_check::TOPICS_PER_INSTRUMENT;
+use super::types::Config;
+
+/// One bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bound {
+    pub name: &'static str,
+    pub bytes: u64,
+    pub reason: String,
+}
+
+/// Measured: an idle TLS WebSocket session, tuned, with its hyper and rustls buffers.
+const IDLE_SESSION_BYTES: u64 = 16 << 10;
+/// rustls may hold this much ciphertext a connection in each direction (`set_buffer_limit`).
+const TLS_BUFFER_BYTES: u64 = 2 * (16 << 10);
+/// Cursor, pace and marks of one subscription.
+const SUBSCRIPTION_BYTES: u64 = 256;
+/// A trade in its ring, with its running sums.
+const TRADE_BYTES: u64 = 128;
+/// A change in a book's log.
+const CHANGE_BYTES: u64 = 40;
+/// Price and size; both sides, and the same again while a view is rebuilt.
+const LEVEL_BYTES: u64 = 16 * 2 * 2;
+/// Views of a book: 5, 10, 20, 50 and full.
+const BOOK_VIEWS: u64 = 5;
+/// Names, metadata, marks and slot of one topic.
+const TOPIC_BYTES: u64 = 1 << 10;
+/// Read buffer, decoder scratch and the largest message of a feed, twice while a connection is replaced.
+const FEED_BYTES: u64 = 32 << 20;
+/// Encoded chunks, timers and scratch of a shard.
+const SHARD_BYTES: u64 = 16 << 20;
+/// Code, allocator and the tables of TLS.
+const BASE_BYTES: u64 = 32 << 20;
+
+impl Config {
+    /// The bounds, largest concern first. Their sum is the most memory the process should take; the kernel's socket buffers are
+    /// the last line because they count outside of the process.
+    pub fn memory_budget(&self) -> Vec<Bound> {
+        let (session, topics, listen) = (&self.session, &self.topics, &self.listen);
+        let connections = listen.max_connections as u64;
+        let a_session = IDLE_SESSION_BYTES
+            + TLS_BUFFER_BYTES
+            + session.frame_bytes as u64
+            + session.request_bytes as u64
+            + session.max_subscriptions as u64 * SUBSCRIPTION_BYTES;
+        let instruments = u64::from(topics.max_topics) / TOPICS_PER_INSTRUMENT;
+        let a_book = (topics.book_levels as u64 + 85) * LEVEL_BYTES + BOOK_VIEWS * topics.book_log as u64 * CHANGE_BYTES;
+        let shards = self.node.shard_count() as u64;
+        let send_buffer = match listen.send_buffer_bytes {
+            // Linux' usual limit (net.ipv4.tcp_wmem).
+            0 => 4 << 20,
+            set => 2 * set as u64,
+        };
+        let bound = |name, bytes, reason| Bound { name, bytes, reason };
+        vec![
+            bound(
+                "sessions",
+                connections * a_session,
+                format!("{connections} connections x {a_session} B: TLS, one frame, one request, subscriptions"),
+            ),
+            bound(
+                "books",
+                instruments * a_book,
+                format!("{instruments} instruments x {a_book} B: levels of a full book, logs of {BOOK_VIEWS} views"),
+            ),
+            bound(
+                "trades",
+                instruments * topics.trade_ring as u64 * TRADE_BYTES,
+                format!("{instruments} instruments x {} trades x {TRADE_BYTES} B", topics.trade_ring),
+            ),
+            bound(
+                "topics",
+                u64::from(topics.max_topics) * TOPIC_BYTES,
+                format!("{} topics x {TOPIC_BYTES} B: names, metadata, marks", topics.max_topics),
+            ),
+            bound(
+                "feeds",
+                self.feeds.len() as u64 * FEED_BYTES,
+                format!("{} feeds x {} MiB: messages and decoders", self.feeds.len(), FEED_BYTES >> 20),
+            ),
+            bound(
+                "shards",
+                shards * SHARD_BYTES,
+                format!("{shards} shards x {} MiB: encoded chunks, scratch", SHARD_BYTES >> 20),
+            ),
+            bound("base", BASE_BYTES, "code, allocator, TLS tables".to_owned()),
+            bound(
+                "kernel",
+                connections * send_buffer,
+                format!("{connections} connections x {send_buffer} B of send buffer (the kernel's, not the process's)"),
+            ),
+        ]
+    }
+}

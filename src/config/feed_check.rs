@@ -1,0 +1,162 @@
+//! In: the `[[feeds]]` blocks. Out: nothing, or the first value that cannot work. Bounded by the blocks; reads no venue.
+
+use super::check::{Fault, at_least};
+use super::types::Topics;
+use feeds::settings::{FeedSettings, ReplaySettings};
+use std::net::IpAddr;
+use wire::topic::TopicKey;
+
+/// quote, trade, five books, status, instrument.
+pub(super) const TOPICS_PER_INSTRUMENT: u64 = 9;
+/// Topics are u32 and the simulator's tables are made at once.
+const MAX_SIM_SYMBOLS: u32 = 100_000;
+
+/// Names that may stand in `venue`.
+pub fn known_venues() -> Vec<&'static str> {
+    vec!["binance", "binance-spot", "binance-us", "sim", "replay"]
+}
+
+/// Names a recording's protocol may have: those that have an adapter.
+fn known_protocols() -> Vec<&'static str> {
+    known_venues().into_iter().filter(|name| !matches!(*name, "sim" | "replay")).collect()
+}
+
+pub(super) fn check(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault> {
+    if feeds.is_empty() {
+        return Err(Fault::new("feeds", "there is no feed", "add a [[feeds]] block, for example with venue = \"sim\""));
+    }
+    let mut names: Vec<&str> = Vec::new();
+    for (at, feed) in feeds.iter().enumerate() {
+        check_feed(&format!("feeds[{at}]"), feed)?;
+        let name = feed.name.as_deref().unwrap_or(&feed.venue);
+        if names.contains(&name) {
+            let what = format!("two feeds are named '{name}'");
+            return Err(Fault::new(format!("feeds[{at}].venue"), what, format!("give this one its own name, feeds[{at}].name")));
+        }
+        names.push(name);
+    }
+    check_capacity(feeds, topics)
+}
+
+fn check_feed(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    let known = known_venues();
+    if !known.contains(&feed.venue.as_str()) {
+        let what = format!("unknown venue '{}'", feed.venue);
+        return Err(Fault::new(format!("{at}.venue"), what, format!("known venues: {}", known.join(", "))));
+    }
+    if let Some(name) = &feed.name
+        && TopicKey::parse(&format!("quote/{name}:A")).is_err()
+    {
+        let what = format!("'{name}' is not a venue name");
+        return Err(Fault::new(format!("{at}.name"), what, "use lower-case letters, digits, '-' and '_'"));
+    }
+    for (number, symbol) in feed.symbols.iter().enumerate() {
+        let key = || format!("{at}.symbols[{number}]");
+        TopicKey::parse(&format!("quote/x:{symbol}"))
+            .map_err(|error| Fault::new(key(), error.to_string(), "write for example \"BTC-USDT\" or \"!BTCUSDT\""))?;
+        if feed.symbols[..number].contains(symbol) {
+            return Err(Fault::new(key(), format!("'{symbol}' stands twice"), "remove the one"));
+        }
+    }
+    if feed.channels.is_empty() {
+        let remedy = "name some of \"quote\", \"trade\", \"book\", or leave the key out for all";
+        return Err(Fault::new(format!("{at}.channels"), "is empty", remedy));
+    }
+    if let Some(silence_ms) = feed.silence_ms {
+        at_least(format!("{at}.silence_ms"), silence_ms, 1)?;
+    }
+    check_address(&format!("{at}.ws_url"), feed.ws_url.as_deref(), "wss://", "ws://")?;
+    check_address(&format!("{at}.rest_url"), feed.rest_url.as_deref(), "https://", "http://")?;
+    check_by_venue(at, feed)
+}
+
+/// What only some venues need or take.
+fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    if feed.sim.is_some() && feed.venue != "sim" {
+        return Err(Fault::new(format!("{at}.sim"), "is for venue \"sim\" only", "remove it"));
+    }
+    match (feed.venue.as_str(), &feed.replay) {
+        ("replay", Some(replay)) => check_replay(at, replay),
+        ("replay", None) => {
+            let remedy = format!("add [feeds.replay] with venue and files after this block ({at})");
+            Err(Fault::new(format!("{at}.replay"), "is missing for venue \"replay\"", remedy))
+        }
+        (_, Some(_)) => Err(Fault::new(format!("{at}.replay"), "is for venue \"replay\" only", "remove it")),
+        ("sim", None) => feed.sim.as_ref().map_or(Ok(()), |sim| {
+            at_least(format!("{at}.sim.symbols"), u64::from(sim.symbols), 1)?;
+            at_least(format!("{at}.sim.events_per_second"), u64::from(sim.events_per_second), 1)?;
+            at_least(format!("{at}.sim.levels"), u64::from(sim.levels), 1)?;
+            if sim.symbols > MAX_SIM_SYMBOLS {
+                let what = format!("{} is too many", sim.symbols);
+                return Err(Fault::new(format!("{at}.sim.symbols"), what, format!("use at most {MAX_SIM_SYMBOLS}")));
+            }
+            check_number(&format!("{at}.sim.zipf"), sim.zipf)
+        }),
+        (_, None) if feed.symbols.is_empty() => {
+            Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
+        }
+        (_, None) => Ok(()),
+    }
+}
+
+fn check_replay(at: &str, replay: &ReplaySettings) -> Result<(), Fault> {
+    let known = known_protocols();
+    if !known.contains(&replay.venue.as_str()) {
+        let what = format!("unknown venue '{}'", replay.venue);
+        return Err(Fault::new(format!("{at}.replay.venue"), what, format!("a recording speaks one of: {}", known.join(", "))));
+    }
+    if replay.files.is_empty() {
+        return Err(Fault::new(format!("{at}.replay.files"), "names no file", "name at least one recording"));
+    }
+    for (number, file) in replay.files.iter().enumerate() {
+        std::fs::File::open(file).map_err(|error| {
+            let what = format!("{}: cannot be read: {error}", file.display());
+            Fault::new(format!("{at}.replay.files[{number}]"), what, "relative paths start at the configuration's folder")
+        })?;
+    }
+    check_number(&format!("{at}.replay.speed"), replay.speed)
+}
+
+fn check_number(key: &str, number: f64) -> Result<(), Fault> {
+    match number.is_finite() && number >= 0.0 {
+        true => Ok(()),
+        false => Err(Fault::new(key, format!("{number} is not usable"), "use 0 or a positive number")),
+    }
+}
+
+/// Plain text over a network could be altered on the way, so it is for tests on this machine only.
+fn check_address(key: &str, address: Option<&str>, safe: &str, plain: &str) -> Result<(), Fault> {
+    let Some(address) = address else { return Ok(()) };
+    let is_plain = address.starts_with(plain);
+    let authority = address.strip_prefix(safe).or_else(|| address.strip_prefix(plain)).unwrap_or_default();
+    let authority = authority.split(['/', '?']).next().unwrap_or_default();
+    if authority.is_empty() || address.contains(char::is_whitespace) {
+        return Err(Fault::new(key, format!("'{address}' is not an address"), format!("write {safe}HOST[:PORT]")));
+    }
+    if is_plain && !is_loopback(authority) {
+        let what = format!("'{address}' is not encrypted");
+        return Err(Fault::new(key, what, format!("use {safe}, {plain} is for loopback addresses only")));
+    }
+    Ok(())
+}
+
+fn is_loopback(authority: &str) -> bool {
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// The topics that the configured symbols alone need. Patterns and recordings may need more; the map refuses those one by one.
+fn check_capacity(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault> {
+    let simulated =
+        |feed: &FeedSettings| feed.sim.as_ref().filter(|_| feed.venue == "sim").map_or(0, |sim| u64::from(sim.symbols));
+    let instruments: u64 = feeds.iter().map(|feed| simulated(feed).max(feed.symbols.len() as u64)).sum();
+    let needed = instruments * TOPICS_PER_INSTRUMENT;
+    if needed > u64::from(topics.max_topics) {
+        let what = format!("{} is too small: the feeds' {instruments} symbols have {needed} topics", topics.max_topics);
+        return Err(Fault::new("topics.max_topics", what, format!("use {needed} or more")));
+    }
+    Ok(())
+}
