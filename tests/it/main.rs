@@ -2,10 +2,7 @@
 
 mod harness;
 
-mod config_errors;
 mod delivery;
 mod drain;
 mod limits;
-mod resync;
 mod slow_reader;
-mod third_party;
