@@ -102,7 +102,7 @@ pub struct Transport {
 
 impl Transport {
     pub fn new(tls: bool, connect_timeout: Duration, fetch_timeout: Duration) -> Result<Arc<Self>, FeedError> {
-        let tls = if tls { Some(connector()?) } else { None };
+        let tls = if tls { Some(connector(native_roots()?)?) } else { None };
         Ok(Arc::new(Self { tls, connect_timeout, fetch_timeout, known: Mutex::new(HashMap::new()) }))
     }
 
@@ -193,8 +193,7 @@ impl Transport {
     }
 }
 
-/// The provider is named, because a process in which two are compiled in has no default.
-fn connector() -> Result<TlsConnector, FeedError> {
+fn native_roots() -> Result<rustls::RootCertStore, FeedError> {
     let mut roots = rustls::RootCertStore::empty();
     let loaded = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(loaded.certs);
@@ -202,6 +201,11 @@ fn connector() -> Result<TlsConnector, FeedError> {
         let why = loaded.errors.first().map_or_else(|| "the system has none".to_owned(), ToString::to_string);
         return Err(FeedError::Tls(format!("no root certificates: {why}")));
     }
+    Ok(roots)
+}
+
+/// The provider is named, because a process in which two are compiled in has no default.
+fn connector(roots: rustls::RootCertStore) -> Result<TlsConnector, FeedError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -226,21 +230,5 @@ fn websocket_config(max_message_bytes: usize) -> WebSocketConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn plain_addresses_are_for_loopback_only() {
-        let check_ws = |url| check("binance", url, ["wss", "ws"]).map_err(|error| error.to_string());
-        assert_eq!(check_ws("wss://stream.binance.com:9443"), Ok(true));
-        for url in ["ws://127.0.0.1:9/stream", "ws://localhost:9", "ws://[::1]:9"] {
-            assert_eq!(check_ws(url), Ok(false), "{url}");
-        }
-        assert!(check_ws("ws://example.com").unwrap_err().contains("loopback only"));
-        assert!(check_ws("https://example.com").unwrap_err().contains("neither wss:// nor ws://"));
-        assert!(check_ws("ftp://example.com").unwrap_err().contains("none of"));
-        assert!(check_ws("not an address").unwrap_err().contains("not a URL"));
-        let address = Address::parse("wss://stream.binance.com/stream?a=b").unwrap();
-        assert_eq!((address.port, &*address.path, &*address.authority), (443, "/stream?a=b", "stream.binance.com"));
-    }
-}
+#[path = "transport_tests.rs"]
+mod tests;

@@ -279,7 +279,7 @@ async fn silence_is_stale_and_reconnects() {
     let since = Instant::now();
     feed.heard.wait(&["Trade stale silence"]).await;
     let took = since.elapsed();
-    assert!(took >= Duration::from_millis(250) && took < Duration::from_millis(1_500), "{took:?}");
+    assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(4), "{took:?}");
     feed.venue.plan().trading = true;
     feed.heard.wait(&["Trade live none", "trade"]).await;
     assert!(feed.venue.plan().attempts.len() >= 2);
