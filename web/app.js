@@ -52,7 +52,6 @@ function onFrame(frame) {
   for (const view of views.apply(frame)) {
     if (view.kind === "quote") {
       table.mark(view);
-      if (!state.selected) table.selectFirst();
     }
     if (view.isExact === false) recover(view);
   }
@@ -134,6 +133,7 @@ function draw() {
   requestAnimationFrame(() => {
     isDrawing = false;
     table.draw(views, byId("filter").value);
+    if (!state.selected) table.selectFirst();
     drawQuotesNote();
     const [bookName, tapeName] = wantedTopics();
     drawBook(views.get(bookName), state.selected);
@@ -162,8 +162,8 @@ function drawConnection() {
   const now = Date.now();
   const isOpen = phase === "open";
   const word = phase === "connecting" ? "connecting" : connectionState({ isOpen, now, lastHeard: link.lastHeard, lastData: state.lastData });
-  const wait = phase === "waiting" ? `, again in ${Math.max(0, Math.ceil((until - now) / 1000))} s` : "";
-  setText("connection-text", word + wait);
+  setText("connection-text", word);
+  setText("countdown", phase === "waiting" ? `again in ${Math.max(0, Math.ceil((until - now) / 1000))} s` : "");
   byId("connection").dataset.state = word;
   const middle = median(state.latencies);
   setText("latency", middle === null || !isOpen ? "–" : middle < 0 ? "clocks differ" : `${middle.toFixed(middle < 10 ? 1 : 0)} ms`);
@@ -196,19 +196,21 @@ function compact(number) {
 
 function showTries() {
   const host = location.host;
-  const topic = state.selected ?? "quote/sim:S001-USD";
-  setText("try-curl", `curl -Nk 'https://${host}/v1/sse?sub=${topic}&pace=1s'`);
+  // On one's own machine the certificate is self-signed as a rule; elsewhere it has to be checked.
+  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])(:|$)/.test(host);
+  const topic = state.selected ?? "quote/sim:BTC-USD";
+  setText("try-curl", `curl -N${isLocal ? "k" : ""} 'https://${host}/v1/sse?sub=${topic}&pace=1s'`);
   setText(
     "try-python",
     [
-      "import ssl",
+      ...(isLocal ? ["import ssl"] : []),
       "from websockets.sync.client import connect",
-      `with connect("wss://${host}/v1/stream?sub=${topic}",`,
-      "             ssl=ssl._create_unverified_context()) as stream:",
+      `url = "wss://${host}/v1/stream?sub=${topic}"`,
+      `with connect(url${isLocal ? ", ssl=ssl._create_unverified_context()" : ""}) as stream:`,
       "    for frame in stream: print(frame)",
     ].join("\n"),
   );
-  setText("try-watch", [`tickwire watch --url wss://${host} --insecure \\`, `  ${topic}`].join("\n"));
+  setText("try-watch", `tickwire watch --url wss://${host}${isLocal ? " --insecure" : ""} ${topic}`);
 }
 
 function everySecond() {
