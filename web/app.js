@@ -176,7 +176,8 @@ function drawMessage() {
   const { phase, reason, code } = state.phase;
   const isRefused = phase === "refused";
   const needsToken = isRefused && [401, 4500, 4504].includes(code);
-  const text = isRefused ? `Not connected: ${reason}.` : phase === "waiting" ? `Connection lost: ${reason}. Prices below are old.` : state.problem;
+  const asks = needsToken && code === 401 && !link.token;
+  const text = asks ? "This server wants an access token." : isRefused ? `Not connected: ${reason}.` : phase === "waiting" ? `Connection lost: ${reason}. Prices below are old.` : state.problem;
   byId("message").hidden = !text;
   setText("message-text", text);
   byId("token-form").hidden = !needsToken;
