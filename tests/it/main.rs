@@ -3,3 +3,6 @@
 mod harness;
 
 mod delivery;
+mod drain;
+mod limits;
+mod slow_reader;

@@ -75,7 +75,9 @@ impl Topics {
             return Err(Problem::TooManyTopics);
         }
         let topic = meta.topic;
-        self.0.insert(topic, TopicState { meta, previous_id: None });
+        // Told again within an epoch (a base that became known), the stream goes on where it was.
+        let previous_id = self.get(topic).filter(|state| state.meta.epoch == meta.epoch).and_then(|state| state.previous_id);
+        self.0.insert(topic, TopicState { meta, previous_id });
         self.get(topic).map(|state| &state.meta).ok_or(Problem::UnknownTopic(topic))
     }
 }
