@@ -3,15 +3,14 @@
 
 use crate::admin;
 use crate::clock::Clock;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{TopicLimits, TopicMap};
 use feeds::settings::FeedSettings;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -23,8 +22,12 @@ const INBOX: usize = 1024;
 /// How often a drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(20);
 
+const TOPICS_INTERVAL: Duration = Duration::from_secs(1);
+
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
+    #[error("log.filter: {0}")]
+    Log(#[from] crate::logging::LogError),
     #[error(transparent)]
     Gate(#[from] GateError),
     #[error("admin.address {address}: {error}")]
@@ -54,7 +57,7 @@ impl Server {
         let clock = Clock::new();
         let shards = config.node.shard_count();
         let metrics = Metrics::new(shards);
-        let map = TopicMap::new(TopicLimits::from(&config.topics), shards, epoch(clock));
+        let map = TopicMap::new(topic_limits(&config.topics), shards, epoch(clock));
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
 
@@ -84,7 +87,8 @@ impl Server {
             inboxes.push(inbox);
             threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone())?);
         }
-        tokio::spawn(gate::accept(listener, inboxes, gate.clone()));
+        tokio::spawn(accept(listener, inboxes, gate.clone()));
+        tokio::spawn(watch_topics(map.clone(), metrics.clone(), stopped));
         Ok(Self {
             public,
             admin,
@@ -122,7 +126,7 @@ impl Server {
 
     /// A way in for events that do not come from a configured feed.
     pub fn ingest(&self, venue: &str) -> Ingest {
-        Ingest::new(self.map.clone(), venue, self.metrics.feed(venue), Clock::new())
+        Ingest::new(self.map.clone(), venue, &self.metrics, Clock::new())
     }
 
     /// Refuses new clients, tells those that are there, waits for them up to the drain time-out, then stops everything.
@@ -153,6 +157,7 @@ impl Drop for Server {
 
 /// Runs a server until SIGTERM or Ctrl-C, then drains it. `started` may tell the user where it listens.
 pub fn run(config: Config, started: impl FnOnce(&Server)) -> Result<(), AppError> {
+    crate::logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
     runtime.block_on(async {
         let budget: u64 = config.memory_budget().iter().map(|item| item.bytes).sum();
@@ -201,6 +206,15 @@ fn readiness(map: &TopicMap, draining: bool) -> Result<(), String> {
     }
 }
 
+fn topic_limits(topics: &config::Topics) -> TopicLimits {
+    TopicLimits {
+        max_topics: topics.max_topics,
+        trade_ring: topics.trade_ring,
+        book_log: topics.book_log,
+        book_levels: topics.book_levels,
+    }
+}
+
 /// Epochs must not repeat over restarts: the start time in ms, with room for redefinitions.
 fn epoch(clock: Clock) -> u64 {
     u64::try_from(clock.wall_ns() / 1_000_000).unwrap_or(0) << 8
@@ -215,8 +229,8 @@ fn start_feeds(
 ) -> Result<JoinHandle<()>, AppError> {
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
-        let venue = feeds::run::venue_name(feed);
-        let ingest = Ingest::new(map.clone(), &venue, metrics.feed(&venue), clock);
+        let venue = feeds::registry::topic_venue(feed);
+        let ingest = Ingest::new(map.clone(), &venue, metrics, clock);
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }
@@ -245,6 +259,26 @@ fn start_shard(
         });
         async move { wait_for(stopped).await }
     })
+}
+
+async fn accept(listener: TcpListener, inboxes: Vec<mpsc::Sender<Arrival>>, gate: Arc<Gate>) {
+    if let Err(error) = gate::accept(listener, inboxes, gate).await {
+        tracing::error!(%error, "accepting connections failed for good; restart the server");
+    }
+}
+
+/// The topic map knows no metrics of its own: its totals are copied once a second.
+async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
+    let capacity = map.limits().max_topics;
+    metrics.topics.capacity.set(i64::from(capacity));
+    let mut dropped = 0;
+    while !*stopped.borrow() {
+        metrics.topics.topics.set(i64::from(map.len()));
+        let now = map.levels_dropped();
+        metrics.topics.levels_dropped.add(now - dropped);
+        dropped = now;
+        tokio::time::sleep(TOPICS_INTERVAL).await;
+    }
 }
 
 /// One thread with its own runtime. It ends, with all tasks on it, when the future that `begin` makes does.

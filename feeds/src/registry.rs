@@ -52,6 +52,13 @@ pub fn adapter(name: &str, settings: &FeedSettings) -> Result<Box<dyn Adapter>, 
     (venue(name)?.make)(settings)
 }
 
+/// Venue name in the topics of the feed that `settings` describe.
+pub fn topic_venue(settings: &FeedSettings) -> String {
+    let protocol = settings.replay.as_ref().map_or(settings.venue.as_str(), |replay| replay.venue.as_str());
+    let own = venue(protocol).map_or(protocol, |venue| venue.name);
+    settings.name.clone().unwrap_or_else(|| own.to_owned())
+}
+
 /// Every name that may stand in `FeedSettings::venue`, for messages.
 pub fn names() -> String {
     let venues = VENUES.iter().map(|venue| venue.name);

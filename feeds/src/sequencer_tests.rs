@@ -195,7 +195,7 @@ fn run(updates: &[Update], acts: &[Act]) -> Result<Client, TestCaseError> {
     let mut client = Client { sequencer: started(), book: BTreeMap::new(), lives: 0 };
     let mut at = 0usize;
     let mut sent: Vec<(u64, u64, Vec<Level>)> = Vec::new();
-    let mut take = |n: usize, at: &mut usize| {
+    let take = |n: usize, at: &mut usize| {
         let from = *at;
         *at = (from + n).min(updates.len());
         (from < *at).then(|| {

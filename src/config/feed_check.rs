@@ -2,6 +2,8 @@
 
 use super::check::{Fault, at_least};
 use super::types::Topics;
+use feeds::error::FeedError;
+use feeds::registry::{self, BUILT_IN, VENUES};
 use feeds::settings::{FeedSettings, ReplaySettings};
 use std::net::IpAddr;
 use wire::topic::TopicKey;
@@ -12,13 +14,14 @@ pub(super) const TOPICS_PER_INSTRUMENT: u64 = 9;
 const MAX_SIM_SYMBOLS: u32 = 100_000;
 
 /// Names that may stand in `venue`.
-pub fn known_venues() -> Vec<&'static str> {
-    vec!["binance", "binance-spot", "binance-us", "sim", "replay"]
+fn known_venues() -> Vec<&'static str> {
+    let venues = VENUES.iter().flat_map(|venue| [venue.name].into_iter().chain(venue.aliases.iter().copied()));
+    venues.chain(BUILT_IN.iter().copied()).collect()
 }
 
 /// Names a recording's protocol may have: those that have an adapter.
 fn known_protocols() -> Vec<&'static str> {
-    known_venues().into_iter().filter(|name| !matches!(*name, "sim" | "replay")).collect()
+    known_venues().into_iter().filter(|name| !BUILT_IN.contains(name)).collect()
 }
 
 pub(super) fn check(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault> {
@@ -95,8 +98,25 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
-        (_, None) => Ok(()),
+        (venue, None) => registry::adapter(venue, feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
     }
+}
+
+/// What only the venue's own adapter knows, for example which symbols it can have.
+fn of_adapter(at: &str, feed: &FeedSettings, error: FeedError) -> Fault {
+    let key = match &error {
+        FeedError::BadSymbol { symbol, .. } => match feed.symbols.iter().position(|known| known == symbol) {
+            Some(number) => format!("{at}.symbols[{number}]"),
+            None => format!("{at}.symbols"),
+        },
+        FeedError::BadAddress { url, .. } if feed.rest_url.as_ref() == Some(url) => format!("{at}.rest_url"),
+        FeedError::BadAddress { .. } => format!("{at}.ws_url"),
+        FeedError::BadName { .. } => format!("{at}.name"),
+        FeedError::NoSymbols { .. } => format!("{at}.symbols"),
+        FeedError::NoChannels { .. } => format!("{at}.channels"),
+        _ => at.to_owned(),
+    };
+    Fault::new(key, error.to_string(), "")
 }
 
 fn check_replay(at: &str, replay: &ReplaySettings) -> Result<(), Fault> {

@@ -155,7 +155,9 @@ impl Key {
             None => Vec::new(),
             // "Nothing" must not be read as "everything".
             Some(topics) if topics.is_empty() => return Err(TokenError::Claims),
-            Some(topics) => topics.iter().map(|topic| Pattern::parse(topic)).collect::<Result<_, _>>().map_err(|_| TokenError::Claims)?,
+            Some(topics) => {
+                topics.iter().map(|topic| Pattern::parse(topic)).collect::<Result<_, _>>().map_err(|_| TokenError::Claims)?
+            }
         };
         let expires_at = i64::try_from(data.claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
         Ok(Identity { subject: data.claims.sub, expires_at, topics })

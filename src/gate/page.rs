@@ -12,12 +12,20 @@ struct Asset {
     text: &'static str,
 }
 
-const ASSETS: [Asset; 5] = [
-    Asset { path: "/", content_type: "text/html; charset=utf-8", text: include_str!("../../web/index.html") },
-    Asset { path: "/style.css", content_type: "text/css; charset=utf-8", text: include_str!("../../web/style.css") },
-    Asset { path: "/app.js", content_type: "text/javascript; charset=utf-8", text: include_str!("../../web/app.js") },
-    Asset { path: "/view.js", content_type: "text/javascript; charset=utf-8", text: include_str!("../../web/view.js") },
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+const ASSETS: [Asset; 9] = [
+    Asset { path: "/", content_type: HTML, text: include_str!("../../web/index.html") },
+    Asset { path: "/style.css", content_type: CSS, text: include_str!("../../web/style.css") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", text: include_str!("../../web/icon.svg") },
+    Asset { path: "/app.js", content_type: SCRIPT, text: include_str!("../../web/app.js") },
+    Asset { path: "/panels.js", content_type: SCRIPT, text: include_str!("../../web/panels.js") },
+    Asset { path: "/link.js", content_type: SCRIPT, text: include_str!("../../web/link.js") },
+    Asset { path: "/view.js", content_type: SCRIPT, text: include_str!("../../web/view.js") },
+    Asset { path: "/check.js", content_type: SCRIPT, text: include_str!("../../web/check.js") },
+    Asset { path: "/decimal.js", content_type: SCRIPT, text: include_str!("../../web/decimal.js") },
 ];
 
 /// Only our own files, only connections to ourselves, and nobody may frame the page. No `Strict-Transport-Security`: it binds
@@ -44,4 +52,23 @@ pub(super) fn find<E>(path: &str) -> Option<Response<Answer<E>>> {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_a_file_refers_to_is_served_and_nothing_is_foreign() {
+        for asset in ASSETS {
+            for mark in ["from \"./", "src=\"/", "href=\"/"] {
+                for rest in asset.text.split(mark).skip(1) {
+                    let name = rest.split('"').next().unwrap();
+                    assert!(is_known(&format!("/{name}")), "{}: /{name}", asset.path);
+                }
+            }
+            let without_namespace = asset.text.replace("http://www.w3.org/2000/svg", "");
+            assert!(!without_namespace.contains("http://") && !asset.text.contains("style=\""), "{}", asset.path);
+        }
+    }
 }

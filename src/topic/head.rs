@@ -10,7 +10,7 @@ use wire::record::{Clock, Meta, Record, RecordBody};
 /// Takes the records of one topic as they are made. Runs under the topic's lock: it must not call the topic map.
 pub(super) type Emit<'a> = dyn FnMut(&Meta, &Record<'_>) + 'a;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Head {
     pub meta: Arc<Meta>,
     /// Grows within an epoch when `meta` changes, from 1.

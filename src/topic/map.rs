@@ -208,6 +208,11 @@ impl TopicMap {
         }
     }
 
+    /// Venues that have not announced all their instruments yet.
+    pub fn unknown_venues(&self) -> Vec<String> {
+        self.venues.read().iter().filter(|venue| !venue.1).map(|venue| venue.0.to_string()).collect()
+    }
+
     /// All configured instruments of the venue are listed: what is not there now is unknown.
     pub fn venue_known(&self, venue: &str) {
         self.add_venue(venue);

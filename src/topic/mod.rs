@@ -7,7 +7,7 @@
 //! The law, kept by a property test for each kind: for any cursor `s <= t`, `apply(view at s, since(s)) == view at t`.
 //!
 //! What `since` emits, always in this order, each only where the cursor lacks it:
-//! 1. `Gap` in the former epoch, for trades that a redefinition cut off (only where the subscriber had that epoch's `Meta`);
+//! 1. `Gap` in the former epoch, for trades that a redefinition cut off (after that epoch's `Meta`, if it has not got that);
 //! 2. `Meta`, for an unknown topic, a new epoch, or a price base that became known;
 //! 3. `State`, if the feed's or the trading state changed: before the data, also on the way back to live;
 //! 4. data: a snapshot, a delta, or the stream's records.
@@ -18,6 +18,8 @@ mod depth;
 mod extremes;
 mod head;
 mod last;
+#[cfg(test)]
+mod law;
 mod listing;
 mod map;
 mod marks;

@@ -68,7 +68,8 @@ impl Topic {
         self.key.kind
     }
 
-    /// Changes whenever `since` would say something new to somebody. Read it before `since`, not after.
+    /// Changes whenever `since` would say something new to somebody; of a book view, while it is watched. Read it before
+    /// `since`, not after.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

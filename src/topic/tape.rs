@@ -6,7 +6,6 @@ use super::extremes::Extremes;
 use super::head::{Emit, Head, Redefined};
 use super::publish::Stamp;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use wire::event::{Cause, Flags, Nanos, Trade};
 use wire::record::{Meta, Record, RecordBody, TradeRecord, TradeSummary};
 use wire::request::TradeMode;
@@ -46,7 +45,7 @@ enum What {
 
 #[derive(Debug)]
 struct Former {
-    meta: Arc<Meta>,
+    head: Head,
     seq: u64,
     sums: Sums,
 }
@@ -78,7 +77,7 @@ impl TapeState {
 
     /// A new epoch starts with an empty tape; who was behind is told how many trades were cut off. True if there is news.
     pub fn redefine(&mut self, meta: &Meta) -> bool {
-        let former = Former { meta: self.head.meta.clone(), seq: self.seq, sums: self.sums };
+        let former = Former { head: self.head.clone(), seq: self.seq, sums: self.sums };
         let redefined = self.head.redefine(meta);
         if redefined == Redefined::Epoch {
             self.former = Some(former);
@@ -138,7 +137,7 @@ impl TapeState {
             return self.snapshot(next, emit);
         }
         if next.seq == self.seq {
-            return next;
+            return Cursor { sums: self.sums, sums_known: true, ..next };
         }
         match mode {
             TradeMode::Every => self.every(next, max_records.max(1), emit),
@@ -146,18 +145,13 @@ impl TapeState {
         }
     }
 
-    /// The last act of the former epoch, for a subscriber who was reading it on this connection.
+    /// The last act of the former epoch, for a subscriber who holds a place in it.
     fn tell_cut_off(&self, cursor: &Cursor, emit: &mut Emit<'_>) {
-        let Some(former) = &self.former else { return };
-        if cursor.start == Start::At && cursor.meta_version != 0 && cursor.epoch == former.meta.epoch && cursor.seq < former.seq {
-            let record = Record {
-                topic: former.meta.topic,
-                flags: Flags::default(),
-                sequence: former.seq - cursor.seq,
-                time: 0,
-                body: RecordBody::Gap { cause: Cause::Redefinition, missing: lost(cursor, former.seq, &former.sums) },
-            };
-            emit(&former.meta, &record);
+        let Some(Former { head, seq, sums }) = &self.former else { return };
+        if cursor.start == Start::At && cursor.epoch == head.epoch() && cursor.seq < *seq {
+            let (next, _) = head.begin(cursor, *seq, false, emit);
+            let missing = lost(&next, *seq, sums);
+            head.advance(next, *seq, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
         }
     }
 

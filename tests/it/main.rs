@@ -2,10 +2,4 @@
 
 mod harness;
 
-mod config_errors;
 mod delivery;
-mod drain;
-mod limits;
-mod resync;
-mod slow_reader;
-mod third_party;

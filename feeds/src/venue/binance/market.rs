@@ -23,11 +23,13 @@ struct Told {
 }
 
 /// What the caller must do for the book after a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
     Nothing,
     /// The book is not live and no snapshot is on its way.
     Snapshot,
+    /// The same, and this diff is the first of those to keep for it.
+    SnapshotAndRepeat,
 }
 
 /// What came of a snapshot.
@@ -247,11 +249,14 @@ impl Market {
         let native = &self.instrument.native;
         let mut fault = |kind, detail: String| out.faults.push(Fault { kind, detail });
         match verdict {
-            Verdict::Ignored => return Need::Snapshot,
+            Verdict::Ignored => return Need::SnapshotAndRepeat,
             Verdict::Duplicate => self.duplicate(overlap, "depthUpdate", text.last, out),
             Verdict::Gap { missing } => {
                 fault(FaultKind::SequenceGap, format!("{native}: {missing} book updates missing before {}", text.first));
-                return self.give_up(now, Cause::SequenceGap, out);
+                return match self.give_up(now, Cause::SequenceGap, out) {
+                    Need::Nothing => Need::Nothing,
+                    _ => Need::SnapshotAndRepeat,
+                };
             }
             Verdict::Full => fault(FaultKind::BufferFull, format!("{native}: no room for more book updates")),
             Verdict::Malformed => fault(FaultKind::BadMessage, format!("{native}: depthUpdate ends before it begins")),
@@ -302,7 +307,8 @@ impl Market {
     /// The quote stream speaks only when the quote changes. Until it does after a (re)connect, the snapshot's best prices are the
     /// quote; their update ids count the same.
     fn quote_from_book(&mut self, now: Now, last_id: u64, bids: Range<usize>, asks: Range<usize>, out: &mut Output) {
-        let waiting = self.told[slot(Channel::Quote)].is_some_and(|told| told.state != FeedState::Live);
+        let waiting =
+            self.told[slot(Channel::Quote)].is_some_and(|told| !matches!(told.state, FeedState::Live | FeedState::Quiet));
         if !waiting || self.quotes.last().is_some_and(|last| last >= last_id) {
             return;
         }
@@ -522,12 +528,6 @@ impl Market {
 
     fn emit(&self, out: &mut Output, event_time: Nanos, received: Nanos, body: EventBody) {
         out.batch.events.push(event(self.index, event_time, received, body));
-    }
-}
-
-impl Need {
-    fn max(self, other: Self) -> Self {
-        if self == Self::Snapshot { self } else { other }
     }
 }
 

@@ -205,7 +205,7 @@ impl Feed {
 
     /// Does what a message left to do for this book.
     fn serve(&mut self, now: Now, index: u32, need: Need, out: &mut Output) {
-        if need == Need::Snapshot && self.markets[index as usize].wants_book() {
+        if need != Need::Nothing && self.markets[index as usize].wants_book() {
             self.snapshots.want(now, index);
             self.fetch_snapshots(now, out);
         }
@@ -269,14 +269,11 @@ impl Feed {
             Message::Depth(text) => market.on_diff(now, text, overlap, out),
             _ => Need::Nothing,
         };
-        if need == Need::Snapshot {
-            self.serve(now, index, need, out);
-            // The diff that called for the snapshot is the first of those to keep.
-            if let Message::Depth(text) = message {
-                let market = &mut self.markets[index as usize];
-                if market.sequencer.is_keeping() {
-                    market.on_diff(now, text, overlap, out);
-                }
+        self.serve(now, index, need, out);
+        if let (Need::SnapshotAndRepeat, Message::Depth(text)) = (need, message) {
+            let market = &mut self.markets[index as usize];
+            if market.sequencer.is_keeping() {
+                market.on_diff(now, text, overlap, out);
             }
         }
     }

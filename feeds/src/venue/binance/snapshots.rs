@@ -54,7 +54,7 @@ impl Snapshots {
         self.books.push(Book::default());
     }
 
-    /// This book needs a snapshot. The first is fetched at once, the next ones after a growing pause.
+    /// This book needs a snapshot, at once if it has not needed many lately.
     pub fn want(&mut self, now: Now, index: u32) {
         let book = &mut self.books[index as usize];
         if book.stage != Stage::Idle {
@@ -63,7 +63,8 @@ impl Snapshots {
         if book.live_since.take().is_some_and(|since| now.mono.saturating_sub(since) > FORGIVEN_AFTER_NS) {
             book.attempts = 0;
         }
-        let pause = self.pause(index);
+        // Once may happen to any book; one that breaks again and again must not eat the budget of the others.
+        let pause = if book.attempts <= 1 { 0 } else { self.pause(index) };
         self.wait(now, index, pause);
     }
 
@@ -154,13 +155,10 @@ impl Snapshots {
         }
     }
 
-    /// Nothing at first, then doubling, half of it random.
+    /// Doubling, half of it random.
     fn pause(&mut self, index: u32) -> i64 {
         let attempts = self.books[index as usize].attempts;
-        if attempts == 0 {
-            return 0;
-        }
-        let full = BACK_OFF_FIRST_NS.saturating_mul(1 << (attempts - 1).min(6)).min(BACK_OFF_LAST_NS);
+        let full = BACK_OFF_FIRST_NS.saturating_mul(1 << attempts.saturating_sub(1).min(6)).min(BACK_OFF_LAST_NS);
         full / 2 + self.random.i64(0..=full / 2)
     }
 }

@@ -1,0 +1,241 @@
+//! The truth next to the topic map: every operation is applied to both, the plain way here. In: random operations.
+//! Out: what any view must show. Bounded by the length of the test.
+
+use super::super::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Status, Trade, TradingState};
+use wire::instrument::Instrument;
+use wire::kind::{Depth, Kind};
+
+pub const SHARDS: usize = 2;
+const VENUE: &str = "sim";
+
+#[derive(Clone, Debug)]
+pub enum Op {
+    Quote(Quote),
+    Trade(Trade),
+    Gap(Option<u64>, Cause),
+    Book {
+        bids: Vec<Level>,
+        asks: Vec<Level>,
+        snapshot: bool,
+    },
+    State(Option<Channel>, FeedState, Cause),
+    Trading(TradingState),
+    /// New price exponent: a new epoch if it differs.
+    Rescale(i8),
+    /// Whether the venue gives event times: told within the epoch.
+    Retime(bool),
+}
+
+/// One entry of a tape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    Trade(Trade),
+    Gap(Cause, Option<u64>),
+}
+
+pub struct World {
+    pub map: Arc<TopicMap>,
+    pub topics: InstrumentTopics,
+    pub limits: TopicLimits,
+    pub epoch: u64,
+    pub instrument: Instrument,
+    pub quote: Quote,
+    pub quote_time: i64,
+    /// All tapes there ever were, by epoch.
+    pub tapes: HashMap<u64, Vec<Item>>,
+    book: [BTreeMap<i64, i64>; 2],
+    /// Of quote, trade, book.
+    pub channels: [Status; 3],
+    pub trading: TradingState,
+    clock: i64,
+    versions: Vec<u64>,
+}
+
+impl World {
+    pub fn new(limits: TopicLimits) -> Self {
+        let map = TopicMap::new(limits, SHARDS, 7);
+        let instrument = Instrument {
+            symbol: "A-B".into(),
+            native: "AB".into(),
+            quote_has_event_time: true,
+            event_time_exponent: -3,
+            ..Instrument::default()
+        };
+        let topics = map.list(VENUE, &instrument).expect("room for one");
+        map.venue_known(VENUE);
+        let mut world = Self {
+            map,
+            topics,
+            limits,
+            epoch: 7,
+            instrument,
+            quote: Quote::default(),
+            quote_time: 0,
+            tapes: HashMap::from([(7, Vec::new())]),
+            book: Default::default(),
+            channels: Default::default(),
+            trading: TradingState::Unknown,
+            clock: 1_000,
+            versions: Vec::new(),
+        };
+        world.versions = world.all_versions();
+        world
+    }
+
+    /// Applies one operation to the map and to the truth, and sees to it that exactly what changed was marked.
+    pub fn apply(&mut self, op: &Op) {
+        self.clock += 10;
+        let stamp = Stamp { event: self.clock - 3, received: self.clock, published: self.clock + 1, flags: Flags::default() };
+        self.drain();
+        self.versions = self.all_versions();
+        match op {
+            Op::Quote(quote) => {
+                self.map.publish_quote(&self.topics, quote, &stamp);
+                let changed = self.quote != *quote;
+                assert_eq!(self.changed(self.topics.quote), changed, "a quote that repeats the last one must move nothing");
+                if changed {
+                    self.quote = *quote;
+                    self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
+                }
+            }
+            Op::Trade(trade) => {
+                self.map.publish_trade(&self.topics, trade, &stamp);
+                self.tape().push(Item::Trade(*trade));
+            }
+            Op::Gap(missing, cause) => {
+                self.map.publish_gap(&self.topics, Channel::Trade, *missing, *cause, &stamp);
+                self.tape().push(Item::Gap(*cause, *missing));
+            }
+            Op::Book { bids, asks, snapshot } => {
+                self.map.publish_book(&self.topics, bids, asks, *snapshot, &stamp);
+                self.edit_book(Side::Bid, bids, *snapshot);
+                self.edit_book(Side::Ask, asks, *snapshot);
+            }
+            Op::State(channel, feed, cause) => {
+                self.map.publish_state(&self.topics, *channel, *feed, *cause, &stamp);
+                for at in [Channel::Quote, Channel::Trade, Channel::Book] {
+                    let held = &mut self.channels[at as usize];
+                    if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause) != (*feed, *cause) {
+                        *held = Status { feed: *feed, cause: *cause, since: stamp.received, ..*held };
+                    }
+                }
+            }
+            Op::Trading(trading) => {
+                self.map.publish_trading(&self.topics, *trading, &stamp);
+                self.trading = *trading;
+                for held in &mut self.channels {
+                    if held.trading != *trading {
+                        // The time belongs to whatever changed last.
+                        *held = Status { trading: *trading, ..*held };
+                    }
+                }
+            }
+            Op::Rescale(exponent) => {
+                let changed = self.instrument.price_exponent != *exponent;
+                self.instrument.price_exponent = *exponent;
+                self.list_again();
+                if changed {
+                    self.epoch += 1;
+                    self.tapes.insert(self.epoch, Vec::new());
+                    (self.quote, self.quote_time, self.book) = (Quote::default(), 0, Default::default());
+                }
+            }
+            Op::Retime(has) => {
+                self.instrument.quote_has_event_time = *has;
+                self.list_again();
+            }
+        }
+        self.marks_are_exact();
+    }
+
+    fn list_again(&mut self) {
+        let topics = self.map.list(VENUE, &self.instrument).expect("it is there");
+        assert_eq!(topics, self.topics);
+    }
+
+    fn tape(&mut self) -> &mut Vec<Item> {
+        self.tapes.entry(self.epoch).or_default()
+    }
+
+    fn edit_book(&mut self, side: Side, levels: &[Level], snapshot: bool) {
+        let max = self.limits.book_levels;
+        let map = &mut self.book[side as usize];
+        let worst = |map: &BTreeMap<i64, i64>| match side {
+            Side::Bid => map.keys().next().copied(),
+            Side::Ask => map.keys().next_back().copied(),
+        };
+        if snapshot {
+            *map = levels.iter().map(|level| (level.price, level.size)).collect();
+            map.retain(|_, size| *size != 0);
+        }
+        for Level { price, size } in levels.iter().filter(|_| !snapshot) {
+            match size {
+                0 => map.remove(price),
+                _ => map.insert(*price, *size),
+            };
+            if map.len() > max {
+                worst(map).and_then(|price| map.remove(&price));
+            }
+        }
+        while map.len() > max {
+            worst(map).and_then(|price| map.remove(&price));
+        }
+    }
+
+    /// What a view of this depth must show.
+    pub fn levels(&self, side: Side, depth: Depth) -> Vec<Level> {
+        let levels = self.book[side as usize].iter().map(|(&price, &size)| Level { price, size });
+        match side {
+            Side::Bid => levels.rev().take(depth.levels()).collect(),
+            Side::Ask => levels.take(depth.levels()).collect(),
+        }
+    }
+
+    /// What `State` records of a data topic must say.
+    pub fn status_of(&self, kind: Kind) -> Option<Status> {
+        match kind {
+            Kind::Quote => Some(self.channels[0]),
+            Kind::Trade => Some(self.channels[1]),
+            Kind::Book => Some(self.channels[2]),
+            Kind::Status | Kind::Instrument => None,
+        }
+    }
+
+    /// The value of the status topic: the worst channel, of equally bad ones the one that has been so the longest.
+    pub fn status(&self) -> Status {
+        use FeedState::{Down, Live, Quiet, Replay, Resyncing, Stale, Starting};
+        let worst_first = [Down, Resyncing, Stale, Quiet, Replay, Live, Starting];
+        let of_state = |feed| self.channels.iter().filter(move |held| held.feed == feed).min_by_key(|held| held.since);
+        let worst = worst_first.into_iter().find_map(of_state).copied().unwrap_or_default();
+        Status { trading: self.trading, ..worst }
+    }
+
+    fn all_versions(&self) -> Vec<u64> {
+        (0..self.map.len()).filter_map(|id| self.map.get(id)).map(|topic| topic.version()).collect()
+    }
+
+    fn changed(&self, id: u32) -> bool {
+        self.map.get(id).is_some_and(|topic| topic.version() != self.versions[id as usize])
+    }
+
+    fn drain(&self) -> Vec<Vec<u32>> {
+        let drain = |shard| {
+            let mut ids = Vec::new();
+            self.map.marks(shard).drain(|id| ids.push(id));
+            ids
+        };
+        (0..SHARDS).map(drain).collect()
+    }
+
+    fn marks_are_exact(&self) {
+        for (shard, marked) in self.drain().into_iter().enumerate() {
+            for id in 0..self.map.len() {
+                let watched = self.map.get(id).is_some_and(|topic| topic.watchers() & (1 << shard) != 0);
+                assert_eq!(marked.contains(&id), watched && self.changed(id), "mark of topic {id} for shard {shard}");
+            }
+        }
+    }
+}
