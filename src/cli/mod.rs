@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod emulate;
 pub mod error;
+mod record;
 mod replay;
 mod serve;
 
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
+    /// Capture a venue's streams to disk
+    Record(record::Args),
     /// Serve a recording again, at any speed
     Replay(replay::Args),
     /// Speak a venue's own protocol from a recording, for tests and demos
@@ -42,6 +45,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
+            Command::Record(args) => record::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
