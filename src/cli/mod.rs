@@ -4,6 +4,7 @@ mod check;
 mod demo;
 pub mod error;
 mod serve;
+mod watch;
 
 pub use error::CliError;
 
@@ -25,6 +26,8 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
+    /// Subscribe and show what arrives
+    Watch(watch::Args),
 }
 
 impl Cli {
@@ -33,6 +36,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
+            Command::Watch(args) => watch::run(args),
         }
     }
 }
