@@ -8,6 +8,7 @@ pub mod error;
 mod record;
 mod replay;
 mod serve;
+mod watch;
 
 pub use error::CliError;
 
@@ -37,6 +38,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Run a recording through the real adapter and print what its books and trades come to
     Audit(audit::Args),
+    /// Subscribe and show what arrives
+    Watch(watch::Args),
 }
 
 impl Cli {
@@ -49,6 +52,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
+            Command::Watch(args) => watch::run(args),
         }
     }
 }
