@@ -35,8 +35,7 @@ fn golden(key: &str, venue: &str, files: &[&str]) {
 /// than tick and lot, a lost diff with a refused and a granted second snapshot, a side that empties.
 #[test]
 fn the_sample_adds_up() {
-    let expected: Value =
-        serde_json::from_slice(&std::fs::read(workspace("feeds/samples/binance_audit.json")).unwrap()).unwrap();
+    let expected: Value = serde_json::from_slice(&std::fs::read(workspace("feeds/samples/binance_audit.json")).unwrap()).unwrap();
     let report = audit("binance", &[workspace("feeds/samples/binance.twr")]).unwrap();
     assert_eq!(report.symbols, symbols_of(&expected));
     assert!(report.remarks.iter().any(|remark| remark.contains("sequence_gap")), "{:?}", report.remarks);
