@@ -73,7 +73,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
             stop.send_replace(true);
             feed.await;
         }
-        Ok(())
+        Ok::<(), CliError>(())
     })?;
     let (recorded, dropped) = (recorder.recorded(), recorder.dropped());
     let files = recorder.finish().map_err(|error| CliError::failed(format!("{}: {error}", args.out.display())))?;
