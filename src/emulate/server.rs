@@ -71,7 +71,9 @@ impl Emulator {
             tokio::task::spawn_local(accept(listener, Rc::clone(&stage)));
             let play = async {
                 Rc::clone(&stage).play().await?;
-                if !exit_at_end {
+                if exit_at_end {
+                    stage.end().await;
+                } else {
                     // The recording is over: open, and silent.
                     std::future::pending::<()>().await;
                 }

@@ -136,6 +136,15 @@ impl Stage {
         }
     }
 
+    /// Lets everybody take what is queued, then cuts the connections.
+    pub async fn end(&self) {
+        self.order_all(&Order::Cut);
+        let started = Instant::now();
+        while !self.clients.borrow().is_empty() && started.elapsed() < STUCK {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     async fn play_once(self: &Rc<Self>) -> Result<(), EmulateError> {
         let pace = self.options.pace;
         let (mut first, mut start) = (self.script.first, Instant::now());
