@@ -1,6 +1,6 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
-mod audit;
+pub(crate) mod audit;
 mod check;
 mod demo;
 mod emulate;

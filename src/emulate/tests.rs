@@ -248,3 +248,50 @@ async fn a_shutdown_is_announced_before_it_happens() {
     }
     assert!(noticed.unwrap().elapsed() > Duration::from_secs(2));
 }
+
+struct Nowhere;
+
+impl feeds::adapter::Sink for Nowhere {
+    fn publish(&mut self, _: &wire::event::Batch) {}
+}
+
+/// Emulator, real adapter, recorder, and the recording audited: the books at the end are those of the sample.
+#[tokio::test]
+async fn what_is_recorded_from_the_emulator_adds_up_to_the_same_books() {
+    let emulator = emulator(Faults { snapshot_503: 1, ..Faults::default() });
+    let folder = tempfile::tempdir().unwrap();
+    let settings = feeds::settings::FeedSettings {
+        symbols: vec!["BTC-USDT".into(), "!LRCBTC".into()],
+        ws_url: Some(format!("ws://{}", emulator.address)),
+        rest_url: Some(format!("http://{}", emulator.address)),
+        ..feeds::settings::FeedSettings::of_venue("binance")
+    };
+    let (tap, recorder) =
+        feeds::recording::Recorder::start(folder.path(), "binance", feeds::recording::Rotation::default()).unwrap();
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let adapter = feeds::registry::adapter("binance", &settings).unwrap();
+    let options = feeds::supervisor::Options { tap: Some(Box::new(tap)), ..Default::default() };
+    let feed = feeds::supervisor::start(adapter, &settings, Box::new(Nowhere), stopped, options).unwrap();
+    let end = async {
+        // The sample takes a second at this speed, a refused snapshot up to another.
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        stop.send_replace(true);
+    };
+    tokio::join!(feed, end);
+    let files = recorder.finish().unwrap();
+    let report = crate::cli::audit::audit("binance", &files).unwrap();
+    for symbol in SYMBOLS {
+        for side in ["final_bids", "final_asks"] {
+            let seen: Vec<(i64, String)> = report.symbols[symbol][side]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|level| {
+                    let price = level[0].as_str().unwrap();
+                    (wire::decimal::parse_at(price.as_bytes(), -8).unwrap(), level[1].as_str().unwrap().to_owned())
+                })
+                .collect();
+            assert_eq!(seen, expected_best(symbol, side), "{symbol} {side}");
+        }
+    }
+}

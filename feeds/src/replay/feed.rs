@@ -10,7 +10,7 @@ use crate::run::Running;
 use crate::settings::{FeedSettings, ReplaySettings};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use wire::event::{Batch, Cause, Event, EventBody, FeedState, Flags, Nanos};
+use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Nanos};
 use wire::instrument::Instrument;
 
 const MAX_STEPS_AT_ONCE: u32 = 512;
@@ -103,7 +103,10 @@ impl ReplayFeed {
     async fn play(&mut self) -> Result<(), ReplayError> {
         let mut player = match self.player.take() {
             Some(player) => player,
-            None => self.again()?,
+            None => {
+                self.out.restart();
+                self.again()?
+            }
         };
         let mut anchor: Option<(Nanos, Instant)> = None;
         let mut last = 0;
@@ -182,12 +185,24 @@ impl Publisher {
 
     /// Nothing more will come.
     fn down(&mut self) {
+        self.tell_all(&EventBody::State { channel: None, state: FeedState::Down, cause: Cause::Disconnected });
+    }
+
+    /// The tape jumps back to its start.
+    fn restart(&mut self) {
+        self.tell_all(&EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::Disconnected });
+    }
+
+    fn tell_all(&mut self, body: &EventBody) {
         self.batch.clear();
         for instrument in 0..self.announced.len() as u32 {
-            let body = EventBody::State { channel: None, state: FeedState::Down, cause: Cause::Disconnected };
-            let event = Event { instrument, event_time: 0, received: self.now, flags: Flags::default(), body };
+            let event = Event { instrument, event_time: 0, received: self.now, flags: Flags::default(), body: body.clone() };
             self.batch.events.push(event);
         }
         self.sink.publish(&self.batch);
     }
 }
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

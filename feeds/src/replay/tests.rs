@@ -127,6 +127,7 @@ fn without_connects_or_exchange_info_the_adapter_still_gets_both() {
             "0 open 5",
             r#"0 line 5: {"result":null,"id":41}"#,
             "0 line 5: first",
+            r#"0 answer 1: Err(Io("the recording holds no answer to depth?symbol=A"))"#,
             "300 line 5: second",
             "300 line 5: late",
         ]
