@@ -7,6 +7,7 @@ mod emulate;
 pub mod error;
 mod replay;
 mod serve;
+mod watch;
 
 pub use error::CliError;
 
@@ -28,6 +29,8 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
+    /// Subscribe and show what arrives
+    Watch(watch::Args),
     /// Serve a recording again, at any speed
     Replay(replay::Args),
     /// Speak a venue's own protocol from a recording, for tests and demos
@@ -42,6 +45,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
+            Command::Watch(args) => watch::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),

@@ -1,0 +1,273 @@
+//! `tickwire watch`: a live view in the terminal. In: topics. Out: a line a record, for people or as JSON, and counts at the end.
+//! Bounded: one view a topic; output is written as it comes.
+
+mod human;
+mod json;
+mod report;
+
+use crate::cli::CliError;
+use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
+use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
+use report::Report;
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter, Stdout, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Topics and patterns, such as quote/binance:BTC-USDT, book/binance:BTC-USDT/10, 'trade/binance:*-USDT'
+    #[arg(required = true, value_name = "TOPIC")]
+    topics: Vec<String>,
+    #[arg(long, value_name = "URL", default_value = "wss://127.0.0.1:8443")]
+    url: String,
+    /// Believe any certificate: for the self-signed ones of a demo
+    #[arg(long)]
+    insecure: bool,
+    /// PEM file with the authority of the server's certificate, or with that certificate itself
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// Bearer token; better in the environment variable TICKWIRE_TOKEN, where other users of the machine do not see it
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+    /// 'realtime', or at most one update of a topic in this time, such as 250ms
+    #[arg(long, value_name = "PACE", default_value = "realtime", value_parser = parse_pace)]
+    pace: Pace,
+    /// Each trade, or one summary of each window
+    #[arg(long, value_name = "every|summary", default_value = "every", value_parser = parse_trades)]
+    trades: TradeMode,
+    #[arg(long, value_name = "binary|json", default_value = "binary", value_parser = parse_encoding)]
+    encoding: Encoding,
+    /// One JSON object a record on stdout; quotes and books show the whole view after it (books: the best 5 levels)
+    #[arg(long)]
+    json: bool,
+    /// Stop after N updates
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// Stop after this time, such as 10s
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+    time: Option<Duration>,
+    /// At the end one JSON object on stdout: counts, losses, checks, latencies, states and final books
+    #[arg(long)]
+    stats: bool,
+}
+
+pub fn run(args: Args) -> Result<(), CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
+    runtime.block_on(watch(&args))
+}
+
+async fn watch(args: &Args) -> Result<(), CliError> {
+    let mut client = Client::new(&options(args)).map_err(explain)?;
+    let subscription = Subscription { pace: args.pace, trades: args.trades, ..Subscription::new(args.topics.iter().cloned()) };
+    client.subscribe(subscription);
+    let mut watch = Watch {
+        json: args.json,
+        left: args.count.unwrap_or(u64::MAX),
+        out: BufWriter::new(io::stdout()),
+        broken: None,
+        report: Report::default(),
+        granted: BTreeMap::new(),
+        text: String::new(),
+    };
+    let mut outcome = watch.follow(&mut client, args.time.map(|time| Instant::now() + time)).await;
+    client.close().await;
+    if args.stats && (outcome.is_ok() || matches!(outcome, Err(CliError::Failed(_)))) {
+        watch.text.clear();
+        watch.report.write(&mut watch.text, &client);
+        watch.print();
+    }
+    watch.flush();
+    if let Some(error) = watch.broken
+        && error.kind() != io::ErrorKind::BrokenPipe
+        && outcome.is_ok()
+    {
+        outcome = Err(CliError::failed(format!("cannot write: {error}")));
+    }
+    outcome
+}
+
+fn options(args: &Args) -> Options {
+    let trust = match &args.ca {
+        Some(path) => Trust::CaFile(path.clone()),
+        None if args.insecure => Trust::AnyCertificate,
+        None => Trust::SystemRoots,
+    };
+    Options {
+        trust,
+        token: args.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok()),
+        encoding: args.encoding,
+        reconnect: Some(Reconnect::default()),
+        ..Options::new(&args.url)
+    }
+}
+
+struct Watch {
+    json: bool,
+    /// Updates still to be shown.
+    left: u64,
+    out: BufWriter<Stdout>,
+    /// Why stdout takes no more: whoever read it has gone, or the disk is full.
+    broken: Option<io::Error>,
+    report: Report,
+    /// Whether each topic's answer was anything but a refusal.
+    granted: BTreeMap<String, bool>,
+    text: String,
+}
+
+impl Watch {
+    async fn follow(&mut self, client: &mut Client, deadline: Option<Instant>) -> Result<(), CliError> {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).map_err(CliError::failed)?;
+        let time_is_up = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(time_is_up);
+        while self.left > 0 && self.broken.is_none() {
+            let step = tokio::select! {
+                step = client.next(|update| self.show(update)) => step,
+                () = &mut time_is_up => return Ok(()),
+                _ = tokio::signal::ctrl_c() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            };
+            match step.map_err(explain)? {
+                Step::Connected(hello) => self.note(&format!("connected to {} ({})", hello.node, hello.encoding)),
+                Step::Reply(reply) => self.on_reply(&reply)?,
+                Step::Frame(_) => self.flush(),
+                // Who was never there is not worth waiting for.
+                Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(explain(why)),
+                Step::Disconnected { why, retry_in } => {
+                    eprintln!("tickwire: {why}; trying again in {} ms", retry_in.as_millis());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, update: &Update<'_>) {
+        if self.left == 0 {
+            return;
+        }
+        self.report.update(update);
+        self.text.clear();
+        if self.json {
+            json::line(&mut self.text, update);
+        } else {
+            human::line(&mut self.text, update);
+        }
+        if report::is_update(update) {
+            self.left -= 1;
+        }
+        self.print();
+    }
+
+    fn on_reply(&mut self, reply: &Reply) -> Result<(), CliError> {
+        match reply {
+            Reply::Ack { results, .. } => {
+                for result in results {
+                    self.on_result(result);
+                }
+                if !self.granted.is_empty() && self.granted.values().all(|granted| !granted) {
+                    return Err(CliError::usage("every topic was refused"));
+                }
+            }
+            Reply::Error { code, message, .. } => eprintln!("tickwire: refused: {message} ({code})"),
+            Reply::Notice { code, message, .. } => eprintln!("tickwire: notice: {message} ({code})"),
+            Reply::Hello(_) | Reply::Pong { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn on_result(&mut self, result: &TopicResult) {
+        let refused = matches!(result, TopicResult::Refused { .. });
+        self.granted.insert(result.topic().to_owned(), !refused);
+        match result {
+            TopicResult::Refused { topic, code, message } => eprintln!("tickwire: {topic}: refused: {message} ({code})"),
+            TopicResult::Pending { topic } => self.note(&format!("{topic}: waiting for the venue to list its instruments")),
+            TopicResult::Pattern { topic, matched } => self.note(&format!("{topic}: {matched} topics")),
+            TopicResult::Live { topic, pace, .. } => self.note(&format!("{topic}: live, pace {pace}")),
+            TopicResult::Ended { topic } => self.note(&format!("{topic}: ended")),
+        }
+    }
+
+    /// For people only: scripts read the records.
+    fn note(&self, text: &str) {
+        if !self.json {
+            eprintln!("tickwire: {text}");
+        }
+    }
+
+    /// Writes the line in `text`.
+    fn print(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        self.text.push('\n');
+        if let Err(error) = self.out.write_all(self.text.as_bytes()) {
+            self.broken.get_or_insert(error);
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.out.flush() {
+            self.broken.get_or_insert(error);
+        }
+    }
+}
+
+fn explain(error: ClientError) -> CliError {
+    match &error {
+        ClientError::Url { .. } | ClientError::CaFile { .. } | ClientError::Token => CliError::usage(error),
+        ClientError::Refused { status: 400..500, .. } => CliError::usage(error),
+        ClientError::Tls { .. } | ClientError::NoRoots(_) => {
+            CliError::failed(format!("{error}; for a self-signed certificate give --ca FILE, or --insecure in a demo"))
+        }
+        _ => CliError::failed(error),
+    }
+}
+
+fn parse_pace(text: &str) -> Result<Pace, String> {
+    Pace::parse(text).ok_or_else(|| "give 'realtime', or an interval such as 250ms or 1s".to_owned())
+}
+
+fn parse_trades(text: &str) -> Result<TradeMode, String> {
+    match text {
+        "every" => Ok(TradeMode::Every),
+        "summary" => Ok(TradeMode::Summary),
+        _ => Err("give 'every' or 'summary'".to_owned()),
+    }
+}
+
+fn parse_encoding(text: &str) -> Result<Encoding, String> {
+    match text {
+        "binary" => Ok(Encoding::Binary),
+        "json" => Ok(Encoding::Json),
+        _ => Err("give 'binary' or 'json'".to_owned()),
+    }
+}
+
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+    let number = |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);
+    let ms = units.iter().find_map(number).filter(|ms| *ms > 0);
+    ms.map(Duration::from_millis).ok_or_else(|| "give a time such as 500ms, 10s or 5m".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_units() {
+        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000)] {
+            assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["10", "", "s", "0s", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"] {
+            assert!(parse_time(text).is_err(), "{text}");
+        }
+    }
+}
