@@ -149,10 +149,9 @@ async fn bytes_out_are_limited_by_conflation_not_by_loss() {
 #[tokio::test]
 async fn clients_may_not_send_binary_or_large_frames() {
     let server = TestServer::start_with(|config| config.session.request_bytes = 1_000).await;
-    for (message, close) in [
-        (Message::binary(vec![1, 2, 3]), Close::BadFrame),
-        (Message::text("x".repeat(2_000)), Close::FrameTooLarge),
-    ] {
+    for (message, close) in
+        [(Message::binary(vec![1, 2, 3]), Close::BadFrame), (Message::text("x".repeat(2_000)), Close::FrameTooLarge)]
+    {
         let mut client = TestClient::connect(&server, Encoding::Binary).await;
         let _ = client.try_send(message).await;
         client.until_closed().await;

@@ -93,9 +93,7 @@ async fn a_client_that_stops_reading_for_ten_seconds_costs_nothing_and_is_exact_
     market.quote(0, (777, 1), (778, 1));
     for client in [&mut healthy, &mut stuck] {
         client.until("the newest quote", |client| client.view(QUOTE).quote().unwrap().bid_price == Some(777)).await;
-        client
-            .until("every trade, merged", |client| client.total_count() == count)
-            .await;
+        client.until("every trade, merged", |client| client.total_count() == count).await;
         assert_eq!(client.total_volume(), volume, "no volume is lost");
     }
     assert_eq!(stuck.view(BOOK).hash(), healthy.view(BOOK).hash(), "the same book");
