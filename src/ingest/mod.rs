@@ -1,10 +1,15 @@
 //! From a feed into the topic map. In: batches of one venue's events, on the feed's own thread. Out: new versions of topics, and the
 //! latencies up to here. Bounded: one small entry an instrument; nothing is queued.
 
+mod health;
+#[cfg(test)]
+mod tests;
+
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, Stamp, TopicMap};
 use feeds::adapter::{Fault, FaultKind, Sink};
+use health::Health;
 use std::sync::Arc;
 use wire::event::{Batch, Event, EventBody};
 use wire::instrument::Instrument;
@@ -18,6 +23,7 @@ pub struct Ingest {
     clock: Clock,
     /// By the feed's own index; `None` where the topic map was full.
     instruments: Vec<Option<InstrumentTopics>>,
+    health: Health,
 }
 
 impl Ingest {
@@ -30,10 +36,16 @@ impl Ingest {
             topic_metrics: metrics.topics.clone(),
             clock,
             instruments: Vec::new(),
+            health: Health::default(),
         }
     }
 
     fn list(&mut self, index: u32, instrument: &Instrument) {
+        let index = index as usize;
+        // Feeds number densely; one that does not must not make us allocate what it likes.
+        if index > self.instruments.len() {
+            return self.metrics.fault(FaultKind::UnknownInstrument);
+        }
         let listed = match self.map.list(&self.venue, instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
@@ -42,15 +54,11 @@ impl Ingest {
                 None
             }
         };
-        let index = index as usize;
-        // Feeds number densely; one that does not must not make us allocate what it likes.
         if index < self.instruments.len() {
             self.instruments[index] = listed;
-        } else if index == self.instruments.len() {
+        } else {
             self.instruments.push(listed);
             self.metrics.instruments.add(1);
-        } else {
-            self.metrics.fault(FaultKind::UnknownInstrument);
         }
     }
 
@@ -74,7 +82,10 @@ impl Ingest {
             EventBody::Book { bids, asks, snapshot } => {
                 map.publish_book(&topics, batch.levels(bids), batch.levels(asks), *snapshot, &stamp);
             }
-            EventBody::State { channel, state, cause } => map.publish_state(&topics, *channel, *state, *cause, &stamp),
+            EventBody::State { channel, state, cause } => {
+                map.publish_state(&topics, *channel, *state, *cause, &stamp);
+                self.metrics.set_state(self.health.note(event.instrument, *channel, *state));
+            }
             EventBody::Trading(trading) => map.publish_trading(&topics, *trading, &stamp),
             EventBody::Gap { channel, missing, cause } => map.publish_gap(&topics, *channel, *missing, *cause, &stamp),
         }
