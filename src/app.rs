@@ -275,11 +275,9 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, stopped: watch:
     let mut told = [0; 3];
     while !*stopped.borrow() {
         metrics.topics.topics.set(i64::from(map.len()));
-        for ((counter, held), now) in counters.iter().zip(&mut told).zip([
-            map.levels_dropped(),
-            map.redefinitions(),
-            map.overruns(),
-        ]) {
+        for ((counter, held), now) in
+            counters.iter().zip(&mut told).zip([map.levels_dropped(), map.redefinitions(), map.overruns()])
+        {
             counter.add(now - *held);
             *held = now;
         }

@@ -38,6 +38,24 @@ pub struct FeedSettings {
     pub replay: Option<ReplaySettings>,
 }
 
+impl FeedSettings {
+    /// A feed of this venue with everything else left out.
+    pub fn of_venue(venue: &str) -> Self {
+        Self {
+            venue: venue.to_owned(),
+            name: None,
+            symbols: Vec::new(),
+            ws_url: None,
+            rest_url: None,
+            channels: all_channels(),
+            aggregated_trades: false,
+            silence_ms: None,
+            sim: None,
+            replay: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ChannelName {

@@ -1,8 +1,11 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
+mod audit;
 mod check;
 mod demo;
+mod emulate;
 pub mod error;
+mod replay;
 mod serve;
 
 pub use error::CliError;
@@ -25,6 +28,12 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
+    /// Serve a recording again, at any speed
+    Replay(replay::Args),
+    /// Speak a venue's own protocol from a recording, for tests and demos
+    Emulate(emulate::Args),
+    /// Run a recording through the real adapter and print what its books and trades come to
+    Audit(audit::Args),
 }
 
 impl Cli {
@@ -33,6 +42,9 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
+            Command::Replay(args) => replay::run(args),
+            Command::Emulate(args) => emulate::run(args),
+            Command::Audit(args) => audit::run(args),
         }
     }
 }

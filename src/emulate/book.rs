@@ -37,8 +37,7 @@ impl VenueBook {
     /// A snapshot found while looking over the recording. The first one is where the book starts: a client that asks before the
     /// playback has come that far gets a book from slightly ahead, and the diffs up to it are old news to it.
     pub fn add_recorded(&mut self, snapshot: &Snapshot<'_>) {
-        let mut recorded =
-            Recorded { last_update_id: snapshot.last_update_id, bids: Side::new(), asks: Side::new() };
+        let mut recorded = Recorded { last_update_id: snapshot.last_update_id, bids: Side::new(), asks: Side::new() };
         apply(&mut recorded.bids, &snapshot.bids);
         apply(&mut recorded.asks, &snapshot.asks);
         if self.last_update_id == 0 {

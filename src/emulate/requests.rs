@@ -129,10 +129,16 @@ mod tests {
             (r#"{"method":"LIST_SUBSCRIPTIONS","id":3}"#, r#"{"result":["b@trade"],"id":3}"#),
             (r#"{"method":"GET_PROPERTY","params":["combined"],"id":4}"#, r#"{"result":false,"id":4}"#),
             (r#"{"method":"SET_PROPERTY","params":["combined",true],"id":5}"#, r#"{"result":null,"id":5}"#),
-            (r#"{"method":"SET_PROPERTY","params":["combined",1],"id":6}"#, r#"{"code":1,"msg":"Invalid value type: expected Boolean","id":6}"#),
+            (
+                r#"{"method":"SET_PROPERTY","params":["combined",1],"id":6}"#,
+                r#"{"code":1,"msg":"Invalid value type: expected Boolean","id":6}"#,
+            ),
             (r#"{"method":"SET_PROPERTY","params":["x",true],"id":7}"#, r#"{"code":0,"msg":"Unknown property","id":7}"#),
             (r#"{"params":[],"id":8}"#, r#"{"code":2,"msg":"Invalid request: missing field `method`","id":8}"#),
-            (r#"{"method":"SUBSCRIBE","params":[1],"id":9}"#, r#"{"code":2,"msg":"Invalid request: params must be a list of stream names","id":9}"#),
+            (
+                r#"{"method":"SUBSCRIBE","params":[1],"id":9}"#,
+                r#"{"code":2,"msg":"Invalid request: params must be a list of stream names","id":9}"#,
+            ),
         ] {
             assert_eq!(held.request(request), answer, "{request}");
         }

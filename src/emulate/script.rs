@@ -50,8 +50,7 @@ impl Script {
         if survey.dropped > 0 {
             remarks.push(format!("the recorder left out {} entries", survey.dropped));
         }
-        let without: Vec<&str> =
-            books.keys().filter(|native| !with_snapshot.contains(*native)).map(String::as_str).collect();
+        let without: Vec<&str> = books.keys().filter(|native| !with_snapshot.contains(*native)).map(String::as_str).collect();
         if !without.is_empty() {
             remarks.push(format!("no snapshot recorded of {}: their books hold only what changed", without.join(", ")));
         }
@@ -80,9 +79,7 @@ impl Script {
         let found: Vec<&str> = info
             .symbols
             .iter()
-            .filter(|entry| {
-                serde_json::from_str::<Named>(entry.get()).is_ok_and(|named| wanted.contains(&named.symbol))
-            })
+            .filter(|entry| serde_json::from_str::<Named>(entry.get()).is_ok_and(|named| wanted.contains(&named.symbol)))
             .map(|entry| entry.get())
             .collect();
         (found.len() == wanted.len()).then(|| {

@@ -55,15 +55,18 @@ impl Fetches {
 
     /// The next request that can be answered now.
     pub(super) fn next(&mut self, now: Nanos, survey: &Survey) -> Option<(Fetch, Outcome)> {
-        let answers = &self.answers;
-        let at = self.open.iter().position(|(_, key)| {
-            answers.get(key).is_some_and(|answer| match answer.given {
+        let at = self.open.iter().position(|(_, key)| match self.answers.get(key) {
+            // The recording will never have one.
+            None => survey.answers(key) == 0,
+            Some(answer) => match answer.given {
                 None => true,
                 Some(given) => answer.seen >= survey.answers(key) && now - given >= AGAIN_AFTER,
-            })
+            },
         })?;
         let (fetch, key) = self.open.remove(at);
-        let answer = self.answers.get_mut(&key)?;
+        let Some(answer) = self.answers.get_mut(&key) else {
+            return Some((fetch, Err(FetchError::Io(format!("the recording holds no answer to {key}")))));
+        };
         answer.given = Some(now);
         Some((fetch, answer.newest.clone()))
     }

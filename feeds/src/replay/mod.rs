@@ -5,6 +5,7 @@
 //! recorded answers, its clock is the recording's.
 
 pub mod binance;
+mod feed;
 mod fetches;
 mod pace;
 mod player;
@@ -12,6 +13,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use feed::{adapter_settings, start};
 pub use pace::Pace;
 pub use player::Player;
 pub use survey::{Survey, SurveyedSymbol};

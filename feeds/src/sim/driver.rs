@@ -1,11 +1,14 @@
 //! Runs the simulator in real time. In: settings and a sink. Out: one batch every `CADENCE`. Bounded: after a pause at most
 //! `MAX_CATCH_UP_NS` of market is made up, the rest is left out.
 
-use super::Sim;
+use super::{LEVELS, MAX_SYMBOLS, Sim};
 use crate::adapter::Sink;
-use crate::settings::SimSettings;
+use crate::error::FeedError;
+use crate::run::Running;
+use crate::settings::{FeedSettings, SimSettings};
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 use wire::event::{Batch, Nanos};
 
@@ -13,8 +16,28 @@ use wire::event::{Batch, Nanos};
 const CADENCE: Duration = Duration::from_millis(2);
 const MAX_CATCH_UP_NS: i64 = 100_000_000;
 
-/// Simulates until it is dropped.
-pub async fn run(settings: &SimSettings, sink: &mut dyn Sink) -> Infallible {
+/// Makes the feed; it runs until `stop` becomes true.
+pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, mut stop: watch::Receiver<bool>) -> Result<Running, FeedError> {
+    let sim = settings.sim.clone().unwrap_or_default();
+    let complaint = |reason: &str| FeedError::Settings { venue: "sim".to_owned(), reason: reason.to_owned() };
+    if sim.symbols == 0 || sim.symbols > MAX_SYMBOLS {
+        return Err(complaint("symbols must be between 1 and 20000"));
+    }
+    if !LEVELS.contains(&sim.levels) {
+        return Err(complaint("levels must be between 5 and 5000"));
+    }
+    if !(0.0..=4.0).contains(&sim.zipf) {
+        return Err(complaint("zipf must be between 0 and 4"));
+    }
+    Ok(Box::pin(async move {
+        tokio::select! {
+            never = run(&sim, sink) => match never {},
+            _ = stop.wait_for(|stop| *stop) => {}
+        }
+    }))
+}
+
+async fn run(settings: &SimSettings, mut sink: Box<dyn Sink>) -> Infallible {
     let mut sim = Sim::new(settings);
     let mut batch = Batch::default();
     sim.advance(wall(), &mut batch);

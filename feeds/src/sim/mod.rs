@@ -12,7 +12,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use driver::run;
+pub use driver::start;
 
 use crate::settings::SimSettings;
 use market::Market;

@@ -22,9 +22,6 @@ use wire::view::{Applied, View};
 pub struct Seen {
     pub topic: String,
     pub applied: Applied,
-    /// Of the view, after the record.
-    pub sequence: u64,
-    pub at: tokio::time::Instant,
 }
 
 pub struct TestClient {
@@ -36,6 +33,8 @@ pub struct TestClient {
     pub seen: Vec<Seen>,
     pub trades: Vec<TradeRecord>,
     pub summaries: Vec<TradeSummary>,
+    /// Count and volume over all summaries.
+    summed: (u64, u128),
     pub checks: u64,
     pub replies: VecDeque<Reply>,
     pub closed: Option<u16>,
@@ -82,6 +81,7 @@ impl TestClient {
             seen: Vec::new(),
             trades: Vec::new(),
             summaries: Vec::new(),
+            summed: (0, 0),
             checks: 0,
             replies: VecDeque::new(),
             closed: None,
@@ -92,8 +92,22 @@ impl TestClient {
         self.socket.send(Message::text(text)).await.expect("the request is sent");
     }
 
-    pub async fn send(&mut self, message: Message) {
-        self.socket.send(message).await.expect("the message is sent");
+    /// Sends to a server that may have closed already.
+    pub async fn try_send(&mut self, message: Message) -> Result<(), Error> {
+        self.socket.send(message).await
+    }
+
+    pub async fn until_closed(&mut self) {
+        soon("the close", async { while self.step().await {} }).await;
+    }
+
+    /// Trades that all summaries so far stand for.
+    pub fn total_count(&self) -> u64 {
+        self.summed.0
+    }
+
+    pub fn total_volume(&self) -> u128 {
+        self.summed.1
     }
 
     /// Sends a request and returns the one reply with its id.
@@ -195,20 +209,22 @@ impl TestClient {
     }
 
     fn frame(&mut self, bytes: &[u8]) {
-        let Self { decoder, views, seen, trades, summaries, checks, .. } = self;
-        let at = tokio::time::Instant::now();
+        let Self { decoder, views, seen, trades, summaries, summed, checks, .. } = self;
         let header = decoder
             .decode(bytes, &mut |_, meta, record| {
                 let view = views.entry(meta.name.clone()).or_insert_with(|| View::new(meta));
                 let applied = view.apply(record).unwrap_or_else(|error| panic!("{}: {error}: {record:?}", meta.name));
                 match record.body {
                     RecordBody::Trade(trade) => trades.push(trade),
-                    RecordBody::Summary(summary) => summaries.push(summary),
+                    RecordBody::Summary(summary) => {
+                        summed.0 += summary.count;
+                        summed.1 += summary.volume;
+                        summaries.push(summary);
+                    }
                     RecordBody::Check { .. } => *checks += 1,
                     _ => {}
                 }
-                let sequence = view.sequence.unwrap_or(0);
-                seen.push(Seen { topic: meta.name.clone(), applied, sequence, at });
+                seen.push(Seen { topic: meta.name.clone(), applied });
             })
             .unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
         assert_eq!(header.number, self.next_frame, "frames are numbered without holes");

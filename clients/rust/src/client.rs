@@ -1,0 +1,279 @@
+//! In: options and subscriptions. Out: one step at a time: connected, a reply, a frame with its records, disconnected.
+//! Bounded: one message in hand; requests wait in a list no longer than the subscriptions made.
+
+use crate::backoff::Backoff;
+use crate::connection::{Socket, Target};
+use crate::error::{Again, ClientError};
+use crate::options::{Options, Reconnect, Subscription};
+use crate::stats::Stats;
+use crate::tracker::{Tracker, Update};
+use futures_util::{SinkExt, StreamExt};
+use std::collections::VecDeque;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{self, Message};
+use wire::codec::FrameHeader;
+use wire::event::Nanos;
+use wire::request::{Encoding, Hello, Reply, Request};
+use wire::view::View;
+
+/// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
+const HEARTBEATS_TO_SILENCE: u32 = 3;
+
+/// Before `hello` has told the heartbeat.
+const FIRST_SILENCE: Duration = Duration::from_secs(15);
+
+/// How long a farewell may take.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+
+/// A client of one server.
+pub struct Client {
+    target: Target,
+    reconnect: Option<Reconnect>,
+    encoding: Encoding,
+    /// With the ids of their requests, the same on every connection.
+    subscriptions: Vec<(u64, Subscription)>,
+    tracker: Tracker,
+    state: State,
+    backoff: Backoff,
+    /// Requests that the socket has not taken yet.
+    outbox: VecDeque<String>,
+    next_id: u64,
+    silence: Duration,
+    /// The slot a draining server gave us.
+    reconnect_in: Option<Duration>,
+}
+
+enum State {
+    /// Connect, but not before this.
+    Waiting(Instant),
+    Open(Box<Socket>),
+    Ended,
+}
+
+/// What one call of `Client::next` saw.
+#[derive(Debug)]
+pub enum Step {
+    /// The server greeted; subscriptions are on their way.
+    Connected(Hello),
+    Reply(Reply),
+    /// Its records were handed out.
+    Frame(FrameHeader),
+    /// The connection is gone; the client tries again by itself after `retry_in`. Views are old until then.
+    Disconnected {
+        why: ClientError,
+        retry_in: Duration,
+    },
+}
+
+impl Client {
+    /// Checks the options; connects in the first `next`.
+    pub fn new(options: &Options) -> Result<Self, ClientError> {
+        Ok(Self {
+            target: Target::new(options)?,
+            reconnect: options.reconnect,
+            encoding: options.encoding,
+            subscriptions: Vec::new(),
+            tracker: Tracker::new(options.encoding),
+            state: State::Waiting(Instant::now()),
+            backoff: Backoff::default(),
+            outbox: VecDeque::new(),
+            next_id: 1,
+            silence: FIRST_SILENCE,
+            reconnect_in: None,
+        })
+    }
+
+    /// Subscribes, now and on every later connection. Returns the id that its acks carry.
+    pub fn subscribe(&mut self, subscription: Subscription) -> u64 {
+        let id = self.take_id();
+        self.ask_for(id, &subscription);
+        self.subscriptions.push((id, subscription));
+        id
+    }
+
+    /// Ends subscriptions; their views go with the ack. Give names and patterns as they were subscribed.
+    pub fn unsubscribe(&mut self, topics: &[&str]) -> u64 {
+        for (_, subscription) in &mut self.subscriptions {
+            subscription.topics.retain(|topic| !topics.contains(&topic.as_str()));
+        }
+        self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
+        if !self.is_connected() {
+            topics.iter().for_each(|topic| self.tracker.forget(topic));
+        }
+        let id = self.take_id();
+        self.send(&Request::Unsub { id: Some(id), topics: topics.iter().map(|topic| (*topic).to_owned()).collect() });
+        id
+    }
+
+    /// Asks for a `pong`. Without a connection nothing is asked.
+    pub fn ping(&mut self) -> u64 {
+        let id = self.take_id();
+        self.send(&Request::Ping { id: Some(id) });
+        id
+    }
+
+    /// Waits for the next thing to happen and hands the records of a frame to `each`. May be dropped and called again.
+    ///
+    /// An error is final: without `Options::reconnect` any loss, with it only what trying again cannot mend.
+    pub async fn next(&mut self, mut each: impl FnMut(&Update<'_>)) -> Result<Step, ClientError> {
+        let outcome = match &self.state {
+            State::Ended => return Err(ClientError::Ended),
+            State::Waiting(until) => {
+                tokio::time::sleep_until(*until).await;
+                self.connect().await.map(Step::Connected)
+            }
+            State::Open(_) => self.step(&mut each).await,
+        };
+        outcome.or_else(|why| self.lost(why))
+    }
+
+    async fn connect(&mut self) -> Result<Hello, ClientError> {
+        let mut socket = Box::new(self.target.connect().await?);
+        let greeting = tokio::time::timeout(FIRST_SILENCE, next_message(&mut socket)).await;
+        let greeting = greeting.map_err(|_| ClientError::Silent { after: FIRST_SILENCE })??;
+        let Message::Text(text) = &greeting else {
+            return Err(ClientError::Unreadable("its first message is not 'hello'".to_owned()));
+        };
+        let hello = match serde_json::from_str(text) {
+            Ok(Reply::Hello(hello)) => hello,
+            Ok(_) => return Err(ClientError::Unreadable("its first message is not 'hello'".to_owned())),
+            Err(error) => return Err(ClientError::Unreadable(error.to_string())),
+        };
+        self.state = State::Open(socket);
+        self.silence = Duration::from_millis(hello.heartbeat_ms).saturating_mul(HEARTBEATS_TO_SILENCE).max(FIRST_SILENCE);
+        self.backoff.reset();
+        self.reconnect_in = None;
+        self.tracker.connected();
+        self.tracker.stats.replies += 1;
+        self.outbox.clear();
+        let subscriptions = std::mem::take(&mut self.subscriptions);
+        subscriptions.iter().for_each(|(id, subscription)| self.ask_for(*id, subscription));
+        self.subscriptions = subscriptions;
+        Ok(hello)
+    }
+
+    async fn step(&mut self, each: &mut impl FnMut(&Update<'_>)) -> Result<Step, ClientError> {
+        let State::Open(socket) = &mut self.state else { return Err(ClientError::Ended) };
+        loop {
+            while let Some(text) = self.outbox.front() {
+                // Once `feed` returns the socket has it, so being dropped in between neither loses nor doubles it.
+                socket.feed(Message::text(text.as_str())).await.map_err(lost)?;
+                self.outbox.pop_front();
+            }
+            socket.flush().await.map_err(lost)?;
+            let message = tokio::time::timeout(self.silence, next_message(socket)).await;
+            let message = message.map_err(|_| ClientError::Silent { after: self.silence })??;
+            let frame: &[u8] = match &message {
+                Message::Binary(bytes) if self.encoding == Encoding::Binary => bytes,
+                Message::Binary(_) => return Err(ClientError::Unreadable("binary data on a JSON connection".to_owned())),
+                Message::Text(text) if is_data(text) => text.as_bytes(),
+                Message::Text(text) => {
+                    // A later server may send control messages we do not know.
+                    let Ok(reply) = serde_json::from_str::<Reply>(text) else { continue };
+                    if let Reply::Notice { reconnect_in_ms: Some(ms), .. } = &reply {
+                        self.reconnect_in = Some(Duration::from_millis(*ms));
+                    }
+                    self.tracker.on_reply(&reply);
+                    return Ok(Step::Reply(reply));
+                }
+                Message::Close(frame) => return Err(closed(frame.as_ref())),
+                _ => continue,
+            };
+            let header = self.tracker.on_frame(frame, wall_ns(), each);
+            return header.map(Step::Frame).map_err(|problem| ClientError::Unreadable(problem.to_string()));
+        }
+    }
+
+    fn lost(&mut self, why: ClientError) -> Result<Step, ClientError> {
+        self.state = State::Ended;
+        let Some(reconnect) = &self.reconnect else { return Err(why) };
+        let pause = match (why.again(), self.reconnect_in.take()) {
+            (Again::Soon, Some(slot)) => Some(slot),
+            (again, _) => self.backoff.pause(reconnect, again),
+        };
+        let Some(retry_in) = pause else { return Err(why) };
+        self.state = State::Waiting(Instant::now() + retry_in);
+        Ok(Step::Disconnected { why, retry_in })
+    }
+
+    fn ask_for(&mut self, id: u64, subscription: &Subscription) {
+        let Subscription { topics, pace, trades, snapshot } = subscription.clone();
+        let resume = self.tracker.places(&topics);
+        self.send(&Request::Sub { id: Some(id), topics, pace, trades, snapshot, resume });
+    }
+
+    fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    fn send(&mut self, request: &Request) {
+        if matches!(self.state, State::Open(_)) {
+            self.outbox.push_back(serde_json::to_string(request).expect("requests are plain data"));
+        }
+    }
+
+    /// Says goodbye. Dropping the client does too, only less politely.
+    pub async fn close(&mut self) {
+        if let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Ended) {
+            let farewell = async {
+                let _ = (*socket).close(None).await;
+                while let Some(Ok(_)) = socket.next().await {}
+            };
+            let _ = tokio::time::timeout(CLOSE_GRACE, farewell).await;
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
+    pub fn stats(&self) -> &Stats {
+        &self.tracker.stats
+    }
+
+    /// The view of a topic, by its canonical name.
+    pub fn view(&self, topic: &str) -> Option<&View> {
+        self.tracker.view(topic)
+    }
+
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+}
+
+/// Data frames are recognized by their first key, without reading them.
+fn is_data(text: &str) -> bool {
+    text.starts_with("{\"frame\":")
+}
+
+async fn next_message(socket: &mut Socket) -> Result<Message, ClientError> {
+    match socket.next().await {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(lost(error)),
+        None => Err(ClientError::Lost("the server ended it without a word".to_owned())),
+    }
+}
+
+fn lost(error: tungstenite::Error) -> ClientError {
+    ClientError::Lost(error.to_string())
+}
+
+fn closed(frame: Option<&CloseFrame>) -> ClientError {
+    let (number, reason) = frame.map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+    let name = wire::code::Close::from_number(number).map(|close| close.row().name);
+    let reason = match (name, reason.is_empty()) {
+        (Some(name), false) => format!("{name}: {reason}"),
+        (Some(name), true) => name.to_owned(),
+        (None, false) => reason,
+        (None, true) => "no reason given".to_owned(),
+    };
+    ClientError::Closed { number, reason }
+}
+
+fn wall_ns() -> Nanos {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX)
+}

@@ -1,0 +1,81 @@
+//! In: what the user of the client wants. Out: plain options with safe defaults. Bounded: plain data.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use wire::request::{Encoding, Pace, TradeMode};
+
+/// How to reach a server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// `wss://host:port`; without a path, `/v1/stream` is meant.
+    pub url: String,
+    pub trust: Trust,
+    /// Bearer token, for servers that ask for one.
+    pub token: Option<String>,
+    pub encoding: Encoding,
+    /// `None`: a lost connection ends the client.
+    pub reconnect: Option<Reconnect>,
+    /// For TCP, TLS and the WebSocket handshake together.
+    pub connect_timeout: Duration,
+    /// Largest message taken from the server. Full books come in one frame.
+    pub max_message_bytes: usize,
+}
+
+impl Options {
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            trust: Trust::SystemRoots,
+            token: None,
+            encoding: Encoding::Binary,
+            reconnect: None,
+            connect_timeout: Duration::from_secs(10),
+            max_message_bytes: 64 << 20,
+        }
+    }
+}
+
+/// Whose certificates are believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    SystemRoots,
+    /// PEM file of certificate authorities, or of the server's own self-signed certificate.
+    CaFile(PathBuf),
+    /// Any certificate at all: anybody on the way can read and change the data. For self-signed certificates of demos only.
+    AnyCertificate,
+}
+
+/// Pauses between attempts: from `first` on, doubled each time up to `longest`, each with a jitter of half of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Reconnect {
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+impl Default for Reconnect {
+    fn default() -> Self {
+        Self { first: Duration::from_millis(500), longest: Duration::from_secs(30) }
+    }
+}
+
+/// What to subscribe to. Kept by the client and told again on every connection, with the place each view has reached.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// Names and patterns.
+    pub topics: Vec<String>,
+    pub pace: Pace,
+    pub trades: TradeMode,
+    /// `false`: trade topics start at the present place.
+    pub snapshot: bool,
+}
+
+impl Subscription {
+    pub fn new<T: Into<String>>(topics: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            topics: topics.into_iter().map(Into::into).collect(),
+            pace: Pace::Realtime,
+            trades: TradeMode::Every,
+            snapshot: true,
+        }
+    }
+}

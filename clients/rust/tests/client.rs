@@ -1,0 +1,333 @@
+//! The client against a scripted server over TLS on loopback: what it sends, what it counts, when it comes back.
+
+use client::wire::codec::frame::{base_second, put_header, put_trailer};
+use client::wire::codec::{Context, put};
+use client::wire::event::{Aggressor, Cause, FeedState, Flags, Level, Side, Status};
+use client::wire::kind::Kind;
+use client::wire::record::{Clock, Meta, Record, RecordBody, TradeRecord};
+use client::wire::request::{Encoding, Hello, Limits, Pace, Reply, Request, Start, TopicResult};
+use client::wire::view::book::Book;
+use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust};
+use futures_util::{SinkExt, StreamExt};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::server::{Request as Handshake, Response};
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+const SENT: i64 = 1_723_161_600_000_000_000;
+const DELTA: Flags = Flags(0);
+
+struct Server {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    certificate: String,
+}
+
+/// One accepted connection.
+struct Peer {
+    socket: WebSocketStream<TlsStream<TcpStream>>,
+    encoding: Encoding,
+    frame: u64,
+}
+
+impl Server {
+    async fn start() -> Self {
+        let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certified.cert.der().clone()], key)
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), certificate: certified.cert.pem() }
+    }
+
+    fn options(&self, encoding: Encoding) -> Options {
+        let url = format!("wss://localhost:{}", self.listener.local_addr().unwrap().port());
+        let reconnect = Reconnect { first: Duration::from_millis(10), longest: Duration::from_millis(50) };
+        Options { encoding, trust: Trust::AnyCertificate, reconnect: Some(reconnect), ..Options::new(url) }
+    }
+
+    async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let (stream, _) = self.listener.accept().await?;
+        self.acceptor.accept(stream).await
+    }
+
+    async fn accept(&self) -> Peer {
+        let mut path = String::new();
+        let mut protocol = String::new();
+        let stream = self.tls().await.unwrap();
+        #[expect(clippy::result_large_err, reason = "the library's own callback type")]
+        let answer = |request: &Handshake, mut response: Response| {
+            path = request.uri().path().to_owned();
+            protocol = request.headers()["sec-websocket-protocol"].to_str().unwrap().to_owned();
+            response.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_str(&protocol).unwrap());
+            Ok(response)
+        };
+        let socket = tokio_tungstenite::accept_hdr_async(stream, answer).await.unwrap();
+        assert_eq!(path, "/v1/stream");
+        let encoding = if protocol == "tickwire.v1.bin" { Encoding::Binary } else { Encoding::Json };
+        let mut peer = Peer { socket, encoding, frame: 1 };
+        peer.reply(&hello()).await;
+        peer
+    }
+}
+
+impl Peer {
+    async fn reply(&mut self, reply: &Reply) {
+        self.socket.send(Message::text(serde_json::to_string(reply).unwrap())).await.unwrap();
+    }
+
+    /// The client's next request.
+    async fn request(&mut self) -> Request {
+        loop {
+            match self.socket.next().await.unwrap().unwrap() {
+                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    async fn frame(&mut self, meta: &Meta, records: &[Record<'_>]) {
+        let mut out = Vec::new();
+        put_header(&mut out, self.encoding, self.frame, SENT);
+        for record in records {
+            put(&mut out, self.encoding, &Context { base_second: base_second(SENT), meta }, record);
+        }
+        put_trailer(&mut out, self.encoding);
+        self.frame += 1;
+        let message = match self.encoding {
+            Encoding::Binary => Message::binary(out),
+            Encoding::Json => Message::text(String::from_utf8(out).unwrap()),
+        };
+        self.socket.send(message).await.unwrap();
+    }
+
+    async fn close(mut self, number: u16) {
+        let _ = self.socket.close(Some(CloseFrame { code: number.into(), reason: "for a test".into() })).await;
+        while let Some(Ok(_)) = self.socket.next().await {}
+    }
+}
+
+fn hello() -> Reply {
+    Reply::Hello(Hello {
+        protocol: "tickwire.v1".into(),
+        version: "0".into(),
+        node: "test".into(),
+        session: "1".into(),
+        time: SENT.to_string(),
+        encoding: String::new(),
+        heartbeat_ms: 1000,
+        paces: Vec::new(),
+        limits: Limits {
+            subscriptions: 1,
+            commands_per_second: 0,
+            updates_per_second: 0,
+            bytes_per_second: 0,
+            request_bytes: 0,
+            write_timeout_ms: 0,
+        },
+    })
+}
+
+fn meta(topic: u32, kind: Kind) -> Meta {
+    let depth = if kind == Kind::Book { "/5" } else { "" };
+    Meta {
+        topic,
+        name: format!("{kind}/sim:A{depth}"),
+        kind,
+        epoch: 3,
+        price_exponent: -2,
+        size_exponent: 0,
+        tick: 1,
+        lot: 1,
+        base: 100,
+        clock: Clock::Event,
+        time_exponent: -6,
+    }
+}
+
+fn record(meta: &Meta, flags: Flags, sequence: u64, body: RecordBody<'static>) -> Record<'static> {
+    Record { topic: meta.topic, flags, sequence, time: SENT, body }
+}
+
+const BIDS: &[Level] = &[Level { price: 100, size: 5 }, Level { price: 99, size: 7 }];
+const ASKS: &[Level] = &[Level { price: 101, size: 6 }];
+const BID_GONE: &[Level] = &[Level { price: 100, size: 0 }];
+
+/// `next` until `done` says so.
+async fn until(client: &mut Client, mut done: impl FnMut(&Client, &Step) -> bool) -> Step {
+    let waiting = async {
+        loop {
+            let step = client.next(|_| ()).await.expect("the client goes on");
+            if done(client, &step) {
+                return step;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it happens in time")
+}
+
+#[tokio::test]
+async fn a_view_survives_the_loss_of_its_connection() {
+    for encoding in [Encoding::Binary, Encoding::Json] {
+        let server = Server::start().await;
+        let mut client = Client::new(&server.options(encoding)).unwrap();
+        let id = client.subscribe(Subscription { pace: Pace::EveryMs(100), ..Subscription::new(["book/sim:A/5"]) });
+        let script = async {
+            let mut peer = server.accept().await;
+            let Request::Sub { id: Some(got), topics, pace, resume, .. } = peer.request().await else { panic!("no sub") };
+            assert_eq!((got, &topics[..], pace), (id, &["book/sim:A/5".to_owned()][..], Pace::EveryMs(100)));
+            assert!(resume.is_empty());
+            let live = TopicResult::Live { topic: topics[0].clone(), topic_id: 4, pace, trades: None, start: Start::Snapshot };
+            peer.reply(&Reply::Ack { id: Some(id), results: vec![live] }).await;
+            let meta4 = meta(4, Kind::Book);
+            let status = Status { feed: FeedState::Live, ..Status::default() };
+            peer.frame(
+                &meta4,
+                &[
+                    Record { body: RecordBody::Meta(&meta4), ..record(&meta4, DELTA, 0, RecordBody::Tape) },
+                    record(&meta4, DELTA, 0, RecordBody::State(status)),
+                    record(&meta4, Flags::SNAPSHOT, 10, RecordBody::Book { bids: BIDS, asks: ASKS }),
+                ],
+            )
+            .await;
+            peer.close(4000).await;
+
+            // Another connection: the topic has another id now, the place is offered, and the stream goes on.
+            let mut peer = server.accept().await;
+            let Request::Sub { resume, .. } = peer.request().await else { panic!("no sub") };
+            assert_eq!(resume.get("book/sim:A/5"), Some(&(3, 10)));
+            let meta9 = meta(9, Kind::Book);
+            let mut book = Book::new();
+            book.replace(&BIDS[1..], ASKS);
+            peer.frame(
+                &meta9,
+                &[
+                    Record { body: RecordBody::Meta(&meta9), ..record(&meta9, DELTA, 0, RecordBody::Tape) },
+                    record(&meta9, Flags::CONFLATED, 4, RecordBody::Book { bids: BID_GONE, asks: &[] }),
+                    record(&meta9, DELTA, 0, RecordBody::Check { hash: book.hash(5) }),
+                    record(&meta9, DELTA, 0, RecordBody::Check { hash: 1 }),
+                ],
+            )
+            .await;
+            peer
+        };
+        let seen = async {
+            until(&mut client, |client, _| client.stats().check_mismatches > 0).await;
+            let view = client.view("book/sim:A/5").expect("the view");
+            assert_eq!((view.sequence, view.state.map(|state| state.feed)), (Some(14), Some(FeedState::Live)));
+            assert_eq!(view.book().expect("a book").best(Side::Bid), Some(BIDS[1]));
+            let stats = client.stats();
+            assert_eq!((stats.connections, stats.snapshots, stats.merged, stats.checks_ok), (2, 1, 3, 1));
+            assert_eq!((stats.frames, stats.unexplained_gaps, stats.event.count()), (2, 0, 1));
+        };
+        let (_peer, ()) = tokio::join!(script, seen);
+    }
+}
+
+fn trade() -> RecordBody<'static> {
+    let aggressor = Aggressor::Buy;
+    RecordBody::Trade(TradeRecord { price: 100, size: 1, aggressor, id: None, previous_id: None, aggregated: false })
+}
+
+#[tokio::test]
+async fn losses_nobody_told_of_are_counted() {
+    let server = Server::start().await;
+    let mut client = Client::new(&server.options(Encoding::Binary)).unwrap();
+    let script = async {
+        let mut peer = server.accept().await;
+        let meta = meta(1, Kind::Trade);
+        let gap = RecordBody::Gap { cause: Cause::Overrun, missing: Some(8) };
+        peer.frame(
+            &meta,
+            &[
+                Record { body: RecordBody::Meta(&meta), ..record(&meta, DELTA, 0, RecordBody::Tape) },
+                record(&meta, Flags::SNAPSHOT, 5, RecordBody::Tape),
+                record(&meta, DELTA, 1, trade()),
+                record(&meta, DELTA, 8, gap),
+                record(&meta, DELTA, 3, trade()),
+            ],
+        )
+        .await;
+        peer.frame += 1;
+        peer.frame(&meta, &[record(&meta, DELTA, 1, trade())]).await;
+        peer
+    };
+    let seen = async {
+        let step = until(&mut client, |_, step| matches!(step, Step::Disconnected { .. })).await;
+        let Step::Disconnected { why, .. } = step else { unreachable!() };
+        assert!(why.to_string().contains("frame 2 was due, 3 came"), "{why}");
+        let stats = client.stats();
+        assert_eq!((stats.gaps, stats.missing, stats.unexplained_gaps), (1, 8, 2));
+    };
+    let (_peer, ()) = tokio::join!(script, seen);
+}
+
+#[tokio::test]
+async fn refusals_are_final_and_say_why() {
+    let server = Server::start().await;
+    let mut client = Client::new(&Options { token: Some("secret".into()), ..server.options(Encoding::Json) }).unwrap();
+    let script = async {
+        let mut stream = server.tls().await.unwrap();
+        let mut request = vec![0; 4096];
+        let count = stream.read(&mut request).await.unwrap();
+        assert!(String::from_utf8_lossy(&request[..count]).to_lowercase().contains("authorization: bearer secret"));
+        let answer = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 22\r\n\r\nthe token has expired\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let ((), outcome) = tokio::join!(script, client.next(|_| ()));
+    let error = outcome.unwrap_err();
+    assert_eq!(error.to_string(), "the server refused with HTTP 401: the token has expired");
+
+    let mut client = Client::new(&server.options(Encoding::Json)).unwrap();
+    let script = async { server.accept().await.close(4504).await };
+    let seen = async {
+        assert!(matches!(client.next(|_| ()).await, Ok(Step::Connected(_))));
+        client.next(|_| ()).await.unwrap_err()
+    };
+    let ((), error) = tokio::join!(script, seen);
+    assert!(matches!(error, ClientError::Closed { number: 4504, .. }), "{error}");
+    assert!(error.to_string().contains("unauthorized"), "{error}");
+    assert!(matches!(client.next(|_| ()).await, Err(ClientError::Ended)));
+}
+
+#[tokio::test]
+async fn certificates_are_checked_unless_told_otherwise() {
+    let server = Server::start().await;
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("client-ca-{}.pem", std::process::id()));
+    std::fs::write(&path, &server.certificate).unwrap();
+    let options = Options { trust: Trust::CaFile(path.clone()), reconnect: None, ..server.options(Encoding::Json) };
+    let mut client = Client::new(&options).unwrap();
+    let (_peer, step) = tokio::join!(server.accept(), client.next(|_| ()));
+    assert!(matches!(step, Ok(Step::Connected(_))), "{step:?}");
+
+    // The certificate is for localhost only.
+    let other = Options { url: options.url.replace("localhost", "127.0.0.1"), ..options.clone() };
+    let mut client = Client::new(&other).unwrap();
+    let (refused, outcome) = tokio::join!(server.tls(), client.next(|_| ()));
+    assert!(refused.is_err());
+    assert!(matches!(outcome, Err(ClientError::Tls { .. })));
+
+    std::fs::write(&path, "nothing").unwrap();
+    assert!(matches!(Client::new(&options), Err(ClientError::CaFile { .. })));
+    std::fs::remove_file(&path).unwrap();
+    for (url, part) in [("ws://localhost:1", "wss"), ("localhost:1", "wss"), ("wss://", "address"), ("wss://h:99999", "address")]
+    {
+        let error = Client::new(&Options::new(url)).err().expect(url);
+        assert!(matches!(error, ClientError::Url { .. }) && error.to_string().contains(part), "{url}: {error}");
+    }
+}

@@ -1,0 +1,193 @@
+//! A recording as a feed. In: settings with files and a speed. Out: the recorded market, marked as `replay`, into a sink.
+//! Bounded: one entry at a time; `MAX_STEPS_AT_ONCE` steps before the rest of the thread gets its turn.
+
+use super::player::MAX_SILENCE;
+use super::{Pace, Player, ReplayError, Survey};
+use crate::adapter::{Output, Sink};
+use crate::error::FeedError;
+use crate::registry;
+use crate::run::Running;
+use crate::settings::{FeedSettings, ReplaySettings};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use wire::event::{Batch, Cause, Event, EventBody, FeedState, Flags, Nanos};
+use wire::instrument::Instrument;
+
+const MAX_STEPS_AT_ONCE: u32 = 512;
+
+/// Reads the recording once and makes the feed; says everything that is wrong with either.
+pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver<bool>) -> Result<Running, FeedError> {
+    let feed = ReplayFeed::new(settings, sink)?;
+    let mut stopped = stop;
+    Ok(Box::pin(async move {
+        tokio::select! {
+            () = feed.run() => {}
+            _ = stopped.wait_for(|stop| *stop) => {}
+        }
+    }))
+}
+
+/// The settings of an adapter that takes everything there is in a recording; symbols and channels that are named keep their say.
+pub fn adapter_settings(base: &FeedSettings, venue: &str, survey: &Survey) -> FeedSettings {
+    let mut settings = base.clone();
+    settings.venue = venue.to_owned();
+    settings.replay = None;
+    if settings.symbols.is_empty() {
+        settings.symbols = survey.symbols.keys().map(|native| format!("!{native}")).collect();
+    }
+    settings.aggregated_trades |= survey.only_aggregated_trades();
+    settings
+}
+
+struct ReplayFeed {
+    venue: String,
+    replay: ReplaySettings,
+    settings: FeedSettings,
+    pace: Pace,
+    player: Option<Player>,
+    out: Publisher,
+}
+
+/// Passes batches on, with what a replay has to change in them.
+struct Publisher {
+    sink: Box<dyn Sink>,
+    batch: Batch,
+    /// By index; announced again unchanged (a repeat) they are left out, so that topics keep their epoch.
+    announced: Vec<Instrument>,
+    known: bool,
+    now: Nanos,
+}
+
+impl ReplayFeed {
+    fn new(settings: &FeedSettings, sink: Box<dyn Sink>) -> Result<Self, FeedError> {
+        let complaint = |reason: String| FeedError::Settings { venue: "replay".to_owned(), reason };
+        let replay = settings.replay.clone().ok_or_else(|| complaint("needs a [feeds.replay] block".to_owned()))?;
+        if replay.files.is_empty() {
+            return Err(complaint("names no files".to_owned()));
+        }
+        let pace = Pace::new(replay.speed)
+            .ok_or_else(|| complaint(format!("speed {} is neither 0 nor between 0.001 and 1000000", replay.speed)))?;
+        let venue = registry::venue(&replay.venue)?.name.to_owned();
+        let survey = Survey::take(&replay.files).map_err(|error| complaint(error.to_string()))?;
+        if survey.symbols.is_empty() {
+            return Err(complaint(ReplayError::NoData(venue).to_string()));
+        }
+        for tear in &survey.tears {
+            tracing::warn!("{tear}");
+        }
+        if !survey.has_exchange_info {
+            tracing::info!(venue, "no list of instruments in the recording: tick, lot and names are made from its data");
+        }
+        let settings = adapter_settings(settings, &venue, &survey);
+        let adapter = registry::adapter(&venue, &settings)?;
+        let player = Player::new(adapter, &replay.files, survey).map_err(|error| complaint(error.to_string()))?;
+        let out = Publisher { sink, batch: Batch::default(), announced: Vec::new(), known: false, now: 0 };
+        Ok(Self { venue, replay, settings, pace, player: Some(player), out })
+    }
+
+    async fn run(mut self) {
+        loop {
+            if let Err(error) = self.play().await {
+                tracing::error!(venue = self.venue, %error, "the replay ends here");
+                break;
+            }
+            if !self.replay.repeat {
+                tracing::info!(venue = self.venue, "the recording is over");
+                break;
+            }
+        }
+        self.out.down();
+        std::future::pending::<()>().await;
+    }
+
+    async fn play(&mut self) -> Result<(), ReplayError> {
+        let mut player = match self.player.take() {
+            Some(player) => player,
+            None => self.again()?,
+        };
+        let mut anchor: Option<(Nanos, Instant)> = None;
+        let mut last = 0;
+        let mut steps = 0;
+        while let Some(time) = player.next_time() {
+            let (first, start) = match anchor {
+                // A pause that the player skips is not waited for either.
+                Some(anchor) if time - last <= MAX_SILENCE => anchor,
+                _ => *anchor.insert((time, Instant::now())),
+            };
+            last = time;
+            let due = start + self.pace.delay(first, time);
+            steps += 1;
+            if due > Instant::now() {
+                tokio::time::sleep_until(due).await;
+                steps = 0;
+            } else if steps >= MAX_STEPS_AT_ONCE {
+                tokio::task::yield_now().await;
+                steps = 0;
+            }
+            self.out.now = time;
+            player.step(&mut |output| self.out.publish(output))?;
+            if player.adapter().instruments_known() && !std::mem::replace(&mut self.out.known, true) {
+                self.out.sink.instruments_known();
+            }
+        }
+        Ok(())
+    }
+
+    /// From the start again, with an adapter that remembers nothing.
+    fn again(&self) -> Result<Player, ReplayError> {
+        let survey = Survey::take(&self.replay.files)?;
+        let adapter = registry::adapter(&self.venue, &self.settings).map_err(|_| ReplayError::NoData(self.venue.clone()))?;
+        Player::new(adapter, &self.replay.files, survey)
+    }
+}
+
+impl Publisher {
+    fn publish(&mut self, output: &Output) {
+        if !output.faults.is_empty() {
+            self.sink.faults(&output.faults);
+        }
+        if output.batch.is_empty() {
+            return;
+        }
+        self.batch.clear();
+        self.batch.levels.extend_from_slice(&output.batch.levels);
+        for event in &output.batch.events {
+            if let EventBody::Instrument(instrument) = &event.body
+                && !self.announce(event.instrument as usize, instrument)
+            {
+                continue;
+            }
+            let mut event = event.clone();
+            if let EventBody::State { state: state @ FeedState::Live, .. } = &mut event.body {
+                *state = FeedState::Replay;
+            }
+            self.batch.events.push(event);
+        }
+        if !self.batch.is_empty() {
+            self.sink.publish(&self.batch);
+        }
+    }
+
+    /// False if it is known just like this.
+    fn announce(&mut self, index: usize, instrument: &Instrument) -> bool {
+        if self.announced.get(index) == Some(instrument) {
+            return false;
+        }
+        if self.announced.len() <= index {
+            self.announced.resize_with(index + 1, Instrument::default);
+        }
+        self.announced[index] = instrument.clone();
+        true
+    }
+
+    /// Nothing more will come.
+    fn down(&mut self) {
+        self.batch.clear();
+        for instrument in 0..self.announced.len() as u32 {
+            let body = EventBody::State { channel: None, state: FeedState::Down, cause: Cause::Disconnected };
+            let event = Event { instrument, event_time: 0, received: self.now, flags: Flags::default(), body };
+            self.batch.events.push(event);
+        }
+        self.sink.publish(&self.batch);
+    }
+}
