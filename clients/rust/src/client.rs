@@ -219,8 +219,12 @@ impl Client {
     pub async fn close(&mut self) {
         if let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Ended) {
             let farewell = async {
+<<<<<<< HEAD
                 let socket: &mut Socket = &mut socket;
                 let _ = socket.close(None).await;
+=======
+                let _ = (*socket).close(None).await;
+>>>>>>> s
                 while let Some(Ok(_)) = socket.next().await {}
             };
             let _ = tokio::time::timeout(CLOSE_GRACE, farewell).await;
