@@ -62,10 +62,11 @@ impl Shard {
                 () = sleep_until(&self.context.clock, window) => {}
             }
             let now = self.context.clock.mono_ns();
-            let mut manager = self.manager.borrow_mut();
-            marks.drain(|topic| manager.mark(topic, now));
-            manager.tick(now);
-            drop(manager);
+            {
+                let mut manager = self.manager.borrow_mut();
+                marks.drain(|topic| manager.mark(topic, now));
+                manager.tick(now);
+            }
             if marks.listing_changed() {
                 self.listed.notify_waiters();
             }
