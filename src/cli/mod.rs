@@ -30,24 +30,16 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
-<<<<<<< HEAD
     /// Subscribe and show what arrives
     Watch(watch::Args),
-=======
     /// Capture a venue's streams to disk
     Record(record::Args),
->>>>>>> s
     /// Serve a recording again, at any speed
     Replay(replay::Args),
     /// Speak a venue's own protocol from a recording, for tests and demos
     Emulate(emulate::Args),
     /// Run a recording through the real adapter and print what its books and trades come to
     Audit(audit::Args),
-<<<<<<< HEAD
-=======
-    /// Subscribe and show what arrives
-    Watch(watch::Args),
->>>>>>> s
 }
 
 impl Cli {
@@ -56,18 +48,11 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
-<<<<<<< HEAD
             Command::Watch(args) => watch::run(args),
-            Command::Replay(args) => replay::run(args),
-            Command::Emulate(args) => emulate::run(args),
-            Command::Audit(args) => audit::run(args),
-=======
             Command::Record(args) => record::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
-            Command::Watch(args) => watch::run(args),
->>>>>>> s
         }
     }
 }

@@ -1,6 +1,9 @@
 //! From a feed into the topic map. In: batches of one venue's events, on the feed's own thread. Out: new versions of topics, and the
 //! latencies up to here. Bounded: one small entry an instrument; nothing is queued.
 
+#[cfg(test)]
+mod tests;
+
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, Stamp, TopicMap};

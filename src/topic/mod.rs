@@ -27,8 +27,11 @@ mod publish;
 mod quote;
 mod slot;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 pub use cursor::Cursor;
+pub(crate) use last::severity;
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;
