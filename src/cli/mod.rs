@@ -30,6 +30,8 @@ enum Command {
     Serve(serve::Args),
     /// Validate a configuration; errors point at file, line and key
     Check(check::Args),
+    /// Subscribe and show what arrives
+    Watch(watch::Args),
     /// Capture a venue's streams to disk
     Record(record::Args),
     /// Serve a recording again, at any speed
@@ -38,8 +40,6 @@ enum Command {
     Emulate(emulate::Args),
     /// Run a recording through the real adapter and print what its books and trades come to
     Audit(audit::Args),
-    /// Subscribe and show what arrives
-    Watch(watch::Args),
 }
 
 impl Cli {
@@ -48,11 +48,11 @@ impl Cli {
             Command::Demo(args) => demo::run(args),
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
+            Command::Watch(args) => watch::run(args),
             Command::Record(args) => record::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
-            Command::Watch(args) => watch::run(args),
         }
     }
 }

@@ -4,8 +4,11 @@ mod harness;
 #[path = "../support/prometheus.rs"]
 mod prometheus;
 
+mod config_errors;
 mod delivery;
 mod drain;
+mod emulated;
 mod grafana;
 mod limits;
 mod slow_reader;
+mod third_party;

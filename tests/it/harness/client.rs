@@ -13,6 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::codec::Decoder;
+use wire::event::FeedState;
 use wire::record::{RecordBody, TradeRecord, TradeSummary};
 use wire::request::{Encoding, Reply, Request, TopicResult};
 use wire::view::{Applied, View};
@@ -35,6 +36,9 @@ pub struct TestClient {
     pub summaries: Vec<TradeSummary>,
     /// Count and volume over all summaries.
     summed: (u64, u128),
+    scales: BTreeMap<String, (i8, i8)>,
+    states: Vec<(String, FeedState)>,
+    pub gaps: u64,
     pub checks: u64,
     pub replies: VecDeque<Reply>,
     pub closed: Option<u16>,
@@ -82,6 +86,9 @@ impl TestClient {
             trades: Vec::new(),
             summaries: Vec::new(),
             summed: (0, 0),
+            scales: BTreeMap::new(),
+            states: Vec::new(),
+            gaps: 0,
             checks: 0,
             replies: VecDeque::new(),
             closed: None,
@@ -157,15 +164,29 @@ impl TestClient {
     }
 
     /// Takes messages in until `done`.
-    pub async fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    pub async fn until(&mut self, what: &str, done: impl FnMut(&Self) -> bool) {
+        self.until_within(PATIENCE, what, done).await;
+    }
+
+    pub async fn until_within(&mut self, patience: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + patience;
         while !done(self) {
             match tokio::time::timeout_at(deadline, self.step()).await {
                 Ok(true) => {}
                 Ok(false) => panic!("closed with {:?} before: {what}", self.closed),
-                Err(_) => panic!("not within {PATIENCE:?}: {what}; views: {:#?}", self.views),
+                Err(_) => panic!("not within {patience:?}: {what}; topics: {:?}", self.views.keys()),
             }
         }
+    }
+
+    /// Price and size exponents of a topic that data came of.
+    pub fn scale(&self, topic: &str) -> (i8, i8) {
+        self.scales[topic]
+    }
+
+    /// The feed states that were told of a topic, in order.
+    pub fn states(&self, topic: &str) -> Vec<FeedState> {
+        self.states.iter().filter(|(name, _)| name == topic).map(|(_, state)| *state).collect()
     }
 
     /// Takes in whatever comes for a while.
@@ -209,7 +230,7 @@ impl TestClient {
     }
 
     fn frame(&mut self, bytes: &[u8]) {
-        let Self { decoder, views, seen, trades, summaries, summed, checks, .. } = self;
+        let Self { decoder, views, seen, trades, summaries, summed, scales, states, gaps, checks, .. } = self;
         let header = decoder
             .decode(bytes, &mut |_, meta, record| {
                 let view = views.entry(meta.name.clone()).or_insert_with(|| View::new(meta));
@@ -222,6 +243,11 @@ impl TestClient {
                         summaries.push(summary);
                     }
                     RecordBody::Check { .. } => *checks += 1,
+                    RecordBody::Gap { .. } => *gaps += 1,
+                    RecordBody::State(state) => states.push((meta.name.clone(), state.feed)),
+                    RecordBody::Meta(meta) => {
+                        scales.insert(meta.name.clone(), (meta.price_exponent, meta.size_exponent));
+                    }
                     _ => {}
                 }
                 seen.push(Seen { topic: meta.name.clone(), applied });
