@@ -11,6 +11,7 @@ use feeds::replay::{Player, Survey, adapter_settings};
 use feeds::settings::FeedSettings;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use wire::decimal::{plain, put_plain};
 use wire::event::{Batch, Event, EventBody, FeedState, Side, Trade};
@@ -34,8 +35,11 @@ pub fn run(args: Args) -> Result<(), CliError> {
     for remark in &report.remarks {
         eprintln!("{remark}");
     }
-    println!("{:#}", report.json());
-    Ok(())
+    match writeln!(std::io::stdout(), "{:#}", report.json()) {
+        // Whoever read it (`head`) has seen enough.
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::failed(error)),
+        _ => Ok(()),
+    }
 }
 
 /// What a recording adds up to.

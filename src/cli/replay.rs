@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// 1 = as recorded, N = N times as fast, 0 = as fast as possible
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
     speed: f64,
     /// Start over at the end
     #[arg(long)]
