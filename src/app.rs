@@ -271,12 +271,16 @@ async fn accept(listener: TcpListener, inboxes: Vec<mpsc::Sender<Arrival>>, gate
 async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
     let capacity = map.limits().max_topics;
     metrics.topics.capacity.set(i64::from(capacity));
-    let mut dropped = 0;
+    let counters = [&metrics.topics.levels_dropped, &metrics.topics.redefinitions, &metrics.topics.overruns];
+    let mut told = [0; 3];
     while !*stopped.borrow() {
         metrics.topics.topics.set(i64::from(map.len()));
-        let now = map.levels_dropped();
-        metrics.topics.levels_dropped.add(now - dropped);
-        dropped = now;
+        for ((counter, held), now) in
+            counters.iter().zip(&mut told).zip([map.levels_dropped(), map.redefinitions(), map.overruns()])
+        {
+            counter.add(now - *held);
+            *held = now;
+        }
         tokio::time::sleep(TOPICS_INTERVAL).await;
     }
 }

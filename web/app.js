@@ -52,7 +52,6 @@ function onFrame(frame) {
   for (const view of views.apply(frame)) {
     if (view.kind === "quote") {
       table.mark(view);
-      if (!state.selected) table.selectFirst();
     }
     if (view.isExact === false) recover(view);
   }
@@ -134,6 +133,7 @@ function draw() {
   requestAnimationFrame(() => {
     isDrawing = false;
     table.draw(views, byId("filter").value);
+    if (!state.selected) table.selectFirst();
     drawQuotesNote();
     const [bookName, tapeName] = wantedTopics();
     drawBook(views.get(bookName), state.selected);
@@ -162,8 +162,8 @@ function drawConnection() {
   const now = Date.now();
   const isOpen = phase === "open";
   const word = phase === "connecting" ? "connecting" : connectionState({ isOpen, now, lastHeard: link.lastHeard, lastData: state.lastData });
-  const wait = phase === "waiting" ? `, again in ${Math.max(0, Math.ceil((until - now) / 1000))} s` : "";
-  setText("connection-text", word + wait);
+  setText("connection-text", word);
+  setText("countdown", phase === "waiting" ? `again in ${Math.max(0, Math.ceil((until - now) / 1000))} s` : "");
   byId("connection").dataset.state = word;
   const middle = median(state.latencies);
   setText("latency", middle === null || !isOpen ? "–" : middle < 0 ? "clocks differ" : `${middle.toFixed(middle < 10 ? 1 : 0)} ms`);
@@ -176,7 +176,8 @@ function drawMessage() {
   const { phase, reason, code } = state.phase;
   const isRefused = phase === "refused";
   const needsToken = isRefused && [401, 4500, 4504].includes(code);
-  const text = isRefused ? `Not connected: ${reason}.` : phase === "waiting" ? `Connection lost: ${reason}. Prices below are old.` : state.problem;
+  const asks = needsToken && code === 401 && !link.token;
+  const text = asks ? "This server wants an access token." : isRefused ? `Not connected: ${reason}.` : phase === "waiting" ? `Connection lost: ${reason}. Prices below are old.` : state.problem;
   byId("message").hidden = !text;
   setText("message-text", text);
   byId("token-form").hidden = !needsToken;
@@ -196,19 +197,21 @@ function compact(number) {
 
 function showTries() {
   const host = location.host;
-  const topic = state.selected ?? "quote/sim:S001-USD";
-  setText("try-curl", `curl -Nk 'https://${host}/v1/sse?sub=${topic}&pace=1s'`);
+  // On one's own machine the certificate is self-signed as a rule; elsewhere it has to be checked.
+  const isLocal = /^(localhost|127\.0\.0\.1|\[::1\])(:|$)/.test(host);
+  const topic = state.selected ?? "quote/sim:BTC-USD";
+  setText("try-curl", `curl -N${isLocal ? "k" : ""} 'https://${host}/v1/sse?sub=${topic}&pace=1s'`);
   setText(
     "try-python",
     [
-      "import ssl",
+      ...(isLocal ? ["import ssl"] : []),
       "from websockets.sync.client import connect",
-      `with connect("wss://${host}/v1/stream?sub=${topic}",`,
-      "             ssl=ssl._create_unverified_context()) as stream:",
+      `url = "wss://${host}/v1/stream?sub=${topic}"`,
+      `with connect(url${isLocal ? ", ssl=ssl._create_unverified_context()" : ""}) as stream:`,
       "    for frame in stream: print(frame)",
     ].join("\n"),
   );
-  setText("try-watch", [`tickwire watch --url wss://${host} --insecure \\`, `  ${topic}`].join("\n"));
+  setText("try-watch", `tickwire watch --url wss://${host}${isLocal ? " --insecure" : ""} ${topic}`);
 }
 
 function everySecond() {

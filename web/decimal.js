@@ -11,12 +11,15 @@ export function mantissa(text, exponent) {
   return digits / unit;
 }
 
-/** The opposite: (150n, -2) -> "1.50". */
-export function plain(units, exponent) {
+/** The opposite: (150n, -2) -> "1.50"; zeros at the end are left out down to `fewest` digits behind the point. */
+export function plain(units, exponent, fewest = -exponent) {
   if (exponent >= 0) return String(units * 10n ** BigInt(exponent));
   const sign = units < 0n ? "-" : "";
   const digits = String(units < 0n ? -units : units).padStart(1 - exponent, "0");
-  return `${sign}${digits.slice(0, exponent)}.${digits.slice(exponent)}`;
+  let end = digits.length;
+  while (end > digits.length + exponent + fewest && digits[end - 1] === "0") end -= 1;
+  const fraction = digits.slice(exponent).slice(0, end - digits.length - exponent);
+  return `${sign}${digits.slice(0, exponent)}${fraction && `.${fraction}`}`;
 }
 
 /** Negative, zero or positive, as `a` is below, at or above `b`. */

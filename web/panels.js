@@ -31,8 +31,9 @@ export class QuoteTable {
   }
 
   selectFirst() {
-    const first = this.body.querySelector("tr");
-    if (first) this.onSelect(first.dataset.topic);
+    const rows = [...this.rows.keys()];
+    const first = rows.find((name) => nameParts(name).symbol.startsWith("BTC-")) ?? this.body.firstElementChild?.dataset.topic;
+    if (first) this.onSelect(first);
   }
 
   showSelected(topic) {
@@ -179,7 +180,7 @@ function drawSide(body, levels, view, largest, isReversed) {
     const [price, size, sum] = row.cells;
     setText(price.firstElementChild, show(entry.price, view.priceDigits));
     setText(size.firstElementChild, show(entry.size, view.sizeDigits));
-    setText(sum.firstElementChild, show(plain(total, view.meta.size_exponent), 0).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, ""));
+    setText(sum.firstElementChild, show(plain(total, view.meta.size_exponent, view.sizeDigits), view.sizeDigits));
     const width = largest > 0 ? (100 * Number.parseFloat(entry.size)) / largest : 0;
     sum.lastElementChild.style.width = `${width.toFixed(1)}%`;
   });
@@ -196,7 +197,7 @@ function spreadText(view) {
   const [bid] = view.bids;
   const [ask] = view.asks;
   if (!bid || !ask) return "one side is empty";
-  return `spread ${show(plain(ask.units - bid.units, view.meta.price_exponent), 0)}`;
+  return `spread ${show(plain(ask.units - bid.units, view.meta.price_exponent, view.priceDigits), view.priceDigits)}`;
 }
 
 export function drawTape(view, selected) {

@@ -22,6 +22,10 @@ test("decimals keep every digit", () => {
   assert.equal(plain(150n, -2), "1.50");
   assert.equal(plain(-1n, -2), "-0.01");
   assert.equal(plain(5n, 3), "5000");
+  assert.equal(plain(1500n, -3, 1), "1.5");
+  assert.equal(plain(1550n, -3, 1), "1.55");
+  assert.equal(plain(2000n, -3, 0), "2");
+  assert.equal(plain(0n, -3, 2), "0.00");
   // These two are the same floating-point number.
   assert.equal(compare("9007199254740993.00000001", "9007199254740993.00000002"), -1);
   assert.equal(compare("1.10", "1.1"), 0);

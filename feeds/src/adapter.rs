@@ -145,7 +145,8 @@ pub trait Adapter: Send {
     /// `payload` may be altered in place (simd-json does); its capacity beyond the length is not used.
     fn on_message(&mut self, now: Now, line: Line, payload: &mut Vec<u8>, out: &mut Output);
     fn on_response(&mut self, now: Now, fetch: Fetch, result: Result<Vec<u8>, FetchError>, out: &mut Output);
-    /// The line is gone (closed by the venue, by an error, or by silence). The supervisor is already reopening it.
+    /// The line is gone (closed by the venue, by an error, by silence, or by `Action::Reconnect`), or an attempt to open it failed.
+    /// The supervisor is already reopening it. Not called after `Action::Close`.
     fn on_close(&mut self, now: Now, line: Line, cause: Cause, out: &mut Output);
     /// At least every 100 ms: retries, time-outs, planned replacement of lines.
     fn on_tick(&mut self, now: Now, out: &mut Output);

@@ -13,6 +13,7 @@ pub mod settings;
 pub mod sim;
 pub mod supervisor;
 pub mod trail;
+pub mod transport;
 pub mod venue;
 
 pub use error::FeedError;

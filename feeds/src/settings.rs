@@ -64,7 +64,7 @@ pub enum ChannelName {
     Book,
 }
 
-fn all_channels() -> Vec<ChannelName> {
+pub fn all_channels() -> Vec<ChannelName> {
     vec![ChannelName::Quote, ChannelName::Trade, ChannelName::Book]
 }
 

@@ -299,3 +299,7 @@ impl Tape {
 fn hex(context: Context) -> String {
     context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+#[path = "audit_tests.rs"]
+mod tests;

@@ -114,11 +114,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         eprintln!("tickwire: no exchangeInfo in the recording; this one is made from its data");
     }
     let symbols: Vec<&str> = script.books.keys().map(String::as_str).collect();
-    println!(
-        "emulating binance at ws://{address} and http://{address}: {} entries of {}",
-        script.entries,
-        symbols.join(", ")
-    );
+    println!("emulating binance at ws://{address} and http://{address}: {} entries of {}", script.entries, symbols.join(", "));
     emulator
         .run(async {
             tokio::signal::ctrl_c().await.ok();

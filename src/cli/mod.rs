@@ -1,8 +1,11 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
+mod audit;
 mod check;
 mod demo;
+mod emulate;
 pub mod error;
+mod replay;
 mod serve;
 mod watch;
 
@@ -28,6 +31,12 @@ enum Command {
     Check(check::Args),
     /// Subscribe and show what arrives
     Watch(watch::Args),
+    /// Serve a recording again, at any speed
+    Replay(replay::Args),
+    /// Speak a venue's own protocol from a recording, for tests and demos
+    Emulate(emulate::Args),
+    /// Run a recording through the real adapter and print what its books and trades come to
+    Audit(audit::Args),
 }
 
 impl Cli {
@@ -37,6 +46,9 @@ impl Cli {
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
             Command::Watch(args) => watch::run(args),
+            Command::Replay(args) => replay::run(args),
+            Command::Emulate(args) => emulate::run(args),
+            Command::Audit(args) => audit::run(args),
         }
     }
 }

@@ -45,12 +45,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     config.admin.address = args.admin;
     config.feeds = vec![FeedSettings {
         symbols: args.symbols,
-        replay: Some(ReplaySettings {
-            venue: args.venue,
-            files: args.files,
-            speed: args.speed,
-            repeat: args.repeat,
-        }),
+        replay: Some(ReplaySettings { venue: args.venue, files: args.files, speed: args.speed, repeat: args.repeat }),
         ..FeedSettings::of_venue("replay")
     }];
     app::run(config, |server| {
@@ -65,5 +60,9 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 fn print_addresses(server: &Server) {
-    println!("replaying at wss://{} (page https://{0}/, metrics http://{}/metrics)", server.public_address(), server.admin_address());
+    println!(
+        "replaying at wss://{} (page https://{0}/, metrics http://{}/metrics)",
+        server.public_address(),
+        server.admin_address()
+    );
 }

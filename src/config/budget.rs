@@ -16,22 +16,24 @@ pub struct Bound {
 const IDLE_SESSION_BYTES: u64 = 16 << 10;
 /// rustls may hold this much ciphertext a connection in each direction (`set_buffer_limit`).
 const TLS_BUFFER_BYTES: u64 = 2 * (16 << 10);
-/// Cursor, pace and marks of one subscription.
-const SUBSCRIPTION_BYTES: u64 = 256;
-/// A trade in its ring, with its running sums.
-const TRADE_BYTES: u64 = 128;
-/// A change in a book's log.
-const CHANGE_BYTES: u64 = 40;
-/// Price and size; both sides, and the same again while a view is rebuilt.
-const LEVEL_BYTES: u64 = 16 * 2 * 2;
+/// Cursor (with its sums), pace, place in the queues and in the topic's list.
+const SUBSCRIPTION_BYTES: u64 = 384;
+/// A trade in its ring (64 B), its share of the stacks of extremes (56 B), and as much again for buffers that grow by doubling.
+const TRADE_BYTES: u64 = 240;
+/// A change in a book's log (24 B), doubled as above.
+const CHANGE_BYTES: u64 = 48;
+/// A price and a size on both sides, in the book and in its spare, doubled as above.
+const LEVEL_BYTES: u64 = 16 * 2 * 2 * 2;
 /// Views of a book: 5, 10, 20, 50 and full.
 const BOOK_VIEWS: u64 = 5;
 /// Names, metadata, marks and slot of one topic.
 const TOPIC_BYTES: u64 = 1 << 10;
 /// Read buffer, decoder scratch and the largest message of a feed, twice while a connection is replaced.
 const FEED_BYTES: u64 = 32 << 20;
-/// Encoded chunks, timers and scratch of a shard.
-const SHARD_BYTES: u64 = 16 << 20;
+/// Encoded chunks that a shard keeps for one instrument: four of at most 8 KiB for the tape and for each view of the book.
+const CHUNK_BYTES: u64 = (1 + BOOK_VIEWS) * 4 * (8 << 10);
+/// Timers and scratch of a shard.
+const SHARD_BYTES: u64 = 4 << 20;
 /// Code, allocator and the tables of TLS.
 const BASE_BYTES: u64 = 32 << 20;
 
@@ -82,10 +84,11 @@ impl Config {
                 format!("{} feeds x {} MiB: messages and decoders", self.feeds.len(), FEED_BYTES >> 20),
             ),
             bound(
-                "shards",
-                shards * SHARD_BYTES,
-                format!("{shards} shards x {} MiB: encoded chunks, scratch", SHARD_BYTES >> 20),
+                "chunks",
+                shards * instruments * CHUNK_BYTES,
+                format!("{shards} shards x {instruments} instruments x {CHUNK_BYTES} B: encoded once, shared"),
             ),
+            bound("shards", shards * SHARD_BYTES, format!("{shards} shards x {} MiB: timers, scratch", SHARD_BYTES >> 20)),
             bound("base", BASE_BYTES, "code, allocator, TLS tables".to_owned()),
             bound(
                 "kernel",

@@ -3,9 +3,10 @@
 
 use super::feed_check;
 use super::types::{Auth, Config, Listen, MAX_SHARDS, Session, Topics};
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
+use rustls::sign::CertifiedKey;
 use std::path::Path;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 
 /// What is wrong with the value of one key.
 #[derive(Debug)]
@@ -72,10 +73,7 @@ fn listen(listen: &Listen) -> Result<(), Fault> {
             let what = "stands beside a certificate file or key file";
             return Err(Fault::new("listen.self_signed", what, "remove the one or the other"));
         }
-        (Some(certificate), Some(key), false) => {
-            check_certificate(certificate)?;
-            check_key(key)?;
-        }
+        (Some(certificate), Some(key), false) => check_certificate(certificate, key)?,
         (Some(_), None, false) => {
             return Err(Fault::new("listen.key", "is missing beside listen.certificate", "name the PEM file of its private key"));
         }
@@ -104,17 +102,25 @@ fn is_origin(text: &str) -> bool {
     !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
 }
 
-fn check_certificate(path: &Path) -> Result<(), Fault> {
-    let certificates = CertificateDer::pem_file_iter(path).and_then(|all| all.collect::<Result<Vec<_>, _>>());
-    match certificates {
-        Ok(chain) if !chain.is_empty() => Ok(()),
-        Ok(_) => Err(unusable("listen.certificate", path, "holds no certificate")),
-        Err(error) => Err(unusable("listen.certificate", path, pem_text(&error))),
+fn check_certificate(certificate: &Path, key: &Path) -> Result<(), Fault> {
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(|all| all.collect::<Result<Vec<_>, _>>())
+        .map_err(|error| unusable("listen.certificate", certificate, pem_text(&error)))?;
+    if chain.is_empty() {
+        return Err(unusable("listen.certificate", certificate, "holds no certificate"));
     }
-}
-
-fn check_key(path: &Path) -> Result<(), Fault> {
-    PrivateKeyDer::from_pem_file(path).map(drop).map_err(|error| unusable("listen.key", path, pem_text(&error)))
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("listen.key", key, pem_text(&error)))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    CertifiedKey::from_der(chain, secret, &provider).map(drop).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let what = format!("{} does not belong to the certificate in {}", key.display(), certificate.display());
+            Fault::new("listen.key", what, "name the key the certificate was made for")
+        }
+        rustls::Error::InvalidCertificate(error) => {
+            unusable("listen.certificate", certificate, format!("is not a usable certificate: {error:?}"))
+        }
+        error => unusable("listen.key", key, format!("is not a usable key: {error}")),
+    })
 }
 
 fn unusable(key: &str, path: &Path, what: impl std::fmt::Display) -> Fault {
@@ -122,11 +128,10 @@ fn unusable(key: &str, path: &Path, what: impl std::fmt::Display) -> Fault {
     Fault::new(key, what, "name an existing PEM file; relative paths start at the configuration's folder")
 }
 
-fn pem_text(error: &tokio_rustls::rustls::pki_types::pem::Error) -> String {
-    use tokio_rustls::rustls::pki_types::pem::Error;
+fn pem_text(error: &pem::Error) -> String {
     match error {
-        Error::Io(error) => format!("cannot be read: {error}"),
-        Error::NoItemsFound => "holds nothing of this kind in PEM form".to_owned(),
+        pem::Error::Io(error) => format!("cannot be read: {error}"),
+        pem::Error::NoItemsFound => "holds nothing of this kind in PEM form".to_owned(),
         other => format!("is not PEM: {other}"),
     }
 }

@@ -129,6 +129,9 @@ fn certificates_are_looked_at() {
     std::fs::write(folder.path().join("c.pem"), made.cert.pem()).unwrap();
     std::fs::write(folder.path().join("k.pem"), made.cert.pem()).unwrap();
     says("certificate = \"c.pem\"\nkey = \"k.pem\"", "t.toml:3:7: listen.key: ");
+    let other = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    std::fs::write(folder.path().join("k.pem"), other.signing_key.serialize_pem()).unwrap();
+    says("certificate = \"c.pem\"\nkey = \"k.pem\"", "k.pem does not belong to the certificate in ");
     std::fs::write(folder.path().join("k.pem"), made.signing_key.serialize_pem()).unwrap();
     let config = parse("certificate = \"c.pem\"\nkey = \"k.pem\"").unwrap();
     assert_eq!(config.listen.key, Some(folder.path().join("k.pem")), "relative to the file");

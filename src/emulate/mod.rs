@@ -10,6 +10,8 @@ mod script;
 mod server;
 mod session;
 mod stage;
+#[cfg(test)]
+mod tests;
 
 pub use options::{EmulateError, Faults, Options};
 pub use server::{Emulator, Handle};

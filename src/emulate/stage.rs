@@ -82,11 +82,6 @@ impl Stage {
         self.time.get()
     }
 
-    /// Market-data messages sent so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.get()
-    }
-
     pub fn join(&self, subscriptions: Subscriptions, queue: mpsc::Sender<Order>) -> usize {
         let listens = !subscriptions.streams.is_empty();
         let key = self.clients.borrow_mut().insert(Client { subscriptions, queue, muted: false });

@@ -52,6 +52,11 @@ impl ShardMetrics {
     pub fn closed(&self, close: Close) {
         self.closes[close as usize].add(1);
     }
+
+    /// Sessions that the server ended for this reason.
+    pub fn close_count(&self, close: Close) -> u64 {
+        self.closes[close as usize].get()
+    }
 }
 
 /// Written by one feed's thread.

@@ -115,8 +115,11 @@ impl SessionCore {
             Admission::Hopeless => return Err(Close::TooManyCommands),
             Admission::Refused { retry_in } => {
                 self.shard.context.metrics.rate_limited_commands.add(1);
-                let message = format!("more than {} commands per second; next one in {} ms",
-                    self.shard.context.session.commands_per_second, retry_in.as_millis() + 1);
+                let message = format!(
+                    "more than {} commands per second; next one in {} ms",
+                    self.shard.context.session.commands_per_second,
+                    retry_in.as_millis() + 1
+                );
                 return Ok(error(id_of(text), Code::RateLimited, message));
             }
         }

@@ -24,7 +24,9 @@ pub struct CommandBucket {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Admission {
     Granted,
-    Refused { retry_in: Duration },
+    Refused {
+        retry_in: Duration,
+    },
     /// It was refused so often in a row that the client plainly ignores the answers.
     Hopeless,
 }

@@ -118,7 +118,15 @@ impl Manager {
     }
 
     /// Starts a subscription at `cursor`; it is due at once.
-    pub fn subscribe(&mut self, map: &TopicMap, session: SessionKey, topic: u32, cursor: Cursor, terms: Terms, now: i64) -> Handle {
+    pub fn subscribe(
+        &mut self,
+        map: &TopicMap,
+        session: SessionKey,
+        topic: u32,
+        cursor: Cursor,
+        terms: Terms,
+        now: i64,
+    ) -> Handle {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let check_at = if self.check_interval_ns == 0 { 0 } else { now + self.check_interval_ns };

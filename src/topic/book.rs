@@ -7,7 +7,10 @@
 use super::cursor::Cursor;
 use super::depth::{DepthView, SIDES, Scratch, Versioned, diff, is_better};
 use super::head::{Emit, Redefined};
+use super::map::{TopicLimits, Totals};
 use super::publish::Stamp;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use wire::event::{Flags, Level, Nanos, Side};
 use wire::kind::Depth;
 use wire::record::Meta;
@@ -23,6 +26,7 @@ pub(super) struct BookState {
     /// The former book while a snapshot is compared with it.
     spare: Book,
     scratch: Scratch,
+    totals: Arc<Totals>,
 }
 
 /// What a publication did.
@@ -36,18 +40,19 @@ pub(super) struct BookStep {
 
 impl BookState {
     /// `metas` in the order of `Depth::ALL`.
-    pub fn new(metas: [Meta; 5], max_levels: usize, log_capacity: usize) -> Self {
+    pub fn new(metas: [Meta; 5], limits: &TopicLimits, totals: Arc<Totals>) -> Self {
         let mut depths = Depth::ALL.into_iter();
         // The map pairs two arrays of one length.
-        let views = metas.map(|meta| DepthView::new(meta, depths.next().unwrap_or(Depth::Full), log_capacity));
+        let views = metas.map(|meta| DepthView::new(meta, depths.next().unwrap_or(Depth::Full), limits.book_log));
         Self {
             views,
             now: Versioned::default(),
             time: 0,
             flags: Flags::default(),
-            max_levels: max_levels.max(1),
+            max_levels: limits.book_levels.max(1),
             spare: Book::new(),
             scratch: Scratch::default(),
+            totals,
         }
     }
 
@@ -151,6 +156,9 @@ impl BookState {
     /// What the cursor lacks of a view, and whether the view first had to catch up.
     pub fn since(&mut self, view: usize, cursor: &Cursor, emit: &mut Emit<'_>) -> (Cursor, bool) {
         let changed = self.catch_up(view);
+        if self.views[view].is_beyond(cursor) {
+            self.totals.overruns.fetch_add(1, Ordering::Relaxed);
+        }
         let next = self.views[view].since(&self.now.book, &mut self.scratch, self.flags, cursor, emit);
         (next, changed)
     }

@@ -2,7 +2,7 @@
 //! levels that differ since a cursor, deletes included, or a snapshot. Bounded: `book_log` log entries, and a copy of the best
 //! levels (none for `full`). A view nobody watches keeps no log and is brought up to date when asked.
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Start};
 use super::head::{Emit, Head};
 use super::publish::Stamp;
 use std::collections::VecDeque;
@@ -140,6 +140,11 @@ impl DepthView {
     /// True if the log still has all that came after `seq`.
     pub fn reaches(&self, seq: u64) -> bool {
         (self.log.floor..=self.seq).contains(&seq)
+    }
+
+    /// True if the cursor is of this epoch, but the log no longer reaches it.
+    pub fn is_beyond(&self, cursor: &Cursor) -> bool {
+        cursor.start == Start::At && cursor.epoch == self.head.epoch() && cursor.seq < self.log.floor
     }
 
     /// What the cursor lacks. The view must be up to date with the book.

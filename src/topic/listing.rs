@@ -46,13 +46,13 @@ impl TopicMap {
         let keys = topics.keys(venue, &instrument.symbol);
         let metas = keys.clone().map(|(id, key)| meta(id, &key, instrument, self.epoch));
         let [of_instrument, of_status, of_quote, of_trade, of_books @ ..] = metas;
-        let book = Arc::new(Mutex::new(BookState::new(of_books, self.limits.book_levels, self.limits.book_log)));
+        let book = Arc::new(Mutex::new(BookState::new(of_books, &self.limits, self.totals.clone())));
         let view = |at| State::Book(book.clone(), at);
         let states = [
             State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
             State::Status(Mutex::new(StatusState::new(of_status))),
             State::Quote(Mutex::new(QuoteState::new(of_quote))),
-            State::Trade(Box::new(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring)))),
+            State::Trade(Box::new(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring, self.totals.clone())))),
             view(0),
             view(1),
             view(2),
@@ -92,7 +92,9 @@ impl TopicMap {
             }
             self.name(venue, &format!("!{}", instrument.native), topics);
         }
-        let epoch = epoch + u64::from(scale(&former) != scale(instrument));
+        let rescaled = u64::from(scale(&former) != scale(instrument));
+        self.totals.redefinitions.fetch_add(rescaled, Ordering::Relaxed);
+        let epoch = epoch + rescaled;
         let keys = topics.keys(venue, &instrument.symbol);
         let metas = keys.map(|(id, key)| meta(id, &key, instrument, epoch));
         let now = Stamp { published: wall_time(), ..Stamp::default() };

@@ -12,9 +12,18 @@ use wire::kind::{Depth, Kind};
 use wire::topic::{Pattern, TopicKey};
 
 /// One bit per shard in a topic's interest.
-pub const MAX_SHARDS: usize = u64::BITS as usize;
+const MAX_SHARDS: usize = u64::BITS as usize;
+const _: () = assert!(crate::config::MAX_SHARDS <= MAX_SHARDS);
 
-/// What the topic map may hold. See `bytes_per_instrument` for what that means in memory.
+/// What happened to all topics since start, for metrics.
+#[derive(Debug, Default)]
+pub(super) struct Totals {
+    pub levels_dropped: AtomicU64,
+    pub redefinitions: AtomicU64,
+    pub overruns: AtomicU64,
+}
+
+/// What the topic map may hold. `config::Config::memory_budget` says what that means in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicLimits {
     /// An instrument takes nine topics.
@@ -30,17 +39,6 @@ pub struct TopicLimits {
 impl Default for TopicLimits {
     fn default() -> Self {
         Self { max_topics: 65_536, trade_ring: 1_024, book_log: 4_096, book_levels: 5_000 }
-    }
-}
-
-impl TopicLimits {
-    /// The most one instrument can take with every view watched and every buffer full: the ring with its stacks of extremes
-    /// (half as many entries again, but twice as big), the logs, the book and its twin for comparing snapshots.
-    pub fn bytes_per_instrument(&self) -> u64 {
-        let ring = self.trade_ring as u64 * (80 + 50);
-        let logs = self.book_log as u64 * 24 * Depth::ALL.len() as u64;
-        let books = self.book_levels as u64 * 2 * 16 * 4;
-        ring + logs + books + 8 * 1_024
     }
 }
 
@@ -114,7 +112,7 @@ pub struct TopicMap {
     /// Held while topics are created or redefined: feeds of several venues list at the same time.
     pub(super) listing: Mutex<()>,
     pub(super) marks: Box<[Marks]>,
-    pub(super) levels_dropped: AtomicU64,
+    pub(super) totals: Arc<Totals>,
 }
 
 impl TopicMap {
@@ -129,7 +127,7 @@ impl TopicMap {
             venues: RwLock::default(),
             listing: Mutex::default(),
             marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics)).collect(),
-            levels_dropped: AtomicU64::new(0),
+            totals: Arc::default(),
         })
     }
 
@@ -197,7 +195,17 @@ impl TopicMap {
 
     /// Levels that venues sent beyond `book_levels`, since start.
     pub fn levels_dropped(&self) -> u64 {
-        self.levels_dropped.load(Ordering::Relaxed)
+        self.totals.levels_dropped.load(Ordering::Relaxed)
+    }
+
+    /// Instruments that got a new scale, since start.
+    pub fn redefinitions(&self) -> u64 {
+        self.totals.redefinitions.load(Ordering::Relaxed)
+    }
+
+    /// Answers to cursors that a trade ring or a book's change log had moved past, since start. One that is shared counts once.
+    pub fn overruns(&self) -> u64 {
+        self.totals.overruns.load(Ordering::Relaxed)
     }
 
     /// A venue that will list instruments.

@@ -29,7 +29,7 @@ mod slot;
 mod tape;
 
 pub use cursor::Cursor;
-pub use map::{InstrumentTopics, MAX_SHARDS, Resolve, TopicLimits, TopicMap, TopicsFull};
+pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;
 pub use slot::Topic;

@@ -55,7 +55,7 @@ impl TopicMap {
         let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return };
         let step = book.lock().publish(bids, asks, snapshot, stamp);
         if step.dropped > 0 {
-            self.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
+            self.totals.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
         }
         for (at, id) in of.book.into_iter().enumerate() {
             self.update(id, stamp, |_| step.views & (1 << at) != 0);

@@ -4,8 +4,11 @@
 use super::cursor::{Cursor, Start, Sums};
 use super::extremes::Extremes;
 use super::head::{Emit, Head, Redefined};
+use super::map::Totals;
 use super::publish::Stamp;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use wire::event::{Cause, Flags, Nanos, Trade};
 use wire::record::{Meta, Record, RecordBody, TradeRecord, TradeSummary};
 use wire::request::TradeMode;
@@ -28,6 +31,7 @@ pub(super) struct TapeState {
     lows: Extremes,
     /// Where the tape of the former epoch was cut off.
     former: Option<Former>,
+    totals: Arc<Totals>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +55,7 @@ struct Former {
 }
 
 impl TapeState {
-    pub fn new(meta: Meta, capacity: usize) -> Self {
+    pub fn new(meta: Meta, capacity: usize, totals: Arc<Totals>) -> Self {
         let capacity = capacity.max(1);
         // A monotone stack is as long as a one-way move has distinct prices: a quarter of the ring outlasts the ring itself
         // in any but a perfectly smooth move.
@@ -68,6 +72,7 @@ impl TapeState {
             highs: Extremes::highest(extremes),
             lows: Extremes::lowest(extremes),
             former: None,
+            totals,
         }
     }
 
@@ -169,6 +174,7 @@ impl TapeState {
         let mut left = max_records;
         let tail_seq = self.tail_seq();
         if next.seq < tail_seq {
+            self.totals.overruns.fetch_add(1, Ordering::Relaxed);
             let body = RecordBody::Gap { cause: Cause::Overrun, missing: lost(&next, tail_seq, &self.tail) };
             next = self.step(next, tail_seq, self.tail_time, Flags::default(), body, emit);
             next = Cursor { sums: self.tail, sums_known: true, previous_id: None, ..next };
@@ -200,7 +206,12 @@ impl TapeState {
             let inside = (self.sums.unknown == from.unknown).then(|| self.sums.missing.wrapping_sub(from.missing));
             let before = lost(&next, from_seq, &from);
             let missing = before.zip(inside).map(|(before, inside)| before + inside);
-            let cause = if from_seq > next.seq { Cause::Overrun } else { self.sums.cause };
+            let cause = if from_seq > next.seq {
+                self.totals.overruns.fetch_add(1, Ordering::Relaxed);
+                Cause::Overrun
+            } else {
+                self.sums.cause
+            };
             at = self.step(at, from_seq + marks, time, Flags::default(), RecordBody::Gap { cause, missing }, emit);
         }
         if let Some(summary) = self.summarize(from_seq, &from) {

@@ -107,7 +107,9 @@ async fn nothing_is_lost_or_reordered_at_realtime() {
     market.book(0, false, &[(8_000, 1)], &[(12_000, 1)]);
     for client in &mut clients {
         client
-            .until("the last level", |client| client.view(BOOK_FULL).book().is_some_and(|book| book.size_at(Side::Ask, 12_000) == 1))
+            .until("the last level", |client| {
+                client.view(BOOK_FULL).book().is_some_and(|book| book.size_at(Side::Ask, 12_000) == 1)
+            })
             .await;
     }
     let books: Vec<_> = clients.iter().map(|client| client.view(BOOK_FULL).hash()).collect();
@@ -132,7 +134,9 @@ async fn conflation_is_exact_at_each_pace() {
                 set_trades(TradeMode::Summary)(request);
             })
             .await;
-        client.until("the snapshots", |client| [QUOTE, TRADE, BOOK_5, BOOK_FULL].iter().all(|t| client.sequence(t).is_some())).await;
+        client
+            .until("the snapshots", |client| [QUOTE, TRADE, BOOK_5, BOOK_FULL].iter().all(|t| client.sequence(t).is_some()))
+            .await;
         client.seen.clear();
         clients.push((pace, client));
     }
@@ -159,16 +163,19 @@ async fn conflation_is_exact_at_each_pace() {
     for (pace, client) in &mut clients {
         let last = |client: &TestClient| client.view(QUOTE).quote().is_some_and(|quote| quote.ask_price == Some(2));
         client.until("the last quote", last).await;
-        client.until("the last books", |client| {
-            [BOOK_5, BOOK_FULL].iter().all(|topic| client.view(topic).book().is_some_and(|book| book.len(Side::Bid) == 1))
-        }).await;
+        client
+            .until("the last books", |client| {
+                [BOOK_5, BOOK_FULL].iter().all(|topic| client.view(topic).book().is_some_and(|book| book.len(Side::Bid) == 1))
+            })
+            .await;
         let count = |client: &TestClient| client.summaries.iter().map(|summary| summary.count).sum::<u64>();
         client.until("every trade, merged or not", |client| count(client) == TRADES as u64).await;
         let windows = pace.interval().map(|interval| (started.elapsed().as_nanos() / interval.as_nanos()) as usize + 2);
         for topic in [QUOTE, BOOK_5, BOOK_FULL, TRADE] {
-            let updates = client.seen.iter().filter(|seen| {
-                seen.topic == topic && matches!(seen.applied, Applied::Delta { .. } | Applied::Snapshot)
-            });
+            let updates = client
+                .seen
+                .iter()
+                .filter(|seen| seen.topic == topic && matches!(seen.applied, Applied::Delta { .. } | Applied::Snapshot));
             let updates = updates.count();
             assert!(updates <= windows.unwrap_or(usize::MAX), "{pace}: {updates} updates of {topic} in {windows:?} windows");
         }
@@ -237,7 +244,9 @@ async fn a_client_that_comes_back_resumes_where_it_was() {
         })
         .await;
     assert!(results.iter().all(|result| matches!(result, TopicResult::Live { start: Start::Delta, .. })), "{results:?}");
-    client.until("what was missed", |client| client.trades.len() == 7 && client.view(QUOTE).quote().unwrap().bid_size == Some(9)).await;
+    client
+        .until("what was missed", |client| client.trades.len() == 7 && client.view(QUOTE).quote().unwrap().bid_size == Some(9))
+        .await;
     assert!(client.seen.iter().all(|seen| seen.applied != Applied::Snapshot), "no snapshot was needed");
 }
 
@@ -256,16 +265,15 @@ async fn upstream_gaps_and_states_are_told_in_the_stream() {
         client
             .until("the gap and the state", |client| {
                 client.view(BOOK_5).state.is_some_and(|state| state.feed == FeedState::Resyncing)
-                    && client.seen.iter().any(|seen| {
-                        seen.applied == Applied::Gap { cause: Cause::SequenceGap, missing: Some(41) }
-                    })
+                    && client
+                        .seen
+                        .iter()
+                        .any(|seen| seen.applied == Applied::Gap { cause: Cause::SequenceGap, missing: Some(41) })
             })
             .await;
         full_book(&mut market);
         market.state(0, Some(Channel::Book), FeedState::Live, Cause::None);
-        client
-            .until("live again", |client| client.view(BOOK_5).state.is_some_and(|state| state.feed == FeedState::Live))
-            .await;
+        client.until("live again", |client| client.view(BOOK_5).state.is_some_and(|state| state.feed == FeedState::Live)).await;
     }
 }
 

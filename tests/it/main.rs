@@ -1,5 +1,14 @@
 //! Integration tests: a real server, real clients, TLS on loopback. One binary, so that it links once.
 
 mod harness;
+#[path = "../support/prometheus.rs"]
+mod prometheus;
 
+mod config_errors;
 mod delivery;
+mod drain;
+mod emulated;
+mod grafana;
+mod limits;
+mod slow_reader;
+mod third_party;

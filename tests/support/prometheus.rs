@@ -165,7 +165,10 @@ pub fn dashboard_queries(path: &Path) -> Vec<PanelQuery> {
 pub fn run_dashboard(prometheus: &Prometheus, may_be_empty: &[(&str, &str)]) -> Vec<String> {
     let mut wrong = Vec::new();
     for query in dashboards().iter().flat_map(|path| dashboard_queries(path)) {
-        match prometheus.query(&query.expression) {
+        let answer = prometheus.query(&query.expression);
+        // For people: `cargo test … -- --nocapture` shows what the panels would.
+        println!("{:<32} {:<60} {:?}", query.panel, query.written.chars().take(60).collect::<String>(), answer);
+        match answer {
             Err(error) => wrong.push(format!("{}: {}: {error}", query.panel, query.expression)),
             Ok(values) if values.is_empty() && !may_be_empty.iter().any(|(title, _)| query.panel.starts_with(title)) => {
                 wrong.push(format!("{}: {}: no value", query.panel, query.expression));

@@ -52,7 +52,7 @@ impl Survey {
         Ok(survey)
     }
 
-    /// How many answers to this address the recording holds.
+    /// How many answers to this address the recording holds, refusals included.
     pub(super) fn answers(&self, key: &str) -> u32 {
         self.answers.get(key).copied().unwrap_or(0)
     }
@@ -81,7 +81,13 @@ impl Survey {
                     self.note_message(&message);
                 }
             }
-            Body::Response { url, status: 200, bytes } => self.note_answer(url, bytes),
+            Body::Response { url, status, bytes } => {
+                let key = address_key(url);
+                if *status == 200 {
+                    self.note_answer(&key, bytes);
+                }
+                *self.answers.entry(key).or_default() += 1;
+            }
             Body::Dropped { entries } => self.dropped += entries,
             _ => {}
         }
@@ -113,8 +119,7 @@ impl Survey {
         }
     }
 
-    fn note_answer(&mut self, url: &str, bytes: &[u8]) {
-        let key = address_key(url);
+    fn note_answer(&mut self, key: &str, bytes: &[u8]) {
         self.has_exchange_info |= key == "exchangeInfo";
         if let Some(native) = key.strip_prefix("depth?symbol=")
             && let Ok(snapshot) = serde_json::from_slice::<Snapshot<'_>>(bytes)
@@ -122,7 +127,6 @@ impl Survey {
             let symbol = self.symbol(native);
             snapshot.bids.iter().chain(&snapshot.asks).for_each(|level| symbol.note(level));
         }
-        *self.answers.entry(key).or_default() += 1;
     }
 
     fn symbol(&mut self, native: &str) -> &mut SurveyedSymbol {

@@ -105,6 +105,13 @@ impl Subscriber {
             assert!(!quiet, "the version did not change, yet there is {record:?}");
             self.take(world, meta, record, &mut window);
         });
+        if let Some((epoch, seq)) = behind
+            && topic.kind() == Kind::Trade
+            && epoch + 1 == world.epoch
+            && world.tapes.get(&epoch).is_some_and(|tape| seq < tape.len() as u64)
+        {
+            assert!(window.cut_off, "trades were cut off by a redefinition and nothing said so");
+        }
         let partial = mode == TradeMode::Every && window.stream_records >= max_records;
         if mode == TradeMode::Every {
             assert!(window.stream_records <= max_records, "{} of at most {max_records}", window.stream_records);
@@ -264,6 +271,7 @@ struct Window {
     start: Option<(u64, u64)>,
     stream_records: usize,
     overrun: bool,
+    cut_off: bool,
     rank: Option<u8>,
 }
 
@@ -279,6 +287,7 @@ impl Window {
             _ => 4,
         };
         assert_eq!(cut_off, rank == 1);
+        self.cut_off |= cut_off;
         assert!(self.rank.is_none_or(|last| rank > last || rank == 4), "{record:?} comes too late");
         assert_eq!(meta.epoch == world.epoch, rank > 1);
         self.rank = Some(rank);

@@ -145,6 +145,8 @@ impl World {
             }
             Op::Retime(has) => {
                 self.instrument.quote_has_event_time = *has;
+                self.instrument.trade_has_event_time = *has;
+                self.instrument.book_has_event_time = *has;
                 self.list_again();
             }
         }

@@ -13,6 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::codec::Decoder;
+use wire::event::FeedState;
 use wire::record::{RecordBody, TradeRecord, TradeSummary};
 use wire::request::{Encoding, Reply, Request, TopicResult};
 use wire::view::{Applied, View};
@@ -22,9 +23,6 @@ use wire::view::{Applied, View};
 pub struct Seen {
     pub topic: String,
     pub applied: Applied,
-    /// Of the view, after the record.
-    pub sequence: u64,
-    pub at: tokio::time::Instant,
 }
 
 pub struct TestClient {
@@ -36,6 +34,11 @@ pub struct TestClient {
     pub seen: Vec<Seen>,
     pub trades: Vec<TradeRecord>,
     pub summaries: Vec<TradeSummary>,
+    /// Count and volume over all summaries.
+    summed: (u64, u128),
+    scales: BTreeMap<String, (i8, i8)>,
+    states: Vec<(String, FeedState)>,
+    pub gaps: u64,
     pub checks: u64,
     pub replies: VecDeque<Reply>,
     pub closed: Option<u16>,
@@ -82,6 +85,10 @@ impl TestClient {
             seen: Vec::new(),
             trades: Vec::new(),
             summaries: Vec::new(),
+            summed: (0, 0),
+            scales: BTreeMap::new(),
+            states: Vec::new(),
+            gaps: 0,
             checks: 0,
             replies: VecDeque::new(),
             closed: None,
@@ -92,8 +99,22 @@ impl TestClient {
         self.socket.send(Message::text(text)).await.expect("the request is sent");
     }
 
-    pub async fn send(&mut self, message: Message) {
-        self.socket.send(message).await.expect("the message is sent");
+    /// Sends to a server that may have closed already.
+    pub async fn try_send(&mut self, message: Message) -> Result<(), Error> {
+        self.socket.send(message).await
+    }
+
+    pub async fn until_closed(&mut self) {
+        soon("the close", async { while self.step().await {} }).await;
+    }
+
+    /// Trades that all summaries so far stand for.
+    pub fn total_count(&self) -> u64 {
+        self.summed.0
+    }
+
+    pub fn total_volume(&self) -> u128 {
+        self.summed.1
     }
 
     /// Sends a request and returns the one reply with its id.
@@ -143,15 +164,29 @@ impl TestClient {
     }
 
     /// Takes messages in until `done`.
-    pub async fn until(&mut self, what: &str, mut done: impl FnMut(&Self) -> bool) {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+    pub async fn until(&mut self, what: &str, done: impl FnMut(&Self) -> bool) {
+        self.until_within(PATIENCE, what, done).await;
+    }
+
+    pub async fn until_within(&mut self, patience: Duration, what: &str, mut done: impl FnMut(&Self) -> bool) {
+        let deadline = tokio::time::Instant::now() + patience;
         while !done(self) {
             match tokio::time::timeout_at(deadline, self.step()).await {
                 Ok(true) => {}
                 Ok(false) => panic!("closed with {:?} before: {what}", self.closed),
-                Err(_) => panic!("not within {PATIENCE:?}: {what}; views: {:#?}", self.views),
+                Err(_) => panic!("not within {patience:?}: {what}; topics: {:?}", self.views.keys()),
             }
         }
+    }
+
+    /// Price and size exponents of a topic that data came of.
+    pub fn scale(&self, topic: &str) -> (i8, i8) {
+        self.scales[topic]
+    }
+
+    /// The feed states that were told of a topic, in order.
+    pub fn states(&self, topic: &str) -> Vec<FeedState> {
+        self.states.iter().filter(|(name, _)| name == topic).map(|(_, state)| *state).collect()
     }
 
     /// Takes in whatever comes for a while.
@@ -195,20 +230,27 @@ impl TestClient {
     }
 
     fn frame(&mut self, bytes: &[u8]) {
-        let Self { decoder, views, seen, trades, summaries, checks, .. } = self;
-        let at = tokio::time::Instant::now();
+        let Self { decoder, views, seen, trades, summaries, summed, scales, states, gaps, checks, .. } = self;
         let header = decoder
             .decode(bytes, &mut |_, meta, record| {
                 let view = views.entry(meta.name.clone()).or_insert_with(|| View::new(meta));
                 let applied = view.apply(record).unwrap_or_else(|error| panic!("{}: {error}: {record:?}", meta.name));
                 match record.body {
                     RecordBody::Trade(trade) => trades.push(trade),
-                    RecordBody::Summary(summary) => summaries.push(summary),
+                    RecordBody::Summary(summary) => {
+                        summed.0 += summary.count;
+                        summed.1 += summary.volume;
+                        summaries.push(summary);
+                    }
                     RecordBody::Check { .. } => *checks += 1,
+                    RecordBody::Gap { .. } => *gaps += 1,
+                    RecordBody::State(state) => states.push((meta.name.clone(), state.feed)),
+                    RecordBody::Meta(meta) => {
+                        scales.insert(meta.name.clone(), (meta.price_exponent, meta.size_exponent));
+                    }
                     _ => {}
                 }
-                let sequence = view.sequence.unwrap_or(0);
-                seen.push(Seen { topic: meta.name.clone(), applied, sequence, at });
+                seen.push(Seen { topic: meta.name.clone(), applied });
             })
             .unwrap_or_else(|error| panic!("{error}: {bytes:?}"));
         assert_eq!(header.number, self.next_frame, "frames are numbered without holes");

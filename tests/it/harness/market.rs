@@ -53,12 +53,7 @@ impl Market {
     }
 
     pub fn quote(&mut self, index: u32, bid: (i64, i64), ask: (i64, i64)) {
-        let quote = Quote {
-            bid_price: Some(bid.0),
-            bid_size: Some(bid.1),
-            ask_price: Some(ask.0),
-            ask_size: Some(ask.1),
-        };
+        let quote = Quote { bid_price: Some(bid.0), bid_size: Some(bid.1), ask_price: Some(ask.0), ask_size: Some(ask.1) };
         self.publish(index, EventBody::Quote(quote));
     }
 
@@ -72,10 +67,7 @@ impl Market {
 
     pub fn trade_gap(&mut self, index: u32, missing: u64) {
         self.next_trade += missing as i64;
-        self.publish(
-            index,
-            EventBody::Gap { channel: Channel::Trade, missing: Some(missing), cause: Cause::SequenceGap },
-        );
+        self.publish(index, EventBody::Gap { channel: Channel::Trade, missing: Some(missing), cause: Cause::SequenceGap });
     }
 
     pub fn book(&mut self, index: u32, snapshot: bool, bids: &[(i64, i64)], asks: &[(i64, i64)]) {

@@ -1,0 +1,113 @@
+//! The scale of one instrument's numbers. In: the venue's text. Out: mantissas, exact; where the text is finer than the instrument,
+//! the instrument is redefined. Bounded: exponents only get finer, down to -18.
+
+use super::state::{CHANNELS, Told, slot};
+use super::{Market, Need};
+use crate::adapter::{Now, Output};
+use wire::decimal::{Decimal, DecimalError, parse_at};
+use wire::event::{Cause, EventBody, Level, Quote, TradingState};
+use wire::instrument::Instrument;
+
+/// Numbers that do not fit the instrument: by how much, or not at all.
+pub(super) enum Misfit {
+    Bad,
+    Finer { price_exponent: i8, size_exponent: i8 },
+}
+
+impl Market {
+    /// The venue's list says something new about this instrument.
+    pub fn relist(&mut self, now: Now, instrument: &Instrument, trading: TradingState, out: &mut Output) -> Need {
+        if self.trading != trading {
+            self.trading = trading;
+            self.emit(out, 0, now.wall, EventBody::Trading(trading));
+        }
+        let price_exponent = self.instrument.price_exponent.min(instrument.price_exponent);
+        let size_exponent = self.instrument.size_exponent.min(instrument.size_exponent);
+        // Exponents never get coarser: levels from before the change may still rest in the book.
+        let at = |mantissa, from, to| Decimal::new(mantissa, from).at(to).unwrap_or(0);
+        let tick = at(instrument.tick, instrument.price_exponent, price_exponent);
+        let lot = at(instrument.lot, instrument.size_exponent, size_exponent);
+        let same = price_exponent == self.instrument.price_exponent && size_exponent == self.instrument.size_exponent;
+        if same && tick == self.instrument.tick && lot == self.instrument.lot {
+            return Need::Nothing;
+        }
+        self.redefine(now, (price_exponent, size_exponent), Some((tick, lot)), out)
+    }
+
+    /// Makes room for the finest of these numbers by redefining the instrument, once for all of them.
+    pub(super) fn fit<'a>(
+        &mut self,
+        now: Now,
+        misfit: Misfit,
+        numbers: impl Iterator<Item = Option<(&'a str, &'a str)>>,
+        out: &mut Output,
+    ) -> Result<Need, Misfit> {
+        let Misfit::Finer { mut price_exponent, mut size_exponent } = misfit else { return Err(misfit) };
+        for (price, size) in numbers.flatten() {
+            price_exponent = price_exponent.min(needs(price));
+            size_exponent = size_exponent.min(needs(size));
+        }
+        Ok(self.redefine(now, (price_exponent, size_exponent), None, out))
+    }
+
+    /// New exponents: the instrument is announced again, which ends the epoch of all its topics, so all of them start over.
+    pub(super) fn redefine(&mut self, now: Now, exponents: (i8, i8), steps: Option<(i64, i64)>, out: &mut Output) -> Need {
+        let (price_exponent, size_exponent) = exponents;
+        let factor = |from: i8, to: i8| 10i64.checked_pow(u32::from(from.abs_diff(to)));
+        let price_factor = factor(self.instrument.price_exponent, price_exponent);
+        let size_factor = factor(self.instrument.size_exponent, size_exponent);
+        let times = |value: i64, factor: Option<i64>| factor.and_then(|factor| value.checked_mul(factor));
+        self.instrument.price_exponent = price_exponent;
+        self.instrument.size_exponent = size_exponent;
+        (self.instrument.tick, self.instrument.lot) = steps.unwrap_or_else(|| {
+            let scaled = |step, factor| times(step, factor).unwrap_or(0);
+            (scaled(self.instrument.tick, price_factor), scaled(self.instrument.lot, size_factor))
+        });
+        self.announce(now, out);
+        self.last_quote = self.last_quote.and_then(|quote| {
+            let scaled = |value: Option<i64>, factor| match value {
+                Some(value) => times(value, factor).map(Some),
+                None => Some(None),
+            };
+            Some(Quote {
+                bid_price: scaled(quote.bid_price, price_factor)?,
+                bid_size: scaled(quote.bid_size, size_factor)?,
+                ask_price: scaled(quote.ask_price, price_factor)?,
+                ask_size: scaled(quote.ask_size, size_factor)?,
+            })
+        });
+        if let Some(quote) = self.last_quote {
+            self.emit(out, 0, now.wall, EventBody::Quote(quote));
+        }
+        for channel in CHANNELS {
+            if let Some(Told { state, cause, .. }) = self.told[slot(channel)] {
+                self.emit(out, 0, now.wall, EventBody::State { channel: Some(channel), state, cause });
+            }
+        }
+        match (price_factor, size_factor) {
+            // Diffs that wait for their snapshot can be kept.
+            (Some(price), Some(size)) if !self.sequencer.is_live() => {
+                self.sequencer.rescale(price, size);
+                Need::Nothing
+            }
+            _ => self.give_up(now, Cause::Redefinition, out),
+        }
+    }
+
+    pub(super) fn level(&self, price: &str, size: &str) -> Result<Level, Misfit> {
+        let misfit = |error| match error {
+            DecimalError::Inexact { .. } => {
+                Misfit::Finer { price_exponent: self.instrument.price_exponent, size_exponent: self.instrument.size_exponent }
+            }
+            _ => Misfit::Bad,
+        };
+        let price = parse_at(price.as_bytes(), self.instrument.price_exponent).map_err(misfit)?;
+        let size = parse_at(size.as_bytes(), self.instrument.size_exponent).map_err(misfit)?;
+        if price < 0 || size < 0 { Err(Misfit::Bad) } else { Ok(Level { price, size }) }
+    }
+}
+
+/// The exponent that holds this number; 0 for what is no number (parsing it will say so).
+fn needs(text: &str) -> i8 {
+    Decimal::parse(text.as_bytes()).map_or(0, |value| value.normalized().exponent)
+}

@@ -1,0 +1,53 @@
+# Every command of the project by one name. `just --list` shows them.
+
+# What a change must pass before it is offered.
+default: fmt-check lint test
+
+fmt:
+    cargo fmt --all
+
+fmt-check:
+    cargo fmt --all --check
+
+lint:
+    cargo clippy --workspace --all-targets --locked -- --deny warnings
+
+test *ARGS:
+    cargo test --workspace --locked {{ARGS}}
+
+# Layers, bans, sizes of files: fast.
+tidy:
+    cargo test --locked --test tidy
+
+# Everything embedded, on this machine only.
+demo *ARGS:
+    cargo run --release -- demo {{ARGS}}
+
+serve CONFIG="config/demo.toml":
+    cargo run --release -- serve --config {{CONFIG}}
+
+check CONFIG="config/production.toml":
+    cargo run -- check --config {{CONFIG}}
+
+bench *ARGS:
+    cargo bench --workspace --locked {{ARGS}}
+
+# Licences, bans and advisories; the advisory database must have been fetched once (`cargo deny fetch`).
+deny:
+    cargo deny --offline check --hide-inclusion-graph
+
+doc:
+    cargo doc --workspace --no-deps --locked
+
+# The page's own tests.
+web:
+    node --test web/
+
+# Dashboard, alerts and scrape configuration against a real Prometheus.
+grafana:
+    cargo test --locked --test grafana
+    promtool test rules grafana/prometheus/rules_test.yml
+
+# What CI runs.
+ci:
+    bash .ci/run

@@ -1,0 +1,75 @@
+//! What the audit says of recordings whose answers somebody else computed.
+
+use super::audit;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+fn workspace(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn symbols_of(expected: &Value) -> Map<String, Value> {
+    expected["symbols"].as_object().unwrap().clone()
+}
+
+/// `None`, said aloud, where the captured data is not there; in CI that is a failure.
+fn captured(path: &str) -> Option<PathBuf> {
+    let path = workspace("../shared/data").join(path);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
+    println!("SKIPPED: {} is missing", path.display());
+    None
+}
+
+fn golden(key: &str, venue: &str, files: &[&str]) {
+    let Some(golden) = captured("_golden/books_golden.json") else { return };
+    let Some(files) = files.iter().map(|file| captured(file)).collect::<Option<Vec<_>>>() else { return };
+    let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
+    let report = audit(venue, &files).unwrap();
+    assert_eq!(report.symbols, symbols_of(&golden[key]));
+}
+
+/// A made recording with everything that makes books hard: diffs before their snapshot, one older than it, prices and sizes finer
+/// than tick and lot, a lost diff with a refused and a granted second snapshot, a side that empties.
+#[test]
+fn the_sample_adds_up() {
+    let expected: Value = serde_json::from_slice(&std::fs::read(workspace("feeds/samples/binance_audit.json")).unwrap()).unwrap();
+    let report = audit("binance", &[workspace("feeds/samples/binance.twr")]).unwrap();
+    assert_eq!(report.symbols, symbols_of(&expected));
+    assert!(report.remarks.iter().any(|remark| remark.contains("sequence_gap")), "{:?}", report.remarks);
+}
+
+#[test]
+fn binance_spot_of_2021_equals_the_golden_answer() {
+    let file = "binance-spot/cryptofeed_BINANCE.jsonl.zst";
+    golden(file, "binance-spot", &[file]);
+}
+
+#[test]
+fn binance_us_equals_the_golden_answer() {
+    let file = "binance-us/cryptofeed_BINANCE_US.jsonl.zst";
+    golden(file, "binance-us", &[file]);
+}
+
+#[test]
+fn binance_spot_of_2024_equals_the_golden_answer() {
+    let files = ["binance-spot/hft_btcusdt_20240808.gz", "binance-spot/hft_btcusdt_20240809.gz"];
+    golden("binance-spot/hft_btcusdt_202408", "binance-spot", &files);
+}
+
+#[test]
+fn bad_input_is_one_clear_line() {
+    let sample = workspace("feeds/samples/binance.twr");
+    for (venue, file, part) in [
+        ("bimance", sample.clone(), "unknown venue 'bimance'; known venues: binance"),
+        ("binance", workspace("nowhere.zst"), "nowhere.zst: No such file"),
+        ("binance", workspace("Cargo.toml"), "Cargo.toml: not a recording"),
+    ] {
+        let error = audit(venue, &[file]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert!(text.contains(part) && !text.contains('\n'), "{text}");
+    }
+}

@@ -1,0 +1,130 @@
+//! A client that stops reading: memory stays bounded, the others do not notice, and it is exact again when it reads on.
+
+use crate::harness::{Market, TestClient, TestServer};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use wire::code::Close;
+use wire::request::{Encoding, Request, TradeMode};
+
+const QUOTE: &str = "quote/test:BTC-USD";
+const TRADE: &str = "trade/test:BTC-USD";
+const BOOK: &str = "book/test:BTC-USD/full";
+
+/// Makes as much data as it can until told to stop; the totals of what it traded.
+fn storm(mut market: Market, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(Market, u64, u128)> {
+    std::thread::spawn(move || {
+        let (mut count, mut volume) = (0u64, 0u128);
+        while !stop.load(Ordering::Relaxed) {
+            for _ in 0..20 {
+                count += 1;
+                let number = count as i64;
+                let size = 1 + number % 9;
+                market.trade(0, 10_000 + number % 40, size);
+                volume += size as u128;
+                market.quote(0, (9_000 + number % 500, number), (10_000 + number % 500, number));
+                let levels: Vec<_> = (0..10).map(|step| (8_000 + (number * 7 + step) % 900, number % 11)).collect();
+                market.book(0, false, &levels, &[]);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (market, count, volume)
+    })
+}
+
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * 4096
+}
+
+async fn subscriber(server: &TestServer, receive_buffer: Option<u32>) -> TestClient {
+    let mut client = TestClient::open_with(server, "/v1/stream", Some(Encoding::Binary), receive_buffer).await.unwrap();
+    client.reply().await;
+    client.sub(&[QUOTE, BOOK], |_| ()).await;
+    client
+        .sub(&[TRADE], |request| {
+            if let Request::Sub { trades, .. } = request {
+                *trades = TradeMode::Summary;
+            }
+        })
+        .await;
+    client.until("the snapshots", |client| [QUOTE, TRADE, BOOK].iter().all(|topic| client.sequence(topic).is_some())).await;
+    client
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_for_ten_seconds_costs_nothing_and_is_exact_after() {
+    let server = TestServer::start_with(|config| {
+        config.session.write_timeout_ms = 30_000;
+        config.session.idle_timeout_ms = 60_000;
+        config.listen.send_buffer_bytes = 16_384;
+    })
+    .await;
+    let mut market = server.market();
+    market.trade(0, 10_000, 1);
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let mut stuck = subscriber(&server, Some(8_192)).await;
+    let mut healthy = subscriber(&server, None).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = storm(market, stop.clone());
+    // Warm: buffers of the healthy path have their size.
+    healthy.during(Duration::from_secs(2)).await;
+    let before = resident_bytes();
+    let frames_before = healthy.seen.len();
+    healthy.seen.clear();
+    let mut widest = Duration::ZERO;
+    let mut last = tokio::time::Instant::now();
+    let end = last + Duration::from_secs(10);
+    while tokio::time::Instant::now() < end {
+        assert!(healthy.step().await);
+        widest = widest.max(last.elapsed());
+        last = tokio::time::Instant::now();
+        healthy.seen.clear();
+        healthy.summaries.clear();
+    }
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(frames_before > 0);
+    assert!(widest < Duration::from_secs(2), "the healthy client once waited {widest:?}");
+    assert!(grown < 16 << 20, "memory grew by {grown} bytes while one client was stuck");
+
+    stop.store(true, Ordering::Relaxed);
+    let (mut market, count, volume) = publisher.join().unwrap();
+    market.quote(0, (777, 1), (778, 1));
+    for client in [&mut healthy, &mut stuck] {
+        client.until("the newest quote", |client| client.view(QUOTE).quote().unwrap().bid_price == Some(777)).await;
+        client.until("every trade, merged", |client| client.total_count() == count).await;
+        assert_eq!(client.total_volume(), volume, "no volume is lost");
+    }
+    assert_eq!(stuck.view(BOOK).hash(), healthy.view(BOOK).hash(), "the same book");
+    assert_eq!(stuck.sequence(BOOK), healthy.sequence(BOOK));
+    let merged = server.server.metrics().shards().iter().map(|shard| shard.merged_updates.get()).sum::<u64>();
+    assert!(merged > 0, "what the stuck client did not see one by one was merged, and counted");
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_closed_as_a_slow_consumer() {
+    let server = TestServer::start_with(|config| {
+        config.session.write_timeout_ms = 500;
+        config.listen.send_buffer_bytes = 16_384;
+    })
+    .await;
+    let mut market = server.market();
+    market.trade(0, 10_000, 1);
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let mut stuck = subscriber(&server, Some(8_192)).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = storm(market, stop.clone());
+    let closed = || server.server.metrics().shards().iter().map(|shard| shard.close_count(Close::SlowConsumer)).sum::<u64>();
+    crate::harness::soon("the close of the stuck client", async {
+        while closed() == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    stop.store(true, Ordering::Relaxed);
+    publisher.join().unwrap();
+    while stuck.step().await {}
+    assert!(matches!(stuck.closed, None | Some(4001)), "{:?}", stuck.closed);
+}
