@@ -57,6 +57,7 @@ impl Server {
         let clock = Clock::new();
         let shards = config.node.shard_count();
         let metrics = Metrics::new(shards);
+        metrics.process.memory_budget.set(config.memory_budget().iter().map(|bound| bound.bytes as i64).sum());
         let map = TopicMap::new(topic_limits(&config.topics), shards, epoch(clock));
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);

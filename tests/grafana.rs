@@ -57,7 +57,9 @@ impl Drop for Loaded {
 /// Some of everything.
 fn make_load(metrics: &Metrics) {
     let feed = metrics.feed("sim");
-    feed.set_state(FeedState::Live);
+    if feed.channels(FeedState::Live) == 0 {
+        feed.channel_changed(None, FeedState::Live);
+    }
     feed.messages.add(10);
     feed.bytes.add(1_000);
     feed.events.add(12);

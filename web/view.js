@@ -93,7 +93,7 @@ export class View {
     return keys.every((key) => meta[key] === this.meta[key]);
   }
 
-  /** False if the record cannot be applied: nothing is guessed then. */
+  /** False if something is wrong with the record: without a snapshot before it, nothing is guessed. */
   apply(record) {
     if (record.kind === "state") {
       this.state = { feed: record.feed, trading: record.trading, cause: record.cause, since: record.since };
@@ -108,8 +108,10 @@ export class View {
       this.sequence += record.adv;
     }
     if (record.time && record.time !== "0") this.time = record.time;
+    // Single trades come one by one; a jump is a loss that nobody told of. It is applied all the same.
+    const isHole = record.kind === "trade" && !record.snapshot && record.adv !== 1;
     this.isStale = record.stale === true;
-    return this.#applyBody(record);
+    return this.#applyBody(record) && !isHole;
   }
 
   /** What the server's `check` would be, or null where this page does not work it out. */

@@ -1,6 +1,7 @@
 // The page's logic without a page: decimals, views, checks, states. Run: node --test web/
 
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import { bookHash, crc32, quoteHash, sequenceHash } from "./check.js";
 import { compare, mantissa, places, plain, show } from "./decimal.js";
@@ -123,6 +124,22 @@ test("checks are worked out like the server does", () => {
   feed(views, { topic, kind: "check", hash: 1 });
   assert.deepEqual([views.checked, views.mismatches, views.get(topic).isExact], [2, 1, false]);
 });
+
+/** Kinds that this page does not check, because it does not show them. */
+const UNCHECKED = ["status", "instrument"];
+
+const golden = new URL("../wire/golden/", import.meta.url);
+for (const file of readdirSync(golden).filter((name) => name.endsWith(".json"))) {
+  test(`golden vectors: ${file}`, () => {
+    const { frames, view: expected } = JSON.parse(readFileSync(new URL(file, golden), "utf8"));
+    const views = new Views();
+    for (const { json } of frames) if (json) views.apply(json);
+    assert.deepEqual([views.problems, views.mismatches], [0, 0]);
+    const view = views.get(expected.topic);
+    assert.equal(view.sequence, expected.sequence);
+    if (!UNCHECKED.includes(view.kind)) assert.equal(view.hash(), expected.hash);
+  });
+}
 
 test("names, filters and limits", () => {
   assert.deepEqual(nameParts("book/sim:S001-USD/10"), { venue: "sim", symbol: "S001-USD" });

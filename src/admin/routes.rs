@@ -1,13 +1,14 @@
 //! In: one request. Out: its answer. Bounded: bodies of requests are not read, answers are made from the metrics alone.
 
 use super::Ready;
-use crate::metrics::Metrics;
+use crate::metrics::{FeedMetrics, Metrics};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::json;
 use std::sync::Arc;
+use wire::event::FeedState;
 
 pub(super) struct Context {
     pub metrics: Arc<Metrics>,
@@ -64,7 +65,7 @@ fn status(context: &Context) -> serde_json::Value {
         .map(|(venue, feed)| {
             json!({
                 "venue": venue,
-                "state": feed.state().name(),
+                "channels": channels(feed),
                 "instruments": feed.instruments.get(),
                 "messages": feed.messages.get(),
                 "events": feed.events.get(),
@@ -98,6 +99,12 @@ fn status(context: &Context) -> serde_json::Value {
         "feeds": feeds,
         "shards": shards,
     })
+}
+
+/// How many quote, trade and book channels are in which state; states of none are left out.
+fn channels(feed: &FeedMetrics) -> serde_json::Map<String, serde_json::Value> {
+    let count = |state: &FeedState| (state.name().to_owned(), feed.channels(*state).into());
+    FeedState::ALL.iter().filter(|state| feed.channels(**state) != 0).map(count).collect()
 }
 
 fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -30,7 +30,7 @@ fn on_free_port() -> Admin {
 #[tokio::test]
 async fn answers_operators() {
     let metrics = Metrics::new(1);
-    metrics.feed("sim").set_state(FeedState::Live);
+    metrics.feed("sim").channel_changed(None, FeedState::Live);
     let is_ready = Arc::new(AtomicBool::new(false));
     let ready: Ready = {
         let is_ready = is_ready.clone();
@@ -45,12 +45,12 @@ async fn answers_operators() {
     assert_eq!(ask(address, "GET", "/readyz").await, (200, "ready\n".to_owned()));
     let (status, text) = ask(address, "GET", "/metrics").await;
     assert_eq!(status, 200);
-    assert!(text.contains("tickwire_feed_state{venue=\"sim\",state=\"live\"} 1"));
+    assert!(text.contains("tickwire_feed_channels{venue=\"sim\",state=\"live\"} 1"));
     let (_, version) = ask(address, "GET", "/version").await;
     assert!(version.contains(env!("CARGO_PKG_VERSION")), "{version}");
     let (_, status) = ask(address, "GET", "/status").await;
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-    assert_eq!((&status["ready"], &status["feeds"][0]["state"]), (&true.into(), &"live".into()));
+    assert_eq!((&status["ready"], &status["feeds"][0]["channels"]["live"]), (&true.into(), &1.into()));
     assert_eq!(ask(address, "HEAD", "/metrics").await, (200, String::new()));
     assert_eq!(ask(address, "POST", "/metrics").await.0, 405);
     assert_eq!(ask(address, "GET", "/nothing").await.0, 404);

@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
     /// Where to listen; port 0 picks a free one
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9450")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9301")]
     listen: SocketAddr,
     /// Play from the start on instead of waiting for the first subscription
     #[arg(long)]

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod emulate;
 pub mod error;
+mod record;
 mod replay;
 mod serve;
 mod watch;
@@ -31,6 +32,8 @@ enum Command {
     Check(check::Args),
     /// Subscribe and show what arrives
     Watch(watch::Args),
+    /// Capture a venue's streams to disk
+    Record(record::Args),
     /// Serve a recording again, at any speed
     Replay(replay::Args),
     /// Speak a venue's own protocol from a recording, for tests and demos
@@ -46,6 +49,7 @@ impl Cli {
             Command::Serve(args) => serve::run(args),
             Command::Check(args) => check::run(args),
             Command::Watch(args) => watch::run(args),
+            Command::Record(args) => record::run(args),
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),

@@ -1,12 +1,15 @@
 //! From a feed into the topic map. In: batches of one venue's events, on the feed's own thread. Out: new versions of topics, and the
 //! latencies up to here. Bounded: one small entry an instrument; nothing is queued.
 
+#[cfg(test)]
+mod tests;
+
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, Stamp, TopicMap};
 use feeds::adapter::{Fault, FaultKind, Sink};
 use std::sync::Arc;
-use wire::event::{Batch, Event, EventBody};
+use wire::event::{Batch, Cause, Event, EventBody, FeedState};
 use wire::instrument::Instrument;
 
 /// The sink of one venue.
@@ -16,8 +19,16 @@ pub struct Ingest {
     metrics: Arc<FeedMetrics>,
     topic_metrics: Arc<TopicMetrics>,
     clock: Clock,
-    /// By the feed's own index; `None` where the topic map was full.
-    instruments: Vec<Option<InstrumentTopics>>,
+    /// By the feed's own index.
+    instruments: Vec<Listed>,
+}
+
+#[derive(Default)]
+struct Listed {
+    /// `None` where the topic map was full.
+    topics: Option<InstrumentTopics>,
+    /// What the feed last told of each channel; `None` for channels it does not have.
+    told: [Option<FeedState>; 3],
 }
 
 impl Ingest {
@@ -34,7 +45,12 @@ impl Ingest {
     }
 
     fn list(&mut self, index: u32, instrument: &Instrument) {
-        let listed = match self.map.list(&self.venue, instrument) {
+        let index = index as usize;
+        // Feeds number densely; one that does not must neither make us allocate what it likes nor take room in the map.
+        if index > self.instruments.len() {
+            return self.metrics.fault(FaultKind::UnknownInstrument);
+        }
+        let topics = match self.map.list(&self.venue, instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
                 tracing::error!(venue = %self.venue, symbol = %instrument.symbol, error = %full, "instrument not listed");
@@ -42,15 +58,11 @@ impl Ingest {
                 None
             }
         };
-        let index = index as usize;
-        // Feeds number densely; one that does not must not make us allocate what it likes.
-        if index < self.instruments.len() {
-            self.instruments[index] = listed;
-        } else if index == self.instruments.len() {
-            self.instruments.push(listed);
-            self.metrics.instruments.add(1);
+        if let Some(listed) = self.instruments.get_mut(index) {
+            listed.topics = topics;
         } else {
-            self.metrics.fault(FaultKind::UnknownInstrument);
+            self.instruments.push(Listed { topics, ..Listed::default() });
+            self.metrics.instruments.add(1);
         }
     }
 
@@ -61,9 +73,9 @@ impl Ingest {
             return self.list(event.instrument, instrument);
         }
         let topics = match self.instruments.get(event.instrument as usize) {
-            Some(Some(topics)) => *topics,
+            Some(Listed { topics: Some(topics), .. }) => *topics,
             // Refused for want of room: counted when it was listed.
-            Some(None) => return,
+            Some(Listed { topics: None, .. }) => return,
             None => return self.metrics.fault(FaultKind::UnknownInstrument),
         };
         let map = &self.map;
@@ -74,7 +86,13 @@ impl Ingest {
             EventBody::Book { bids, asks, snapshot } => {
                 map.publish_book(&topics, batch.levels(bids), batch.levels(asks), *snapshot, &stamp);
             }
-            EventBody::State { channel, state, cause } => map.publish_state(&topics, *channel, *state, *cause, &stamp),
+            EventBody::State { channel, state, cause } => {
+                map.publish_state(&topics, *channel, *state, *cause, &stamp);
+                let told = &mut self.instruments[event.instrument as usize].told;
+                for slot in channel.map_or(0..told.len(), |channel| channel as usize..channel as usize + 1) {
+                    self.metrics.channel_changed(told[slot].replace(*state), *state);
+                }
+            }
             EventBody::Trading(trading) => map.publish_trading(&topics, *trading, &stamp),
             EventBody::Gap { channel, missing, cause } => map.publish_gap(&topics, *channel, *missing, *cause, &stamp),
         }
@@ -97,5 +115,14 @@ impl Sink for Ingest {
 
     fn faults(&mut self, faults: &[Fault]) {
         self.metrics.faults(faults);
+    }
+
+    fn message(&mut self, bytes: usize) {
+        self.metrics.messages.add(1);
+        self.metrics.bytes.add(bytes as u64);
+    }
+
+    fn line_lost(&mut self, _cause: Cause) {
+        self.metrics.reconnects.add(1);
     }
 }

@@ -70,8 +70,8 @@ pub struct FeedMetrics {
     pub received_to_published: Histogram,
     pub(super) event_to_received: Histogram,
     pub(super) faults: [Counter; FaultKind::ALL.len()],
-    /// `FeedState::number` of the feed as a whole.
-    pub(super) state: Gauge,
+    /// By state.
+    channels: [Gauge; FeedState::ALL.len()],
     pub(super) skew: SkewGauge,
 }
 
@@ -91,13 +91,17 @@ impl FeedMetrics {
         self.faults.iter().map(Counter::get).sum()
     }
 
-    /// State of the feed as a whole (of its worst line).
-    pub fn set_state(&self, state: FeedState) {
-        self.state.set(i64::from(state.number()));
+    /// A channel (quote, trade or book) of an instrument is in another state, or in its first one.
+    pub fn channel_changed(&self, from: Option<FeedState>, to: FeedState) {
+        if let Some(from) = from {
+            self.channels[from as usize].add(-1);
+        }
+        self.channels[to as usize].add(1);
     }
 
-    pub fn state(&self) -> FeedState {
-        u8::try_from(self.state.get()).ok().and_then(FeedState::from_number).unwrap_or_default()
+    /// How many channels are in this state.
+    pub fn channels(&self, state: FeedState) -> i64 {
+        self.channels[state as usize].get()
     }
 
     /// Latency of one event up to our socket; does nothing where the venue gives no time (`event_time` 0).

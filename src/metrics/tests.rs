@@ -62,7 +62,8 @@ fn numbers_arrive() {
     shard.published_to_written.record_ns(1_000);
     shard.published_to_written.record_ns(3_000_000);
     feed.fault(FaultKind::SequenceGap);
-    feed.set_state(FeedState::Live);
+    feed.channel_changed(None, FeedState::Starting);
+    feed.channel_changed(Some(FeedState::Starting), FeedState::Live);
     metrics.gate.request(Route::Stream, 101);
     metrics.gate.request(Route::Stream, 599);
     for _ in 0..2 {
@@ -78,8 +79,8 @@ fn numbers_arrive() {
         has(&text, "tickwire_latency_published_to_written_seconds_sum{shard=\"1\"} 0.003001");
         has(&text, "tickwire_latency_published_to_written_seconds_count{shard=\"0\"} 0");
         has(&text, "tickwire_feed_faults_total{venue=\"binance\",kind=\"sequence_gap\"} 1");
-        has(&text, "tickwire_feed_state{venue=\"binance\",state=\"live\"} 1");
-        has(&text, "tickwire_feed_state{venue=\"binance\",state=\"starting\"} 0");
+        has(&text, "tickwire_feed_channels{venue=\"binance\",state=\"live\"} 1");
+        has(&text, "tickwire_feed_channels{venue=\"binance\",state=\"starting\"} 0");
         has(&text, "tickwire_http_requests_total{route=\"stream\",status=\"101\"} 1");
         has(&text, "tickwire_http_requests_total{route=\"stream\",status=\"other\"} 1");
     }

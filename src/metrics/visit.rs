@@ -74,9 +74,8 @@ impl FeedMetrics {
         for (kind, counter) in FaultKind::ALL.iter().zip(&self.faults) {
             emit(&c::FEED_FAULTS, &[venue, kind.name()], Value::Counter(counter.get()));
         }
-        let current = self.state();
         for state in FeedState::ALL {
-            emit(&c::FEED_STATE, &[venue, state.name()], Value::Gauge(f64::from(u8::from(*state == current))));
+            emit(&c::FEED_CHANNELS, &[venue, state.name()], Value::Gauge(self.channels(*state) as f64));
         }
         emit(&c::FEED_INSTRUMENTS, only, Value::Gauge(self.instruments.get() as f64));
         emit(&c::FEED_CLOCK_SKEW, only, Value::Gauge(self.skew.get_ns() as f64 / 1e9));

@@ -49,6 +49,11 @@ impl Extremes {
         self.floor
     }
 
+    /// Extreme of these prices.
+    pub fn among(&self, prices: impl Iterator<Item = i64>) -> Option<i64> {
+        prices.reduce(|held, price| if (self.beats)(held, price) { held } else { price })
+    }
+
     /// Extreme of the trades after `seq`, which must not be before the floor.
     pub fn after(&self, seq: u64) -> Option<i64> {
         let first = self.entries.partition_point(|entry| entry.seq <= seq);

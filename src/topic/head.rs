@@ -133,7 +133,7 @@ impl Head {
         Cursor { start: Start::At, seq, ..next }
     }
 
-    /// Emits what leads from the cursor to `seq`.
+    /// Emits what leads from the cursor to `seq`, all in one value.
     pub fn advance(
         &self,
         next: Cursor,
@@ -143,9 +143,13 @@ impl Head {
         body: RecordBody<'_>,
         emit: &mut Emit<'_>,
     ) -> Cursor {
-        let steps = seq - next.seq;
-        let flags = if steps > 1 { flags.with(Flags::CONFLATED) } else { flags };
-        emit(&self.meta, &Record { topic: self.meta.topic, flags, sequence: steps, time, body });
+        let flags = if seq - next.seq > 1 { flags.with(Flags::CONFLATED) } else { flags };
+        self.step(next, seq, time, flags, body, emit)
+    }
+
+    /// Emits a record that moves the sequence from the cursor's to `seq`.
+    pub fn step(&self, next: Cursor, seq: u64, time: Nanos, flags: Flags, body: RecordBody<'_>, emit: &mut Emit<'_>) -> Cursor {
+        emit(&self.meta, &Record { topic: self.meta.topic, flags, sequence: seq - next.seq, time, body });
         Cursor { seq, ..next }
     }
 }

@@ -27,6 +27,8 @@ mod publish;
 mod quote;
 mod slot;
 mod tape;
+#[cfg(test)]
+mod tests;
 
 pub use cursor::Cursor;
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};

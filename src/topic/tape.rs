@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Flags, Nanos, Trade};
-use wire::record::{Meta, Record, RecordBody, TradeRecord, TradeSummary};
+use wire::record::{Meta, RecordBody, TradeRecord, TradeSummary};
 use wire::request::TradeMode;
 use wire::view::trade_hash;
 
@@ -57,8 +57,8 @@ struct Former {
 impl TapeState {
     pub fn new(meta: Meta, capacity: usize, totals: Arc<Totals>) -> Self {
         let capacity = capacity.max(1);
-        // A monotone stack is as long as a one-way move has distinct prices: a quarter of the ring outlasts the ring itself
-        // in any but a perfectly smooth move.
+        // A monotone stack is as long as a one-way move has distinct prices; while that is less than a quarter of the ring,
+        // extremes reach back further than the ring, and never less far.
         let extremes = (capacity / 4).max(2);
         Self {
             head: Head::new(meta),
@@ -156,7 +156,7 @@ impl TapeState {
         if cursor.start == Start::At && cursor.epoch == head.epoch() && cursor.seq < *seq {
             let (next, _) = head.begin(cursor, *seq, false, emit);
             let missing = lost(&next, *seq, sums);
-            head.advance(next, *seq, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
+            head.step(next, *seq, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
         }
     }
 
@@ -176,7 +176,7 @@ impl TapeState {
         if next.seq < tail_seq {
             self.totals.overruns.fetch_add(1, Ordering::Relaxed);
             let body = RecordBody::Gap { cause: Cause::Overrun, missing: lost(&next, tail_seq, &self.tail) };
-            next = self.step(next, tail_seq, self.tail_time, Flags::default(), body, emit);
+            next = self.head.step(next, tail_seq, self.tail_time, Flags::default(), body, emit);
             next = Cursor { sums: self.tail, sums_known: true, previous_id: None, ..next };
             left -= 1;
         }
@@ -188,7 +188,7 @@ impl TapeState {
                 What::Trade(trade) => (trade_body(trade, next.previous_id), trade.id),
                 What::Gap { cause, missing } => (RecordBody::Gap { cause: *cause, missing: *missing }, None),
             };
-            next = self.step(next, next.seq + 1, entry.time, entry.flags, body, emit);
+            next = self.head.step(next, next.seq + 1, entry.time, entry.flags, body, emit);
             next.previous_id = id;
             next.sums.add(&entry.what);
         }
@@ -212,43 +212,51 @@ impl TapeState {
             } else {
                 self.sums.cause
             };
-            at = self.step(at, from_seq + marks, time, Flags::default(), RecordBody::Gap { cause, missing }, emit);
+            at = self.head.step(at, from_seq + marks, time, Flags::default(), RecordBody::Gap { cause, missing }, emit);
         }
         if let Some(summary) = self.summarize(from_seq, &from) {
             let (time, flags) = self.last.map_or((time, Flags::default()), |last| (last.time, last.flags));
             let flags = if count > 1 { flags.with(Flags::CONFLATED) } else { flags };
-            at = self.step(at, self.seq, time, flags, RecordBody::Summary(summary), emit);
+            at = self.head.step(at, self.seq, time, flags, RecordBody::Summary(summary), emit);
         }
         Cursor { sums: self.sums, sums_known: true, previous_id: None, ..at }
     }
 
     /// Where the part of the cursor's window begins of which everything is known, and the totals there.
     fn window(&self, cursor: &Cursor) -> (u64, Sums) {
-        let mut from = if cursor.sums_known {
+        let tail = (self.tail_seq(), self.tail);
+        let from = if cursor.sums_known {
             (cursor.seq, cursor.sums)
-        } else if cursor.seq >= self.tail_seq() {
+        } else if cursor.seq >= tail.0 {
             (cursor.seq, self.sums_at(cursor.seq))
         } else {
-            (self.tail_seq(), self.tail)
+            tail
         };
-        for floor in [self.highs.floor(), self.lows.floor()].into_iter().flatten() {
-            if from.0 < floor.0 {
-                from = floor;
-            }
-        }
-        from
+        // High and low are known from here on: by the stacks, or in a long one-way move by the ring.
+        let floors = [self.highs.floor(), self.lows.floor()].into_iter().flatten();
+        let known = floors.max_by_key(|floor| floor.0).map(|floor| if floor.0 < tail.0 { floor } else { tail });
+        known.filter(|known| from.0 < known.0).unwrap_or(from)
     }
 
     fn summarize(&self, from_seq: u64, from: &Sums) -> Option<TradeSummary> {
         let What::Trade(last) = self.last?.what else { return None };
         (self.sums.count > from.count).then(|| TradeSummary {
             last: last.price,
-            high: self.highs.after(from_seq).unwrap_or(last.price),
-            low: self.lows.after(from_seq).unwrap_or(last.price),
+            high: self.extreme(&self.highs, from_seq).unwrap_or(last.price),
+            low: self.extreme(&self.lows, from_seq).unwrap_or(last.price),
             count: self.sums.count - from.count,
             volume: self.sums.volume.wrapping_sub(from.volume),
             notional: self.sums.notional.wrapping_sub(from.notional),
         })
+    }
+
+    fn extreme(&self, extremes: &Extremes, from_seq: u64) -> Option<i64> {
+        if extremes.floor().is_none_or(|floor| floor.0 <= from_seq) {
+            return extremes.after(from_seq);
+        }
+        // `window` begins before the floor only where the ring has all of it.
+        let entries = self.ring.range(from_seq.saturating_sub(self.tail_seq()) as usize..);
+        extremes.among(entries.filter_map(|entry| if let What::Trade(trade) = entry.what { Some(trade.price) } else { None }))
     }
 
     /// Totals at a sequence that the ring reaches.
@@ -258,12 +266,6 @@ impl TapeState {
             sums.add(&entry.what);
         }
         sums
-    }
-
-    fn step(&self, next: Cursor, seq: u64, time: Nanos, flags: Flags, body: RecordBody<'_>, emit: &mut Emit<'_>) -> Cursor {
-        let record = Record { topic: self.head.meta.topic, flags, sequence: seq - next.seq, time, body };
-        emit(&self.head.meta, &record);
-        Cursor { seq, ..next }
     }
 }
 

@@ -65,7 +65,9 @@ fn a_used_port_is_named() {
         [(address.as_str(), "127.0.0.1:0", "listen.address"), ("127.0.0.1:0", address.as_str(), "admin.address")]
     {
         let folder = tempfile::tempdir().unwrap();
-        let text = format!("[listen]\nself_signed = true\naddress = \"{public}\"\n[admin]\naddress = \"{admin}\"\n[[feeds]]\nvenue = \"sim\"\n");
+        let text = format!(
+            "[listen]\nself_signed = true\naddress = \"{public}\"\n[admin]\naddress = \"{admin}\"\n[[feeds]]\nvenue = \"sim\"\n"
+        );
         let path = file(folder.path(), &text);
         let (code, stderr) = run(&["serve", "--config", path.to_str().unwrap()]);
         assert_eq!(code, Some(2), "{stderr}");

@@ -36,6 +36,9 @@ async fn the_dashboard_shows_a_server_under_load() {
         let all_stages = "count(count by (__name__) ({__name__=~\"tickwire_latency_.*_count\"} > 0))";
         assert!(is(all_stages, "3"), "{:?}", prometheus.query(all_stages));
         assert!(is("sum(rate(tickwire_merged_updates_total[5s])) > bool 0", "1"), "the slow client's updates are merged");
+        assert!(is("sum(tickwire_feed_channels{state=\"live\"}) > bool 0", "1"), "channels are live");
+        prometheus.wait_until("the rules", || prometheus.bad_rules().is_ok());
+        assert_eq!(prometheus.bad_rules(), Ok(Vec::new()));
         run_dashboard(&prometheus, MAY_BE_EMPTY)
     });
     let wrong = under_load(market, clients, watch).await;

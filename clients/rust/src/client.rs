@@ -219,7 +219,8 @@ impl Client {
     pub async fn close(&mut self) {
         if let State::Open(mut socket) = std::mem::replace(&mut self.state, State::Ended) {
             let farewell = async {
-                let _ = (*socket).close(None).await;
+                let socket: &mut Socket = &mut socket;
+                let _ = socket.close(None).await;
                 while let Some(Ok(_)) = socket.next().await {}
             };
             let _ = tokio::time::timeout(CLOSE_GRACE, farewell).await;

@@ -23,7 +23,7 @@ mod writer;
 
 pub use error::{RecordingError, Tear};
 pub use reader::Recording;
-pub use recorder::{Recorder, Tap};
+pub use recorder::{Recorder, RecordingTap};
 pub use writer::{Rotation, Writer};
 
 use wire::event::Nanos;

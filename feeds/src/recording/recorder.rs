@@ -3,6 +3,8 @@
 
 use super::writer::{Rotation, Writer};
 use super::{Body, Entry};
+use crate::adapter::{FetchError, Line, Now};
+use crate::supervisor::Tap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use wire::event::Cause;
 
 /// Some two seconds of the busiest feed.
 const QUEUE_ENTRIES: usize = 65_536;
@@ -18,9 +21,12 @@ const QUEUE_BYTES: usize = 64 << 20;
 /// How much a crash may cost.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The status that is recorded where no HTTP answer came at all.
+const NO_ANSWER: u16 = 0;
+
 /// Hands entries to the recorder without ever waiting. Cheap to clone.
 #[derive(Clone)]
-pub struct Tap {
+pub struct RecordingTap {
     queue: SyncSender<Entry>,
     shared: Arc<Shared>,
 }
@@ -32,7 +38,7 @@ struct Shared {
     dropped: AtomicU64,
 }
 
-/// The recording thread. Ends when every `Tap` is gone.
+/// The recording thread. Ends when every `RecordingTap` is gone.
 pub struct Recorder {
     thread: JoinHandle<io::Result<Vec<PathBuf>>>,
     shared: Arc<Shared>,
@@ -40,7 +46,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts recording `venue` into `folder`.
-    pub fn start(folder: &Path, venue: &str, rotation: Rotation) -> io::Result<(Tap, Self)> {
+    pub fn start(folder: &Path, venue: &str, rotation: Rotation) -> io::Result<(RecordingTap, Self)> {
         let writer = Writer::create(folder, venue, rotation)?;
         let (queue, entries) = sync_channel(QUEUE_ENTRIES);
         let shared = Arc::new(Shared::default());
@@ -48,7 +54,7 @@ impl Recorder {
             let shared = Arc::clone(&shared);
             move || run(writer, &entries, &shared)
         })?;
-        Ok((Tap { queue, shared: Arc::clone(&shared) }, Self { thread, shared }))
+        Ok((RecordingTap { queue, shared: Arc::clone(&shared) }, Self { thread, shared }))
     }
 
     pub fn recorded(&self) -> u64 {
@@ -70,7 +76,7 @@ impl Recorder {
     }
 }
 
-impl Tap {
+impl RecordingTap {
     /// Queues `entry`, or counts it as dropped.
     pub fn record(&self, entry: Entry) {
         let bytes = size(&entry);
@@ -80,6 +86,35 @@ impl Tap {
             self.shared.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// What the supervisor of a feed sees, to the byte.
+impl Tap for RecordingTap {
+    fn opened(&mut self, now: Now, line: Line, url: &str) {
+        self.record(Entry { time: now.wall, body: Body::Connect { line: line.0, url: url.to_owned() } });
+    }
+
+    fn received(&mut self, now: Now, line: Line, bytes: &[u8]) {
+        self.record(Entry { time: now.wall, body: Body::Received { line: line.0, bytes: bytes.to_vec() } });
+    }
+
+    fn sent(&mut self, now: Now, line: Line, text: &str) {
+        self.record(Entry { time: now.wall, body: Body::Sent { line: line.0, bytes: text.as_bytes().to_vec() } });
+    }
+
+    fn response(&mut self, now: Now, url: &str, result: &Result<Vec<u8>, FetchError>) {
+        let (status, bytes) = match result {
+            Ok(bytes) => (200, bytes.clone()),
+            Err(FetchError::Status { status, .. }) => (*status, Vec::new()),
+            Err(_) => (NO_ANSWER, Vec::new()),
+        };
+        self.record(Entry { time: now.wall, body: Body::Response { url: url.to_owned(), status, bytes } });
+    }
+
+    fn closed(&mut self, now: Now, line: Line, cause: Cause, reason: &str) {
+        let reason = if reason.is_empty() { cause.to_string() } else { format!("{cause}: {reason}") };
+        self.record(Entry { time: now.wall, body: Body::Closed { line: line.0, reason } });
     }
 }
 

@@ -149,6 +149,7 @@ impl Driver {
         if let Some(tap) = &mut self.tap {
             tap.closed(now, line, cause, reason);
         }
+        self.sink.line_lost(cause);
         self.adapter.on_close(now, line, cause, &mut self.out);
         self.settle(now, cx);
     }
@@ -157,6 +158,7 @@ impl Driver {
         let now = self.clock.now();
         match event {
             LineEvent::Message => {
+                self.sink.message(self.scratch.len());
                 if let Some(tap) = &mut self.tap {
                     tap.received(now, line, &self.scratch);
                 }

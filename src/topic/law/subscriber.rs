@@ -107,7 +107,7 @@ impl Subscriber {
         });
         if let Some((epoch, seq)) = behind
             && topic.kind() == Kind::Trade
-            && epoch + 1 == world.epoch
+            && epoch == world.epoch - 1
             && world.tapes.get(&epoch).is_some_and(|tape| seq < tape.len() as u64)
         {
             assert!(window.cut_off, "trades were cut off by a redefinition and nothing said so");
@@ -203,13 +203,13 @@ impl Subscriber {
             RecordBody::Gap { cause, missing } => {
                 window.stream_records += 1;
                 window.overrun |= cause == Cause::Overrun;
-                self.check_gap(tape, from, to, cause, missing);
+                self.check_gap(world, tape, (from, to), cause, missing);
             }
             _ => {}
         }
     }
 
-    fn check_gap(&self, tape: &[Item], from: usize, to: usize, cause: Cause, missing: Option<u64>) {
+    fn check_gap(&self, world: &World, tape: &[Item], (from, to): (usize, usize), cause: Cause, missing: Option<u64>) {
         // A summary tells the markers of the whole window at once, before its trades.
         let summarized = self.mode == TradeMode::Summary && cause != Cause::Redefinition;
         let covered = if summarized {
@@ -231,7 +231,8 @@ impl Subscriber {
             Item::Gap(_, missing) => missing.map(|missing| sum + missing),
         });
         match cause {
-            Cause::Overrun | Cause::Redefinition => {}
+            Cause::Overrun => assert!(from + world.limits.trade_ring < tape.len(), "the ring still had it"),
+            Cause::Redefinition => {}
             cause => assert!(covered.iter().any(|item| matches!(item, Item::Gap(held, _) if *held == cause))),
         }
         match missing {
