@@ -61,17 +61,20 @@ impl Shard {
                 () = marks.wait() => {}
                 () = sleep_until(&self.context.clock, window) => {}
             }
-            let now = self.context.clock.mono_ns();
-            {
-                let mut manager = self.manager.borrow_mut();
-                marks.drain(|topic| manager.mark(topic, now));
-                manager.tick(now);
-            }
-            if marks.listing_changed() {
-                self.listed.notify_waiters();
-            }
+            self.dispatch();
             // The sessions just woken run before the next look at the marks: a burst becomes one flush each.
             tokio::task::yield_now().await;
+        }
+    }
+
+    fn dispatch(&self) {
+        let marks = self.context.map.marks(self.index);
+        let now = self.context.clock.mono_ns();
+        let mut manager = self.manager.borrow_mut();
+        marks.drain(|topic| manager.mark(topic, now));
+        manager.tick(now);
+        if marks.listing_changed() {
+            self.listed.notify_waiters();
         }
     }
 

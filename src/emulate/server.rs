@@ -66,7 +66,7 @@ impl Emulator {
         let exit_at_end = self.options.exit_at_end;
         let stage = Stage::new(self.options, self.script);
         let tasks = LocalSet::new();
-        let served = tasks.block_on(&runtime, async {
+        tasks.block_on(&runtime, async {
             let listener = TcpListener::from_std(self.listener)?;
             tokio::task::spawn_local(accept(listener, Rc::clone(&stage)));
             let play = async {
@@ -81,8 +81,7 @@ impl Emulator {
                 played = play => played,
                 () = stop => Ok(()),
             }
-        });
-        served
+        })
     }
 
     /// Runs on a thread of its own.

@@ -45,6 +45,11 @@ impl Ingest {
     }
 
     fn list(&mut self, index: u32, instrument: &Instrument) {
+        let index = index as usize;
+        // Feeds number densely; one that does not must neither make us allocate what it likes nor take room in the map.
+        if index > self.instruments.len() {
+            return self.metrics.fault(FaultKind::UnknownInstrument);
+        }
         let topics = match self.map.list(&self.venue, instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
@@ -53,15 +58,11 @@ impl Ingest {
                 None
             }
         };
-        let index = index as usize;
-        // Feeds number densely; one that does not must not make us allocate what it likes.
-        if index < self.instruments.len() {
-            self.instruments[index].topics = topics;
-        } else if index == self.instruments.len() {
+        if let Some(listed) = self.instruments.get_mut(index) {
+            listed.topics = topics;
+        } else {
             self.instruments.push(Listed { topics, ..Listed::default() });
             self.metrics.instruments.add(1);
-        } else {
-            self.metrics.fault(FaultKind::UnknownInstrument);
         }
     }
 

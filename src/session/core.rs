@@ -13,9 +13,8 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use wire::code::{Close, Code};
-use wire::event::Flags;
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult, TradeMode};
+use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
@@ -344,7 +343,7 @@ impl SessionCore {
                         shard.context.metrics.subscriptions.add(1);
                     }
                 }
-                start_of(topic, &cursor, terms.mode)
+                start_of(topic, &cursor)
             }
         };
         let trades = (topic.key().kind.row().class == Class::Stream).then_some(terms.mode);
@@ -418,18 +417,16 @@ impl Drop for SessionCore {
     }
 }
 
-/// How data will start for a subscriber at `cursor`.
-fn start_of(topic: &Topic, cursor: &Cursor, mode: TradeMode) -> Start {
+/// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
+fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
+    let is_stream = topic.key().kind.row().class == Class::Stream;
     if *cursor == Cursor::NOW {
-        return Start::Now;
+        Start::Now
+    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
+        Start::Delta
+    } else {
+        Start::Snapshot
     }
-    let mut start = Start::Delta;
-    topic.since(cursor, mode, 1, &mut |_, record| {
-        if record.flags.has(Flags::SNAPSHOT) {
-            start = Start::Snapshot;
-        }
-    });
-    start
 }
 
 fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {

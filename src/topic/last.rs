@@ -75,7 +75,7 @@ impl StatusState {
 
 /// How bad a state is for a subscriber. A channel that has not started does not hide one that has: an operator may leave
 /// channels out.
-pub(crate) fn severity(feed: FeedState) -> u8 {
+fn severity(feed: FeedState) -> u8 {
     match feed {
         FeedState::Starting => 0,
         FeedState::Live => 1,

@@ -31,7 +31,6 @@ mod tape;
 mod tests;
 
 pub use cursor::Cursor;
-pub(crate) use last::severity;
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;

@@ -9,10 +9,12 @@ use wire::request::{Encoding, Reply, TopicResult};
 const QUOTE: &str = "quote/test:BTC-USD";
 
 fn codes(results: &[TopicResult]) -> Vec<&str> {
-    let code = |result| match result {
-        &TopicResult::Refused { ref code, .. } => code.as_str(),
-        _ => "granted",
-    };
+    fn code(result: &TopicResult) -> &str {
+        match result {
+            TopicResult::Refused { code, .. } => code,
+            _ => "granted",
+        }
+    }
     results.iter().map(code).collect()
 }
 
