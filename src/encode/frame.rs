@@ -70,7 +70,8 @@ impl FrameBuilder {
 
     pub fn push(&mut self, chunk: &Chunk, realtime: bool) {
         self.buffer.extend_from_slice(&chunk.bytes);
-        if realtime {
+        // A snapshot answers a request: its value may be old, which says nothing about how fast we are.
+        if realtime && chunk.snapshots == 0 {
             self.realtime_published.push(chunk.published);
         }
         self.records += u64::from(chunk.records);

@@ -45,7 +45,7 @@ catalogue! {
     RECEIVED_TO_PUBLISHED = Seconds "tickwire_latency_received_to_published_seconds" ["venue"]
         "From bytes read to the new value in the topic map.";
     PUBLISHED_TO_WRITTEN = Seconds "tickwire_latency_published_to_written_seconds" ["shard"]
-        "From the topic map to the frame handed to a realtime subscriber's socket, by the oldest record of the frame.";
+        "From the topic map to the written frame, of each update of a realtime subscription; first snapshots left out.";
 
     FEED_MESSAGES = Counter "tickwire_feed_messages_total" ["venue"] "Messages received from a venue.";
     FEED_BYTES = Counter "tickwire_feed_bytes_total" ["venue"] "Bytes of these messages.";

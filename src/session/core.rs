@@ -208,7 +208,7 @@ impl SessionCore {
         metrics.snapshots.add(frame.snapshots);
         metrics.checks_sent.add(frame.checks);
         for published in &frame.realtime_published {
-            metrics.published_to_written.record_ns(u64::try_from(now - published).unwrap_or(0));
+            metrics.published_to_written.record_span_ns(*published, now);
         }
     }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use wire::code::Close;
 use wire::request::Reply;
 
 /// A comment line in quiet times keeps proxies from closing the response.
@@ -41,23 +42,24 @@ pub fn body(client: Client, shard: Rc<Shard>) -> SseBody {
 async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
     let encoding = client.encoding;
     let mut core = SessionCore::open(client, &shard);
+    let metrics = &shard.context.metrics;
     let mut draining = shard.context.draining.clone();
     for reply in core.greet() {
         if sender.send(control(&reply)).await.is_err() {
-            return;
+            return metrics.closed_by_client.add(1);
         }
     }
     let mut frame = FrameBuilder::new(Vec::new(), encoding, shard.context.session.frame_bytes);
     loop {
         // First a place in the body, then the frame: what it holds is as new as the moment it leaves.
-        let Ok(place) = sender.reserve().await else { return };
+        let Ok(place) = sender.reserve().await else { return metrics.closed_by_client.add(1) };
         if *draining.borrow() {
             place.send(control(&Reply::Notice {
                 code: "draining".to_owned(),
                 message: "this server is shutting down; reconnect after the given time".to_owned(),
                 reconnect_in_ms: Some(core.reconnect_slot_ms()),
             }));
-            return;
+            return metrics.closed(Close::Draining);
         }
         if core.fill(&mut frame) {
             let event = event("data", frame.payload());
@@ -74,7 +76,7 @@ async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
                 }
             }
             () = tokio::time::sleep(KEEP_ALIVE) => place.send(Bytes::from_static(b": keep-alive\n\n")),
-            () = sender.closed() => return,
+            () = sender.closed() => return metrics.closed_by_client.add(1),
             _ = draining.changed() => {}
         }
     }

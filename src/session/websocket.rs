@@ -26,8 +26,12 @@ const READS_A_ROUND: usize = 8;
 /// Why a session ended.
 #[derive(Debug)]
 enum End {
-    /// The client closed or vanished.
-    Peer,
+    /// The client said goodbye.
+    Left,
+    /// The connection broke without a goodbye.
+    Lost,
+    /// Too slow even for a close frame.
+    Abandoned,
     Close(Close),
 }
 
@@ -39,9 +43,15 @@ where
     let core = SessionCore::open(client, &shard);
     let mut driver = Driver::new(stream, core);
     let end = driver.serve().await.unwrap_or_else(|end| end);
-    if let End::Close(close) = end {
-        shard.context.metrics.closed(close);
-        driver.close(close).await;
+    let metrics = &shard.context.metrics;
+    match end {
+        End::Left => metrics.closed_by_client.add(1),
+        End::Lost => metrics.connection_lost.add(1),
+        End::Abandoned => metrics.closed(Close::SlowConsumer),
+        End::Close(close) => {
+            metrics.closed(close);
+            driver.close(close).await;
+        }
     }
 }
 
@@ -121,7 +131,8 @@ where
             Some(Ok(Message::Ping(_))) => self.flush().await,
             Some(Ok(_)) => Ok(()),
             Some(Err(Error::Capacity(_))) => Err(End::Close(Close::FrameTooLarge)),
-            Some(Err(_)) | None => Err(End::Peer),
+            Some(Err(error)) => Err(ended(&error)),
+            None => Err(End::Left),
         }
     }
 
@@ -183,11 +194,11 @@ where
         let write = async {
             while written < size {
                 match stream.write(&bytes[written..]).await {
-                    Ok(0) | Err(_) => return Err(End::Peer),
+                    Ok(0) | Err(_) => return Err(End::Lost),
                     Ok(count) => written += count,
                 }
             }
-            stream.flush().await.map_err(|_| End::Peer)
+            stream.flush().await.map_err(|_| End::Lost)
         };
         match timeout(self.write_timeout, write).await {
             Ok(result) => result?,
@@ -199,10 +210,7 @@ where
                 };
                 return match timeout(CLOSE_GRACE, rest).await {
                     Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
-                    _ => {
-                        self.core.shard().context.metrics.closed(Close::SlowConsumer);
-                        Err(End::Peer)
-                    }
+                    _ => Err(End::Abandoned),
                 };
             }
         }
@@ -236,11 +244,19 @@ where
     }
 }
 
+/// After the client's close frame the library answers it, and then everything with this error.
+fn ended(error: &Error) -> End {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => End::Left,
+        _ => End::Lost,
+    }
+}
+
 /// A write of the library under the write timeout. Past it the client counts as too slow.
 async fn timed(limit: Duration, write: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
     match timeout(limit, write).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Peer),
+        Ok(Err(error)) => Err(ended(&error)),
         Err(_) => Err(End::Close(Close::SlowConsumer)),
     }
 }

@@ -1,11 +1,35 @@
 //! The dashboard on a real server under load: Prometheus scrapes its admin port, every query answers, and the numbers are right.
 
-use crate::harness::{Market, TestClient, TestServer};
+use crate::harness::{Market, TestClient, TestServer, soon};
 use crate::prometheus::{MAY_BE_EMPTY, Prometheus, has_tool, run_dashboard};
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::Message;
 use wire::request::{Encoding, Pace, Request};
 
 const TOPICS: [&str; 3] = ["quote/test:BTC-USD", "trade/test:BTC-USD", "book/test:BTC-USD/5"];
+
+/// Ends are told apart: a goodbye, a broken connection.
+#[tokio::test]
+async fn ends_of_sessions_are_counted_by_how_they_came() {
+    let server = TestServer::start().await;
+    let mut polite = TestClient::connect(&server, Encoding::Binary).await;
+    let rude = TestClient::connect(&server, Encoding::Json).await;
+    polite.try_send(Message::Close(None)).await.expect("the goodbye is sent");
+    while polite.step().await {}
+    drop(rude);
+    let count = |code: &str| {
+        let text = server.server.metrics().render();
+        let lines =
+            text.lines().filter(|line| line.starts_with("tickwire_closes_total") && line.contains(&format!("\"{code}\"")));
+        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+    };
+    soon("both ends are counted", async {
+        while (count("client"), count("lost")) != (1, 1) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn the_dashboard_shows_a_server_under_load() {
