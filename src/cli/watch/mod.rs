@@ -4,6 +4,8 @@
 mod human;
 mod json;
 mod report;
+#[cfg(test)]
+mod tests;
 
 use crate::cli::CliError;
 use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
@@ -15,7 +17,22 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Behind `--help`: what scripts may rely on.
+const FOR_SCRIPTS: &str = "\
+--json lines: topic, kind (quote, trade, summary, book, status, instrument, state, gap, check, meta, tape), seq (of the view after \
+the record), time (ns), state (of the feed), merged (updates merged into this one), snapshot, stale, error (a failed check, trades \
+missing without a gap). Prices and sizes are decimals as text. quote: bid, bid_size, ask, ask_size. book: bids and asks (the best 5 \
+as [price, size]), levels. trade: price, size, aggressor, trade_id, aggregated. summary: last, high, low, count, volume, notional.
+
+--stats, the last line of stdout, kind \"stats\": seconds, connections, messages, frames, bytes, records, by_kind, book_levels, \
+snapshots, merged, gaps and missing (told by the server), unexplained_gaps, checks_ok, check_mismatches, decode_errors, latency_us \
+(count, p50, p99, max from the venue's event, from the server's receipt, from its write), states (of each topic, in order), books \
+(seq, state, best 5 bids and asks, levels).
+
+Exit code: 0 done, 1 failed, 2 asked wrongly; if every topic was refused, 2. Refusals, notices and lost connections are told on stderr.";
+
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = FOR_SCRIPTS)]
 pub struct Args {
     /// Topics and patterns, such as quote/binance:BTC-USDT, book/binance:BTC-USDT/10, 'trade/binance:*-USDT'
     #[arg(required = true, value_name = "TOPIC")]
@@ -98,7 +115,8 @@ fn options(args: &Args) -> Options {
         trust,
         token: args.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok()),
         encoding: args.encoding,
-        reconnect: Some(Reconnect::default()),
+        // Somebody is looking: try often.
+        reconnect: Some(Reconnect { longest: Duration::from_secs(5), ..Reconnect::default() }),
         ..Options::new(&args.url)
     }
 }
@@ -255,19 +273,4 @@ fn parse_time(text: &str) -> Result<Duration, String> {
     let number = |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);
     let ms = units.iter().find_map(number).filter(|ms| *ms > 0);
     ms.map(Duration::from_millis).ok_or_else(|| "give a time such as 500ms, 10s or 5m".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_have_units() {
-        for (text, ms) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000)] {
-            assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["10", "", "s", "0s", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"] {
-            assert!(parse_time(text).is_err(), "{text}");
-        }
-    }
 }
