@@ -19,7 +19,7 @@ const TLS_BUFFER_BYTES: u64 = 2 * (16 << 10);
 /// Cursor (with its sums), pace, place in the queues and in the topic's list.
 const SUBSCRIPTION_BYTES: u64 = 384;
 /// A trade in its ring (64 B), its share of the stacks of extremes (56 B), and as much again for buffers that grow by doubling.
-const TRADE_BYTES: u64 = 240;
+const TRADE_BYTES: u64 = 360;
 /// A change in a book's log (24 B), doubled as above.
 const CHANGE_BYTES: u64 = 48;
 /// A price and a size on both sides, in the book and in its spare, doubled as above.

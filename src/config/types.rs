@@ -172,7 +172,7 @@ impl Default for Session {
             bytes_per_second: 0,
             request_bytes: 16_384,
             frame_bytes: 65_536,
-            write_timeout_ms: 5_000,
+            write_timeout_ms: 15_000,
             ping_interval_ms: 20_000,
             idle_timeout_ms: 30_000,
             check_interval_ms: 1_000,
@@ -196,7 +196,7 @@ pub struct Topics {
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { max_topics: 9_000, trade_ring: 1_024, book_log: 1_024, book_levels: 5_000 }
+        Self { max_topics: 9_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
     }
 }
 

@@ -57,9 +57,9 @@ struct Former {
 impl TapeState {
     pub fn new(meta: Meta, capacity: usize, totals: Arc<Totals>) -> Self {
         let capacity = capacity.max(1);
-        // A monotone stack is as long as a one-way move has distinct prices; while that is less than a quarter of the ring,
-        // extremes reach back further than the ring, and never less far.
-        let extremes = (capacity / 4).max(2);
+        // A monotone stack is as long as a one-way move has distinct prices. Such a move must be longer than the whole ring
+        // before the extremes reach back less far than a slow client's window.
+        let extremes = capacity.max(2);
         Self {
             head: Head::new(meta),
             seq: 0,
