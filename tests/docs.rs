@@ -1,6 +1,7 @@
 //! The documents against what they describe. In: the documents, the catalogue of metrics, the alert rules, the command line's parser.
 //! Out: what is not documented, and each command in a document that the program would refuse. Runs no command.
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use std::path::Path;
 use tickwire::cli::Cli;
@@ -89,8 +90,7 @@ fn commands_are_found_and_judged() {
     assert_eq!(words("watch 'a b' c > d"), ["watch", "a b", "c"]);
 }
 
-/// Commands of this program in a text: lines that begin with it (whatever stands before it in a line of a program's own help), and
-/// what stands between backticks.
+/// Commands of this program in a text: lines of a block that begin with it, lines that a program prints, what stands between backticks.
 fn commands(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut prose = String::new();
@@ -98,10 +98,11 @@ fn commands(text: &str) -> Vec<Vec<String>> {
     for line in text.lines() {
         if line.starts_with("```") {
             fenced = !fenced;
-        } else if fenced || line.contains("  tickwire ") {
-            let at = line.find("tickwire ").filter(|at| line[..*at].trim_end() == "" || line[..*at].ends_with("  "));
-            let ours = at.map(|at| &line[at..]).or_else(|| Some(line.split_once("cargo run")?.1.split_once(" -- ")?.1));
-            found.extend(ours.map(|ours| words(ours.strip_prefix("tickwire ").unwrap_or(ours))));
+        } else if fenced {
+            let by_cargo = || Some(line.strip_prefix("cargo run")?.split_once(" -- ")?.1);
+            found.extend(line.strip_prefix("tickwire ").or_else(by_cargo).map(words));
+        } else if let Some((_, printed)) = line.split_once("  {program} ") {
+            found.push(words(printed));
         } else {
             prose.push_str(line.trim_start_matches("# "));
             prose.push(' ');
@@ -135,5 +136,40 @@ fn words(line: &str) -> Vec<String> {
 fn parses(command: &[String]) -> Result<(), String> {
     let named = command.len() == 2 && Cli::command().find_subcommand(&command[1]).is_some();
     let filled = command.iter().map(|word| word.replace("{public}", "127.0.0.1:8443"));
-    if named { Ok(()) } else { Cli::try_parse_from(filled).map(drop).map_err(|error| error.to_string()) }
+    match Cli::try_parse_from(filled) {
+        Err(error) if !named && error.kind() != ErrorKind::DisplayHelp => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+const DOCUMENTS: &[&str] = &[
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "docs/operations.md",
+    "docs/protocol.md",
+    "docs/decisions/README.md",
+    "clients/rust/README.md",
+    "clients/python/README.md",
+    "feeds/samples/README.md",
+    "grafana/README.md",
+];
+
+#[test]
+fn what_the_documents_point_at_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut missing = Vec::new();
+    for path in DOCUMENTS {
+        let text = read(path);
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let links = links.filter(|link| !link.is_empty() && !link.contains("://"));
+        missing.extend(links.filter(|link| !root.join(path).with_file_name(link).exists()).map(|link| format!("{path}: {link}")));
+        // Paths from the root, between backticks.
+        let code = text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '<', '*', '…']));
+        let paths =
+            code.filter(|code| ["src/", "feeds/", "wire/", "tests/", "config/", "web/"].iter().any(|top| code.starts_with(top)));
+        missing.extend(paths.filter(|named| !root.join(named).exists()).map(|named| format!("{path}: {named}")));
+    }
+    assert!(missing.is_empty(), "\n{}\n", missing.join("\n"));
 }
