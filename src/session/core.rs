@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use wire::code::{Close, Code};
-use wire::kind::Class;
+use wire::kind::{Class, Kind};
 use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 
@@ -34,6 +34,17 @@ struct Wish<'a> {
     terms: Terms,
     snapshot: bool,
     resume: &'a BTreeMap<String, (u64, u64)>,
+}
+
+impl Wish<'_> {
+    /// Where a topic starts. What is held of it may stand under the name it was asked by or under its own.
+    fn cursor(&self, kind: Kind, asked: &str, canonical: Option<&str>) -> Cursor {
+        match self.resume.get(asked).or_else(|| self.resume.get(canonical?)) {
+            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
+            None if !self.snapshot && kind.row().class == Class::Stream => Cursor::NOW,
+            None => Cursor::NEW,
+        }
+    }
 }
 
 pub struct SessionCore {
@@ -274,19 +285,19 @@ impl SessionCore {
             Ok(key) => key,
             Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
         };
-        let cursor = match wish.resume.get(name) {
-            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
-            None if !wish.snapshot && key.kind.row().class == Class::Stream => Cursor::NOW,
-            None => Cursor::NEW,
-        };
-        let resolved = self.shard.context.map.clone().resolve(&key);
+        let map = self.shard.context.map.clone();
+        let resolved = map.resolve(&key);
         match resolved {
             // Judged by the canonical key: the venue's own spelling must not be a way around.
             Resolve::Found(id) if !self.may_see(id) => {
                 TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
             }
-            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => self.start(id, wish.terms, cursor),
+            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => {
+                let cursor = wish.cursor(key.kind, name, map.get(id).map(Topic::name));
+                self.start(id, wish.terms, cursor)
+            }
             Resolve::Pending if self.room() => {
+                let cursor = wish.cursor(key.kind, name, None);
                 self.pending.push(Pending { key, terms: wish.terms, cursor });
                 TopicResult::Pending { topic: name.to_owned() }
             }
@@ -305,16 +316,17 @@ impl SessionCore {
             return results.push(TopicResult::refused(name, Code::TooManyTopics, message));
         }
         let mut matched = Vec::new();
-        self.shard.context.map.clone().matching(&pattern, &mut |id| matched.push(id));
+        let map = self.shard.context.map.clone();
+        map.matching(&pattern, &mut |id| matched.push(id));
         matched.retain(|id| self.may_see(*id));
         results.push(TopicResult::Pattern { topic: name.to_owned(), matched: matched.len() as u64 });
-        let cursor = if wish.snapshot { Cursor::NEW } else { Cursor::NOW };
         for id in matched {
             if !self.held.contains_key(&id) && !self.room() {
                 results.push(self.too_many(name));
                 break;
             }
-            results.push(self.start(id, wish.terms, cursor));
+            let topic = map.get(id).expect("resolved ids stay valid");
+            results.push(self.start(id, wish.terms, wish.cursor(topic.kind(), topic.name(), None)));
         }
         self.patterns.push(Standing { pattern, terms: wish.terms });
     }
