@@ -5,7 +5,7 @@ import json
 import ssl
 import time
 
-import websockets
+from websockets.asyncio.client import connect as open_websocket
 
 from .binary import BinaryDecoder
 from .text import JsonDecoder
@@ -55,7 +55,7 @@ def connect(url, encoding="binary", context=None, token=None):
     headers = {"Authorization": f"Bearer {token}"} if token else None
     # Snapshots of deep books make large frames; the server negotiates no compression.
     options = {"max_size": 1 << 26, "compression": None, "additional_headers": headers}
-    return websockets.connect(f"{url}/v1/stream", subprotocols=[protocol], ssl=context, **options)
+    return open_websocket(f"{url}/v1/stream", subprotocols=[protocol], ssl=context, **options)
 
 
 async def follow(url, topics, seconds, encoding="binary", context=None, token=None, tracker=None, **sub):
