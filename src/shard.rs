@@ -35,6 +35,8 @@ pub struct Shard {
     pub manager: RefCell<Manager>,
     /// Notified when topics were listed; sessions with patterns or pending topics look again.
     pub listed: Notify,
+    /// Counts those notifications.
+    pub listings: Cell<u64>,
     next_session: Cell<u64>,
     pool: RefCell<Vec<Vec<u8>>>,
 }
@@ -47,6 +49,7 @@ impl Shard {
             manager: RefCell::new(Manager::new(index, check_interval_ns)),
             context,
             listed: Notify::new(),
+            listings: Cell::new(0),
             next_session: Cell::new(0),
             pool: RefCell::new(Vec::new()),
         })
@@ -74,6 +77,7 @@ impl Shard {
         marks.drain(|topic| manager.mark(topic, now));
         manager.tick(now);
         if marks.listing_changed() {
+            self.listings.set(self.listings.get() + 1);
             self.listed.notify_waiters();
         }
     }

@@ -1,10 +1,19 @@
 //! A session without its transport. In: request texts, the shard's wake-ups. Out: replies (one a request) and frames of due data.
 //! Bounded: subscriptions by `max_subscriptions`, commands and output by token buckets; data waits as cursors, never as bytes.
+//! One request is in hand at a time, done in parts (`work`), so that a long one delays nobody.
+
+mod answers;
+mod change;
+mod listing;
+mod work;
+
+pub use work::{Parsed, read};
 
 use crate::encode::FrameBuilder;
 use crate::session::Client;
+use crate::session::core::work::{Action, Work};
 use crate::shard::Shard;
-use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
+use crate::subs::bucket::{CommandBucket, OutLimit, Outbound};
 use crate::subs::{Handle, SessionKey, Terms};
 use crate::topic::{Cursor, Resolve, Topic};
 use std::collections::BTreeMap;
@@ -12,28 +21,30 @@ use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use wire::code::{Close, Code};
+use wire::code::Code;
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult};
+use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult, TradeMode};
 use wire::topic::{Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
-    key: TopicKey,
     terms: Terms,
     cursor: Cursor,
+    paused: bool,
 }
 
 struct Standing {
     pattern: Pattern,
     terms: Terms,
+    /// Later listings join paused.
+    paused: bool,
 }
 
-/// What a request asks for, the same for all its topics.
-struct Wish<'a> {
+/// What a `sub` asks for, the same for all its topics.
+struct Wish {
     terms: Terms,
     snapshot: bool,
-    resume: &'a BTreeMap<String, (u64, u64)>,
+    resume: BTreeMap<String, (u64, u64)>,
 }
 
 pub struct SessionCore {
@@ -43,14 +54,20 @@ pub struct SessionCore {
     key: SessionKey,
     wake: Rc<Notify>,
     held: BTreeMap<u32, Handle>,
-    pending: Vec<Pending>,
+    /// Topics that were asked for once (`get`) and not yet told.
+    once: BTreeMap<u32, Handle>,
+    /// The request in hand.
+    work: Option<Work>,
+    pending: BTreeMap<TopicKey, Pending>,
     patterns: Vec<Standing>,
     /// Topics with smaller ids were matched against the patterns already.
     seen_topics: u32,
+    seen_listings: u64,
     commands: CommandBucket,
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
+    held_back_by: Option<OutLimit>,
     next_frame: u64,
 }
 
@@ -65,23 +82,31 @@ impl SessionCore {
             key,
             wake,
             held: BTreeMap::new(),
-            pending: Vec::new(),
+            once: BTreeMap::new(),
+            work: None,
+            pending: BTreeMap::new(),
             patterns: Vec::new(),
             seen_topics: shard.context.map.len(),
+            seen_listings: shard.listings.get(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
+            held_back_by: None,
             next_frame: 1,
             client,
             shard: shard.clone(),
         }
     }
 
-    /// The replies that open the session: `hello`, and the ack of subscriptions in the query string.
-    pub fn greet(&mut self) -> Vec<Reply> {
+    /// The reply that opens the session. Subscriptions of the query string are then in hand like a first request.
+    pub fn greet(&mut self) -> Reply {
+        if let Some(bare) = self.client.bare.take() {
+            let wish = Wish { terms: Terms { pace: bare.pace, mode: bare.trades }, snapshot: true, resume: BTreeMap::new() };
+            self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
+        }
         let context = &self.shard.context;
         let limits = &context.session;
-        let mut replies = vec![Reply::Hello(Hello {
+        Reply::Hello(Hello {
             protocol: "tickwire.v1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: context.node.to_string(),
@@ -98,72 +123,7 @@ impl SessionCore {
                 request_bytes: limits.request_bytes as u64,
                 write_timeout_ms: limits.write_timeout_ms,
             },
-        })];
-        if let Some(bare) = self.client.bare.take() {
-            let terms = Terms { pace: bare.pace, mode: bare.trades };
-            replies.push(self.subscribe(None, &bare.topics, &Wish { terms, snapshot: true, resume: &BTreeMap::new() }));
-        }
-        replies
-    }
-
-    /// Answers one request. `Err`: the connection has to be closed.
-    pub fn on_text(&mut self, text: &str) -> Result<Reply, Close> {
-        self.shard.context.metrics.commands.add(1);
-        match self.commands.admit() {
-            Admission::Granted => {}
-            Admission::Hopeless => return Err(Close::TooManyCommands),
-            Admission::Refused { retry_in } => {
-                self.shard.context.metrics.rate_limited_commands.add(1);
-                let message = format!(
-                    "more than {} commands per second; next one in {} ms",
-                    self.shard.context.session.commands_per_second,
-                    retry_in.as_millis() + 1
-                );
-                return Ok(error(id_of(text), Code::RateLimited, message));
-            }
-        }
-        Ok(match serde_json::from_str::<Request>(text) {
-            Ok(Request::Sub { id, topics, pace, trades, snapshot, resume }) => {
-                let terms = Terms { pace, mode: trades };
-                self.subscribe(id, &topics, &Wish { terms, snapshot, resume: &resume })
-            }
-            Ok(Request::Unsub { id, topics }) => {
-                Reply::Ack { id, results: topics.iter().map(|topic| self.unsubscribe(topic)).collect() }
-            }
-            Ok(Request::Ping { id }) => Reply::Pong { id, time: self.shard.context.clock.wall_ns().to_string() },
-            Err(problem) => {
-                let message = problem.to_string();
-                let unknown = message.starts_with("unknown variant");
-                error(id_of(text), if unknown { Code::UnknownRequest } else { Code::BadRequest }, message)
-            }
         })
-    }
-
-    /// Topics were listed: pending ones and patterns may have become live. The ack carries no id.
-    pub fn on_listing(&mut self) -> Option<Reply> {
-        let map = self.shard.context.map.clone();
-        let mut results = Vec::new();
-        for waiting in std::mem::take(&mut self.pending) {
-            match map.resolve(&waiting.key) {
-                Resolve::Found(id) if self.may_see(id) => results.push(self.start(id, waiting.terms, waiting.cursor)),
-                Resolve::Found(_) => {
-                    let name = waiting.key.to_string();
-                    results.push(TopicResult::refused(&name, Code::NotEntitled, "the token does not cover this topic"));
-                }
-                Resolve::Pending => self.pending.push(waiting),
-                missing => results.push(refuse_missing(&waiting.key, &missing)),
-            }
-        }
-        let known = map.len();
-        for id in std::mem::replace(&mut self.seen_topics, known)..known {
-            let Some(topic) = map.get(id) else { continue };
-            let Some(standing) = self.patterns.iter().find(|standing| standing.pattern.matches(topic.key())) else { continue };
-            let terms = standing.terms;
-            if !self.held.contains_key(&id) && self.room() && self.may_see(id) {
-                results.push(self.start(id, terms, Cursor::NEW));
-            }
-        }
-        (!results.is_empty()).then_some(Reply::Ack { id: None, results })
     }
 
     /// Puts what is due into `frame`. False if nothing is due or an outbound bucket is empty.
@@ -175,6 +135,7 @@ impl SessionCore {
         }
         if let Some((wait, limit)) = self.outbound.settle() {
             self.held_back_until = now + wait.as_nanos() as i64;
+            self.held_back_by = Some(limit);
             match limit {
                 OutLimit::Updates => context.metrics.rate_limited_updates.add(1),
                 OutLimit::Bytes => context.metrics.rate_limited_bytes.add(1),
@@ -185,6 +146,9 @@ impl SessionCore {
         let flushed = self.shard.manager.borrow_mut().flush(&context.map, self.key, now, frame);
         context.metrics.chunk_hits.add(flushed.chunk_hits);
         context.metrics.chunk_misses.add(flushed.chunk_misses);
+        for id in &flushed.ended {
+            self.once.remove(id);
+        }
         if frame.is_empty() {
             return false;
         }
@@ -212,6 +176,11 @@ impl SessionCore {
         }
     }
 
+    /// True if `fill` has something to look at now.
+    pub fn is_ready(&self) -> bool {
+        self.shard.manager.borrow().is_due(self.key) && self.shard.context.clock.mono_ns() >= self.held_back_until
+    }
+
     /// Returns once `fill` would find something.
     pub async fn ready(&self) {
         loop {
@@ -234,7 +203,14 @@ impl SessionCore {
         if self.pending.is_empty() && self.patterns.is_empty() {
             std::future::pending::<()>().await;
         }
-        self.shard.listed.notified().await;
+        loop {
+            // Taken before the look, so that a listing in between is not lost; nor is one while the session was busy.
+            let listed = self.shard.listed.notified();
+            if self.shard.listings.get() != self.seen_listings {
+                return;
+            }
+            listed.await;
+        }
     }
 
     /// When this client should come back after a drain: clients are spread, so that they do not all come at once.
@@ -250,26 +226,7 @@ impl SessionCore {
         &self.client
     }
 
-    fn subscribe(&mut self, id: Option<u64>, topics: &[String], wish: &Wish<'_>) -> Reply {
-        let mut results = Vec::with_capacity(topics.len());
-        for name in topics {
-            if Pattern::is_pattern(name) {
-                self.subscribe_pattern(name, wish, &mut results);
-            } else {
-                results.push(self.subscribe_topic(name, wish));
-            }
-        }
-        for result in &results {
-            if let TopicResult::Refused { code, .. } = result
-                && let Some(code) = Code::from_name(code)
-            {
-                self.shard.context.metrics.refused(code);
-            }
-        }
-        Reply::Ack { id, results }
-    }
-
-    fn subscribe_topic(&mut self, name: &str, wish: &Wish<'_>) -> TopicResult {
+    fn subscribe_topic(&mut self, name: &str, wish: &Wish) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
             Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
@@ -279,15 +236,12 @@ impl SessionCore {
             None if !wish.snapshot && key.kind.row().class == Class::Stream => Cursor::NOW,
             None => Cursor::NEW,
         };
-        let resolved = self.shard.context.map.clone().resolve(&key);
-        match resolved {
+        match self.shard.context.map.resolve(&key) {
             // Judged by the canonical key: the venue's own spelling must not be a way around.
-            Resolve::Found(id) if !self.may_see(id) => {
-                TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
-            }
+            Resolve::Found(id) if !self.may_see(id) => not_entitled(name),
             Resolve::Found(id) if self.held.contains_key(&id) || self.room() => self.start(id, wish.terms, cursor),
-            Resolve::Pending if self.room() => {
-                self.pending.push(Pending { key, terms: wish.terms, cursor });
+            Resolve::Pending if self.pending.contains_key(&key) || self.room() => {
+                self.pending.insert(key, Pending { terms: wish.terms, cursor, paused: false });
                 TopicResult::Pending { topic: name.to_owned() }
             }
             Resolve::Found(_) | Resolve::Pending => self.too_many(name),
@@ -295,28 +249,27 @@ impl SessionCore {
         }
     }
 
-    fn subscribe_pattern(&mut self, name: &str, wish: &Wish<'_>, results: &mut Vec<TopicResult>) {
-        let pattern = match Pattern::parse(name) {
-            Ok(pattern) => pattern,
-            Err(problem) => return results.push(TopicResult::refused(name, problem.code(), problem.to_string())),
-        };
+    /// Takes the pattern in; the topics it matches now are still to be started.
+    fn subscribe_pattern(&mut self, name: &str, terms: Terms) -> Result<Vec<u32>, TopicResult> {
+        let pattern = self.pattern(name)?;
         if self.patterns.len() >= MAX_PATTERNS {
-            let message = format!("at most {MAX_PATTERNS} patterns per session");
-            return results.push(TopicResult::refused(name, Code::TooManyTopics, message));
+            return Err(too_many_patterns(name));
         }
+        let matched = self.matching(&pattern);
+        self.patterns.push(Standing { pattern, terms, paused: false });
+        Ok(matched)
+    }
+
+    fn pattern(&self, name: &str) -> Result<Pattern, TopicResult> {
+        Pattern::parse(name).map_err(|problem| TopicResult::refused(name, problem.code(), problem.to_string()))
+    }
+
+    /// What the client may see of what matches.
+    fn matching(&self, pattern: &Pattern) -> Vec<u32> {
         let mut matched = Vec::new();
-        self.shard.context.map.clone().matching(&pattern, &mut |id| matched.push(id));
+        self.shard.context.map.matching(pattern, &mut |id| matched.push(id));
         matched.retain(|id| self.may_see(*id));
-        results.push(TopicResult::Pattern { topic: name.to_owned(), matched: matched.len() as u64 });
-        let cursor = if wish.snapshot { Cursor::NEW } else { Cursor::NOW };
-        for id in matched {
-            if !self.held.contains_key(&id) && !self.room() {
-                results.push(self.too_many(name));
-                break;
-            }
-            results.push(self.start(id, wish.terms, cursor));
-        }
-        self.patterns.push(Standing { pattern, terms: wish.terms });
+        matched
     }
 
     /// Starts a subscription, or changes the one that is there.
@@ -329,6 +282,7 @@ impl SessionCore {
         let start = match self.held.entry(id) {
             Entry::Occupied(held) if manager.terms(*held.get()).is_some_and(|now| now.mode == terms.mode) => {
                 manager.set_pace(*held.get(), terms.pace);
+                manager.unpause(map, *held.get());
                 Start::Delta
             }
             entry => {
@@ -343,49 +297,27 @@ impl SessionCore {
                         shard.context.metrics.subscriptions.add(1);
                     }
                 }
+                // Two answers about one topic would contradict each other: this subscription now owes the snapshot of a `get`.
+                if let Some(once) = self.once.remove(&id) {
+                    manager.unsubscribe(map, once);
+                    manager.promise_snapshot(map, handle);
+                }
                 start_of(topic, &cursor)
             }
         };
-        let trades = (topic.key().kind.row().class == Class::Stream).then_some(terms.mode);
-        TopicResult::Live { topic: topic.name().to_owned(), topic_id: id, pace: terms.pace, trades, start }
-    }
-
-    fn unsubscribe(&mut self, name: &str) -> TopicResult {
-        let before = (self.patterns.len(), self.pending.len());
-        let ended = || TopicResult::Ended { topic: name.to_owned() };
-        if Pattern::is_pattern(name) {
-            self.patterns.retain(|standing| standing.pattern.to_string() != name);
-            if self.patterns.len() == before.0 {
-                return TopicResult::refused(name, Code::NotSubscribed, "there is no such pattern subscription");
-            }
-            if let Ok(pattern) = Pattern::parse(name) {
-                let map = self.shard.context.map.clone();
-                let matching = |id: &u32| map.get(*id).is_some_and(|topic| pattern.matches(topic.key()));
-                let ids: Vec<u32> = self.held.keys().copied().filter(matching).collect();
-                ids.into_iter().for_each(|id| self.end(id));
-            }
-            return ended();
-        }
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
-        };
-        self.pending.retain(|waiting| waiting.key != key);
-        match self.shard.context.map.resolve(&key) {
-            Resolve::Found(id) if self.held.contains_key(&id) => {
-                self.end(id);
-                ended()
-            }
-            _ if self.pending.len() < before.1 => ended(),
-            _ => TopicResult::refused(name, Code::NotSubscribed, "there is no such subscription"),
-        }
+        live(topic, terms, start)
     }
 
     fn end(&mut self, id: u32) {
-        if let Some(handle) = self.held.remove(&id) {
-            self.shard.manager.borrow_mut().unsubscribe(&self.shard.context.map, handle);
-            self.shard.context.metrics.subscriptions.add(-1);
+        let Some(handle) = self.held.remove(&id) else { return };
+        let context = &self.shard.context;
+        let mut manager = self.shard.manager.borrow_mut();
+        let promised = manager.is_promised(handle);
+        manager.unsubscribe(&context.map, handle);
+        if promised {
+            self.once.insert(id, manager.subscribe_once(&context.map, self.key, id, context.clock.mono_ns()));
         }
+        context.metrics.subscriptions.add(-1);
     }
 
     fn may_see(&self, id: u32) -> bool {
@@ -393,7 +325,7 @@ impl SessionCore {
     }
 
     fn room(&self) -> bool {
-        self.held.len() + self.pending.len() < self.shard.context.session.max_subscriptions
+        self.held.len() + self.pending.len() + self.once.len() < self.shard.context.session.max_subscriptions
     }
 
     fn too_many(&self, name: &str) -> TopicResult {
@@ -408,13 +340,31 @@ const MAX_PATTERNS: usize = 32;
 impl Drop for SessionCore {
     fn drop(&mut self) {
         let mut manager = self.shard.manager.borrow_mut();
-        for handle in self.held.values() {
+        manager.clear_due(self.key);
+        for handle in self.held.values().chain(self.once.values()) {
             manager.unsubscribe(&self.shard.context.map, *handle);
         }
         manager.leave(self.key);
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
         self.shard.context.metrics.sessions.add(-1);
     }
+}
+
+fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
+    let trades = trades_of(topic, terms);
+    TopicResult::Live { topic: topic.name().to_owned(), topic_id: topic.id(), pace: terms.pace, trades, start }
+}
+
+fn trades_of(topic: &Topic, terms: Terms) -> Option<TradeMode> {
+    (topic.kind().row().class == Class::Stream).then_some(terms.mode)
+}
+
+fn not_entitled(name: &str) -> TopicResult {
+    TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
+}
+
+fn too_many_patterns(name: &str) -> TopicResult {
+    TopicResult::refused(name, Code::TooManyTopics, format!("at most {MAX_PATTERNS} patterns per session"))
 }
 
 /// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
@@ -435,13 +385,4 @@ fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
         _ => (Code::UnknownSymbol, format!("venue '{}' lists no '{}' on this node", key.venue, key.symbol)),
     };
     TopicResult::refused(&key.to_string(), code, message)
-}
-
-fn error(id: Option<u64>, code: Code, message: String) -> Reply {
-    Reply::Error { id, code: code.name().to_owned(), message }
-}
-
-/// The `id` of a request that could not be read as a whole.
-fn id_of(text: &str) -> Option<u64> {
-    serde_json::from_str::<serde_json::Value>(text).ok()?.get("id")?.as_u64()
 }

@@ -5,7 +5,7 @@ mod core;
 pub mod sse;
 pub mod websocket;
 
-pub use core::SessionCore;
+pub use core::{Parsed, SessionCore, read};
 
 use std::net::SocketAddr;
 use wire::event::Nanos;

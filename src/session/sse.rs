@@ -44,10 +44,8 @@ async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
     let mut core = SessionCore::open(client, &shard);
     let metrics = &shard.context.metrics;
     let mut draining = shard.context.draining.clone();
-    for reply in core.greet() {
-        if sender.send(control(&reply)).await.is_err() {
-            return metrics.closed_by_client.add(1);
-        }
+    if sender.send(control(&core.greet())).await.is_err() {
+        return metrics.closed_by_client.add(1);
     }
     let mut frame = FrameBuilder::new(Vec::new(), encoding, shard.context.session.frame_bytes);
     loop {
@@ -61,6 +59,13 @@ async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
             }));
             return metrics.closed(Close::Draining);
         }
+        if core.is_working() {
+            if let Some(reply) = core.work() {
+                place.send(control(&reply));
+            }
+            tokio::task::yield_now().await;
+            continue;
+        }
         if core.fill(&mut frame) {
             let event = event("data", frame.payload());
             let size = event.len();
@@ -68,13 +73,14 @@ async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
             core.wrote(&frame, size);
             continue;
         }
+        if core.is_ready() {
+            // Much was due and none of it held anything: others get a turn first.
+            tokio::task::yield_now().await;
+            continue;
+        }
         tokio::select! {
             () = core.ready() => {}
-            () = core.listed() => {
-                if let Some(reply) = core.on_listing() {
-                    place.send(control(&reply));
-                }
-            }
+            () = core.listed() => core.on_listing(),
             () = tokio::time::sleep(KEEP_ALIVE) => place.send(Bytes::from_static(b": keep-alive\n\n")),
             () = sender.closed() => return metrics.closed_by_client.add(1),
             _ = draining.changed() => {}

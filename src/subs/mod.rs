@@ -6,4 +6,4 @@ pub mod bucket;
 pub mod manager;
 pub mod pace;
 
-pub use manager::{Handle, Manager, SessionKey, Terms};
+pub use manager::{Account, Handle, Manager, SessionKey, Terms};
