@@ -9,22 +9,22 @@ mod work;
 
 pub use work::{Parsed, read};
 
+use crate::config::{self, MAX_PATTERNS};
 use crate::encode::FrameBuilder;
 use crate::session::Client;
 use crate::session::core::work::{Action, Work};
 use crate::shard::Shard;
-use crate::subs::bucket::{CommandBucket, OutLimit, Outbound};
+use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
 use crate::subs::{Handle, SessionKey, Terms};
 use crate::topic::{Cursor, Resolve, Topic};
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
-use wire::code::Code;
+use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult, TradeMode};
-use wire::topic::{Pattern, TopicKey};
+use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult};
+use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
@@ -36,7 +36,9 @@ struct Pending {
 struct Standing {
     pattern: Pattern,
     terms: Terms,
-    /// Later listings join paused.
+    /// Where its later listings start.
+    cursor: Cursor,
+    /// They join paused.
     paused: bool,
 }
 
@@ -45,6 +47,20 @@ struct Wish {
     terms: Terms,
     snapshot: bool,
     resume: BTreeMap<String, (u64, u64)>,
+}
+
+impl Wish {
+    /// Where a topic starts. What is held of it may stand under the name it was asked by or under its own.
+    fn cursor(&self, asked: &str, canonical: Option<&str>) -> Cursor {
+        match self.resume.get(asked).or_else(|| self.resume.get(canonical?)) {
+            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
+            None => self.fresh(),
+        }
+    }
+
+    fn fresh(&self) -> Cursor {
+        if self.snapshot { Cursor::NEW } else { Cursor::NOW }
+    }
 }
 
 pub struct SessionCore {
@@ -62,6 +78,7 @@ pub struct SessionCore {
     patterns: Vec<Standing>,
     /// Topics with smaller ids were matched against the patterns already.
     seen_topics: u32,
+    /// The shard's listings that were looked at.
     seen_listings: u64,
     commands: CommandBucket,
     outbound: Outbound,
@@ -87,7 +104,7 @@ impl SessionCore {
             pending: BTreeMap::new(),
             patterns: Vec::new(),
             seen_topics: shard.context.map.len(),
-            seen_listings: shard.listings.get(),
+            seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
@@ -124,6 +141,24 @@ impl SessionCore {
                 write_timeout_ms: limits.write_timeout_ms,
             },
         })
+    }
+
+    /// Counts a ping of the client: answering it costs as much as a command. `Err`: the connection has to be closed.
+    pub fn on_ping(&mut self) -> Result<(), Close> {
+        match self.commands.admit() {
+            Admission::Granted => Ok(()),
+            // Answered all the same: only a flood is a reason to part.
+            Admission::Refused { .. } => {
+                self.shard.context.metrics.rate_limited_commands.add(1);
+                Ok(())
+            }
+            Admission::Hopeless => Err(Close::TooManyCommands),
+        }
+    }
+
+    /// True if topics were listed, since the last look, that this session may be waiting for.
+    pub fn has_listings(&self) -> bool {
+        self.awaits_listings() && self.seen_listings != self.shard.listings()
     }
 
     /// Puts what is due into `frame`. False if nothing is due or an outbound bucket is empty.
@@ -200,17 +235,17 @@ impl SessionCore {
 
     /// Returns when topics were listed that this session may be waiting for.
     pub async fn listed(&self) {
-        if self.pending.is_empty() && self.patterns.is_empty() {
+        if !self.awaits_listings() {
             std::future::pending::<()>().await;
         }
-        loop {
-            // Taken before the look, so that a listing in between is not lost; nor is one while the session was busy.
-            let listed = self.shard.listed.notified();
-            if self.shard.listings.get() != self.seen_listings {
-                return;
-            }
-            listed.await;
-        }
+        self.shard.listed_since(self.seen_listings).await;
+    }
+
+    /// Time until the client's token expires, zero once it has. By the wall clock, which may step: ask again now and then.
+    pub fn expires_in(&self) -> Option<Duration> {
+        let identity = self.client.identity.as_ref()?;
+        let left_ns = identity.expires_at.saturating_sub(self.shard.context.clock.wall_ns());
+        Some(Duration::from_nanos(u64::try_from(left_ns).unwrap_or(0)))
     }
 
     /// When this client should come back after a drain: clients are spread, so that they do not all come at once.
@@ -229,18 +264,20 @@ impl SessionCore {
     fn subscribe_topic(&mut self, name: &str, wish: &Wish) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
-        let cursor = match wish.resume.get(name) {
-            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
-            None if !wish.snapshot && key.kind.row().class == Class::Stream => Cursor::NOW,
-            None => Cursor::NEW,
-        };
-        match self.shard.context.map.resolve(&key) {
+        // Asked for again, a pending topic gets new terms, not a second place.
+        self.pending.remove(&key);
+        let map = self.shard.context.map.clone();
+        let resolved = map.resolve(&key);
+        match resolved {
             // Judged by the canonical key: the venue's own spelling must not be a way around.
             Resolve::Found(id) if !self.may_see(id) => not_entitled(name),
-            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => self.start(id, wish.terms, cursor),
-            Resolve::Pending if self.pending.contains_key(&key) || self.room() => {
+            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => {
+                self.start(id, wish.terms, wish.cursor(name, map.get(id).map(Topic::name)))
+            }
+            Resolve::Pending if self.room() => {
+                let cursor = wish.cursor(name, None);
                 self.pending.insert(key, Pending { terms: wish.terms, cursor, paused: false });
                 TopicResult::Pending { topic: name.to_owned() }
             }
@@ -250,18 +287,23 @@ impl SessionCore {
     }
 
     /// Takes the pattern in; the topics it matches now are still to be started.
-    fn subscribe_pattern(&mut self, name: &str, terms: Terms) -> Result<Vec<u32>, TopicResult> {
+    fn subscribe_pattern(&mut self, name: &str, wish: &Wish) -> Result<Vec<u32>, TopicResult> {
         let pattern = self.pattern(name)?;
+        self.patterns.retain(|standing| standing.pattern != pattern);
         if self.patterns.len() >= MAX_PATTERNS {
             return Err(too_many_patterns(name));
         }
+        if self.patterns.is_empty() {
+            // Nobody looked at listings while there was no pattern, and what is there now is matched below.
+            self.seen_topics = self.shard.context.map.len();
+        }
         let matched = self.matching(&pattern);
-        self.patterns.push(Standing { pattern, terms, paused: false });
+        self.patterns.push(Standing { pattern, terms: wish.terms, cursor: wish.fresh(), paused: false });
         Ok(matched)
     }
 
     fn pattern(&self, name: &str) -> Result<Pattern, TopicResult> {
-        Pattern::parse(name).map_err(|problem| TopicResult::refused(name, problem.code(), problem.to_string()))
+        Pattern::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))
     }
 
     /// What the client may see of what matches.
@@ -274,36 +316,26 @@ impl SessionCore {
 
     /// Starts a subscription, or changes the one that is there.
     fn start(&mut self, id: u32, terms: Terms, cursor: Cursor) -> TopicResult {
-        let shard = self.shard.clone();
+        let shard = &self.shard;
         let map = &shard.context.map;
         let topic = map.get(id).expect("resolved ids stay valid");
         let mut manager = shard.manager.borrow_mut();
-        let now = shard.context.clock.mono_ns();
-        let start = match self.held.entry(id) {
-            Entry::Occupied(held) if manager.terms(*held.get()).is_some_and(|now| now.mode == terms.mode) => {
-                manager.set_pace(*held.get(), terms.pace);
-                manager.unpause(map, *held.get());
-                Start::Delta
+        let start = if let Some(held) = self.held.get(&id) {
+            let restarts = is_stream(topic) && manager.set_mode(map, *held, terms.mode);
+            manager.set_terms(*held, terms);
+            manager.unpause(map, *held);
+            if restarts { Start::Snapshot } else { Start::Delta }
+        } else {
+            // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
+            let handle = manager.subscribe(map, self.key, id, cursor, terms, shard.context.clock.mono_ns());
+            self.held.insert(id, handle);
+            shard.context.metrics.subscriptions.add(1);
+            // Two answers about one topic would contradict each other: this subscription now owes the snapshot of a `get`.
+            if let Some(once) = self.once.remove(&id) {
+                manager.unsubscribe(map, once);
+                manager.promise_snapshot(map, handle);
             }
-            entry => {
-                // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
-                let handle = manager.subscribe(map, self.key, id, cursor, terms, now);
-                match entry {
-                    Entry::Occupied(mut held) => {
-                        manager.unsubscribe(map, held.insert(handle));
-                    }
-                    Entry::Vacant(free) => {
-                        free.insert(handle);
-                        shard.context.metrics.subscriptions.add(1);
-                    }
-                }
-                // Two answers about one topic would contradict each other: this subscription now owes the snapshot of a `get`.
-                if let Some(once) = self.once.remove(&id) {
-                    manager.unsubscribe(map, once);
-                    manager.promise_snapshot(map, handle);
-                }
-                start_of(topic, &cursor)
-            }
+            start_of(topic, &cursor)
         };
         live(topic, terms, start)
     }
@@ -324,53 +356,48 @@ impl SessionCore {
         self.shard.context.map.get(id).is_some_and(|topic| self.client.may_see(topic.key()))
     }
 
+    fn awaits_listings(&self) -> bool {
+        !self.pending.is_empty() || !self.patterns.is_empty()
+    }
+
     fn room(&self) -> bool {
         self.held.len() + self.pending.len() + self.once.len() < self.shard.context.session.max_subscriptions
     }
 
     fn too_many(&self, name: &str) -> TopicResult {
         let limit = self.shard.context.session.max_subscriptions;
-        TopicResult::refused(name, Code::TooManyTopics, format!("at most {limit} subscriptions per session"))
+        refused(name, Code::TooManyTopics, format!("at most {limit} subscriptions per session"))
+    }
+
+    /// More topics than a session can hold make no sense in one request, and its answer would have no bound.
+    fn refuse_crowd(&self, id: Option<u64>, topics: &[String]) -> Option<Reply> {
+        let limit = self.shard.context.session.topics_per_request();
+        (topics.len() > limit)
+            .then(|| self.refuse(id, Code::TooManyTopics, &format!("{} topics in one request; at most {limit}", topics.len())))
+    }
+
+    fn refuse(&self, id: Option<u64>, code: Code, message: &str) -> Reply {
+        self.shard.context.metrics.refused(code);
+        Reply::Error { id, code: code.name().to_owned(), message: cut(message, config::REPLY_TEXT_BYTES).to_owned() }
     }
 }
-
-/// Standing patterns of one session; each is matched against every new listing.
-const MAX_PATTERNS: usize = 32;
 
 impl Drop for SessionCore {
     fn drop(&mut self) {
         let mut manager = self.shard.manager.borrow_mut();
-        manager.clear_due(self.key);
+        manager.leave(self.key);
         for handle in self.held.values().chain(self.once.values()) {
             manager.unsubscribe(&self.shard.context.map, *handle);
         }
-        manager.leave(self.key);
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
         self.shard.context.metrics.sessions.add(-1);
     }
 }
 
-fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
-    let trades = trades_of(topic, terms);
-    TopicResult::Live { topic: topic.name().to_owned(), topic_id: topic.id(), pace: terms.pace, trades, start }
-}
-
-fn trades_of(topic: &Topic, terms: Terms) -> Option<TradeMode> {
-    (topic.kind().row().class == Class::Stream).then_some(terms.mode)
-}
-
-fn not_entitled(name: &str) -> TopicResult {
-    TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
-}
-
-fn too_many_patterns(name: &str) -> TopicResult {
-    TopicResult::refused(name, Code::TooManyTopics, format!("at most {MAX_PATTERNS} patterns per session"))
-}
-
 /// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
 fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
-    let is_stream = topic.key().kind.row().class == Class::Stream;
-    if *cursor == Cursor::NOW {
+    let is_stream = is_stream(topic);
+    if is_stream && *cursor == Cursor::NOW {
         Start::Now
     } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
         Start::Delta
@@ -384,5 +411,32 @@ fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
         Resolve::UnknownVenue => (Code::UnknownVenue, format!("no feed of venue '{}' is configured on this node", key.venue)),
         _ => (Code::UnknownSymbol, format!("venue '{}' lists no '{}' on this node", key.venue, key.symbol)),
     };
-    TopicResult::refused(&key.to_string(), code, message)
+    refused(&key.to_string(), code, message)
+}
+
+fn is_stream(topic: &Topic) -> bool {
+    topic.kind().row().class == Class::Stream
+}
+
+fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
+    let trades = is_stream(topic).then_some(terms.mode);
+    TopicResult::Live { topic: topic.name().to_owned(), topic_id: topic.id(), pace: terms.pace, trades, start }
+}
+
+fn not_entitled(name: &str) -> TopicResult {
+    refused(name, Code::NotEntitled, "the token does not cover this topic")
+}
+
+fn too_many_patterns(name: &str) -> TopicResult {
+    refused(name, Code::TooManyTopics, format!("at most {MAX_PATTERNS} patterns per session"))
+}
+
+/// Names what was refused only as far as a good name goes: an answer must not grow with the mistake.
+fn refused(name: &str, code: Code, message: impl Into<String>) -> TopicResult {
+    TopicResult::refused(cut(name, MAX_NAME), code, message)
+}
+
+/// At most so many bytes of it, whole characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }

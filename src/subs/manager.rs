@@ -1,6 +1,6 @@
 //! Who is due when. In: marks of topics, the clock, flushes of sessions. Out: due lists and wake-ups, coalesced per session.
-//! Bounded: a subscription stands in at most one list (its session's due list or one window of the wheel). Entries of ended and
-//! paused ones stay there as stale handles: in a due list they are fewer than the live ones, in the wheel they go with their window.
+//! Bounded: a subscription waits in at most one list (its session's due list or one window of the wheel). What it leaves behind when it
+//! ends or is paused is less than half of a due list, and goes from the wheel when that window begins, so within the longest pace.
 
 mod control;
 
@@ -24,7 +24,7 @@ pub struct Handle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(usize);
+pub struct SessionKey(pub(super) usize);
 
 /// What is in force for a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,8 @@ struct Subscription {
     generation: u32,
     topic: u32,
     session: SessionKey,
+    /// Where it stands among the topic's subscribers.
+    place: usize,
     cursor: Cursor,
     terms: Terms,
     grid: Option<Grid>,
@@ -127,7 +129,7 @@ impl Manager {
         SessionKey(self.sessions.insert(Member { due: VecDeque::new(), stale: 0, wake, encoding }))
     }
 
-    /// The session's subscriptions must have been ended before.
+    /// Forgets what is due. The session's subscriptions must be ended before another one joins.
     pub fn leave(&mut self, session: SessionKey) {
         self.sessions.remove(session.0);
     }
@@ -157,6 +159,7 @@ impl Manager {
             generation,
             topic,
             session,
+            place: 0,
             cursor,
             terms,
             grid: Grid::new(terms.pace, session.0),
@@ -172,7 +175,7 @@ impl Manager {
             bytes: 0,
         });
         let handle = Handle { index: index as u32, generation };
-        self.attach(map, topic, handle);
+        self.attach(map, handle);
         self.make_due(handle);
         handle
     }
@@ -183,28 +186,36 @@ impl Manager {
         }
         let subscription = self.subscriptions.remove(handle.index as usize);
         if subscription.queue != Queue::Paused {
-            self.detach(map, subscription.topic, handle);
+            self.detach(map, subscription.topic, subscription.place);
         }
         if subscription.queue == Queue::Due {
             self.note_stale(subscription.session);
         }
     }
 
-    fn attach(&mut self, map: &TopicMap, topic: u32, handle: Handle) {
-        let local = self.topics.entry(topic).or_default();
+    /// Puts a subscription among its topic's subscribers.
+    fn attach(&mut self, map: &TopicMap, handle: Handle) {
+        let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
+        let local = self.topics.entry(subscription.topic).or_default();
+        subscription.place = local.subscribers.len();
         local.subscribers.push(handle);
         if local.subscribers.len() == 1 {
-            map.watch(self.shard, topic);
+            map.watch(self.shard, subscription.topic);
         }
     }
 
-    fn detach(&mut self, map: &TopicMap, topic: u32, handle: Handle) {
-        if let Some(local) = self.topics.get_mut(&topic) {
-            local.subscribers.retain(|other| *other != handle);
-            if local.subscribers.is_empty() {
-                self.topics.remove(&topic);
-                map.unwatch(self.shard, topic);
-            }
+    fn detach(&mut self, map: &TopicMap, topic: u32, place: usize) {
+        let Some(local) = self.topics.get_mut(&topic) else { return };
+        // No search: when a server drains, everybody leaves the same topics at once.
+        local.subscribers.swap_remove(place);
+        if let Some(moved) = local.subscribers.get(place)
+            && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
+        {
+            moved.place = place;
+        }
+        if local.subscribers.is_empty() {
+            self.topics.remove(&topic);
+            map.unwatch(self.shard, topic);
         }
     }
 
@@ -221,15 +232,14 @@ impl Manager {
         }
     }
 
-    pub fn terms(&self, handle: Handle) -> Option<Terms> {
-        self.live(handle).map(|subscription| subscription.terms)
-    }
-
-    /// Changes the pace; the cursor stays where it is.
-    pub fn set_pace(&mut self, handle: Handle, pace: Pace) {
+    /// Changes pace and mode; the cursor stays where it is, so nothing is lost. A new pace begins with what is there.
+    pub fn set_terms(&mut self, handle: Handle, terms: Terms) {
         let Some(subscription) = self.live_mut(handle) else { return };
-        subscription.terms.pace = pace;
-        subscription.grid = Grid::new(pace, subscription.session.0);
+        let former = std::mem::replace(&mut subscription.terms, terms);
+        if former.pace == terms.pace {
+            return;
+        }
+        subscription.grid = Grid::new(terms.pace, subscription.session.0);
         subscription.window = i64::MIN;
         if subscription.queue == Queue::Waiting {
             subscription.queue = Queue::Idle;
@@ -263,11 +273,12 @@ impl Manager {
     /// Makes due whoever waited for a window that has begun.
     pub fn tick(&mut self, now: i64) {
         while let Some(entry) = self.wheel.first_entry() {
-            if *entry.key() > now {
+            let begin = *entry.key();
+            if begin > now {
                 break;
             }
-            let begin = *entry.key();
             for handle in entry.remove() {
+                // Whoever ended, or got another pace meanwhile, does not wait here any more.
                 if let Some(subscription) = self.live_mut(handle)
                     && subscription.queue == Queue::Waiting
                     && subscription.waits_for == begin

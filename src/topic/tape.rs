@@ -29,8 +29,8 @@ pub(super) struct TapeState {
     last: Option<Entry>,
     highs: Extremes,
     lows: Extremes,
-    /// Where the tape of the former epoch was cut off.
-    former: Option<Former>,
+    /// Where the tapes of former epochs were cut off, newest last: of the last `MAX_FORMER`.
+    former: VecDeque<Former>,
     totals: Arc<Totals>,
 }
 
@@ -52,7 +52,12 @@ struct Former {
     head: Head,
     seq: u64,
     sums: Sums,
+    /// Trades of later epochs that were cut off too; `None` if nobody knows how many.
+    later: Option<u64>,
 }
+
+/// A venue that shows finer and finer numbers redefines its instrument a few times within seconds, hardly ever more.
+const MAX_FORMER: usize = 8;
 
 impl TapeState {
     pub fn new(meta: Meta, capacity: usize, totals: Arc<Totals>) -> Self {
@@ -71,7 +76,7 @@ impl TapeState {
             last: None,
             highs: Extremes::highest(extremes),
             lows: Extremes::lowest(extremes),
-            former: None,
+            former: VecDeque::new(),
             totals,
         }
     }
@@ -82,10 +87,17 @@ impl TapeState {
 
     /// A new epoch starts with an empty tape; who was behind is told how many trades were cut off. True if there is news.
     pub fn redefine(&mut self, meta: &Meta) -> bool {
-        let former = Former { head: self.head.clone(), seq: self.seq, sums: self.sums };
+        let former = Former { head: self.head.clone(), seq: self.seq, sums: self.sums, later: Some(0) };
         let redefined = self.head.redefine(meta);
         if redefined == Redefined::Epoch {
-            self.former = Some(former);
+            let all = (self.sums.unknown == 0).then(|| self.sums.count.wrapping_add(self.sums.missing));
+            for earlier in &mut self.former {
+                earlier.later = earlier.later.zip(all).map(|(later, all)| later.wrapping_add(all));
+            }
+            if self.former.len() == MAX_FORMER {
+                self.former.pop_front();
+            }
+            self.former.push_back(former);
             self.ring.clear();
             self.highs.clear();
             self.lows.clear();
@@ -136,27 +148,25 @@ impl TapeState {
     }
 
     pub fn since(&self, cursor: &Cursor, mode: TradeMode, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
-        self.tell_cut_off(cursor, emit);
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
-        if fresh {
+        let former = self.former.iter().find(|former| cursor.start == Start::At && cursor.epoch == former.head.epoch());
+        let told = former.is_some_and(|former| former.tell_cut_off(cursor, emit));
+        let (mut next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        if fresh && former.is_none() {
             return self.snapshot(next, emit);
+        }
+        if fresh {
+            // Who was there before the redefinition gets the new epoch from its first trade on.
+            let start = Cursor { sums: Sums::default(), sums_known: true, previous_id: None, ..next };
+            let time = self.ring.front().map_or(self.tail_time, |entry| entry.time);
+            next = self.head.snapshot(start, 0, time, Flags::default(), RecordBody::Tape, emit);
         }
         if next.seq == self.seq {
             return Cursor { sums: self.sums, sums_known: true, ..next };
         }
         match mode {
-            TradeMode::Every => self.every(next, max_records.max(1), emit),
+            TradeMode::Every if told && max_records <= 1 => next,
+            TradeMode::Every => self.every(next, (max_records - usize::from(told)).max(1), emit),
             TradeMode::Summary => self.summary(next, emit),
-        }
-    }
-
-    /// The last act of the former epoch, for a subscriber who holds a place in it.
-    fn tell_cut_off(&self, cursor: &Cursor, emit: &mut Emit<'_>) {
-        let Some(Former { head, seq, sums }) = &self.former else { return };
-        if cursor.start == Start::At && cursor.epoch == head.epoch() && cursor.seq < *seq {
-            let (next, _) = head.begin(cursor, *seq, false, emit);
-            let missing = lost(&next, *seq, sums);
-            head.step(next, *seq, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
         }
     }
 
@@ -266,6 +276,22 @@ impl TapeState {
             sums.add(&entry.what);
         }
         sums
+    }
+}
+
+impl Former {
+    /// The last act of a former epoch, for a subscriber who holds a place in it. True if there was anything to tell.
+    fn tell_cut_off(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> bool {
+        let Self { head, seq, sums, later } = self;
+        if cursor.seq > *seq || (cursor.seq == *seq && *later == Some(0)) {
+            return false;
+        }
+        let (next, _) = head.begin(cursor, *seq, false, emit);
+        let missing = lost(&next, *seq, sums).zip(*later).map(|(lost, later)| lost.wrapping_add(later));
+        // A gap moves by one at least; nobody goes on from there.
+        let end = (*seq).max(cursor.seq + 1);
+        head.step(next, end, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
+        true
     }
 }
 

@@ -192,10 +192,28 @@ fn a_redefinition_starts_over_and_says_what_was_cut_off() {
             "+2 gap redefinition Some(2)",
             "+0 meta epoch 41 base 110",
             "+0 state starting unknown",
-            "S+1 110 x 1 id Some(1100) after None",
+            "S+0 Tape",
+            "+1 110 x 1 id Some(1100) after None",
         ]
     );
     assert_eq!(map.redefinitions(), 1);
+    // Again, before anybody looked: what was cut off twice is told once.
+    map.list("sim", &Instrument { price_exponent: -4, ..instrument("A-B") }).unwrap();
+    for price in [1_100, 1_200] {
+        map.publish_trade(&topics, &trade(price, 1), &at(4));
+    }
+    assert_eq!(
+        told(&map, topics.trade, &cursor, TradeMode::Every).0,
+        [
+            "+0 meta epoch 40 base 10",
+            "+2 gap redefinition Some(3)",
+            "+0 meta epoch 42 base 1100",
+            "+0 state starting unknown",
+            "S+0 Tape",
+            "+1 1100 x 1 id Some(11000) after None",
+            "+1 1200 x 1 id Some(12000) after Some(11000)",
+        ]
+    );
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Lines for people and for scripts, from frames as a server would send them.
 
-use super::{human, json, parse_time};
+use super::{human, json};
 use client::Tracker;
 use client::wire::request::Encoding;
-use std::time::Duration;
 
 const META: &str = r#"{"topic":"book/sim:A/10","id":1,"kind":"meta","topic_kind":"book","epoch":3,"price_exponent":-2,"size_exponent":-5,"tick":"0.01","lot":"0.00001","base":"1","clock":"event","time_exponent":-6}"#;
 
@@ -43,14 +42,4 @@ fn a_book_shows_the_view_after_each_record() {
     );
     assert!(json[4].contains(r#""kind":"check","seq":11,"state":"live","ok":false,"error":"check failed"#), "{}", json[4]);
     assert!(json.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
-}
-
-#[test]
-fn times_have_units() {
-    for (text, ms) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000)] {
-        assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
-    }
-    for text in ["10", "", "s", "0s", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"] {
-        assert!(parse_time(text).is_err(), "{text}");
-    }
 }

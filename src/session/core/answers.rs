@@ -1,8 +1,8 @@
 //! Questions that change nothing: `list` and `explain`. In: a pattern or a topic. Out: a page of instruments, or how one subscription
 //! stands. Bounded: a page by its limit, its bytes and the topics looked at for it.
 
-use super::SessionCore;
-use super::work::error;
+use super::{SessionCore, is_stream};
+use crate::config::REPLY_PART_BYTES;
 use crate::subs::bucket::OutLimit;
 use crate::topic::{Cursor, Resolve, Topic};
 use wire::answer::{Explained, HeldBack, Listed, Standing};
@@ -26,7 +26,7 @@ impl SessionCore {
     pub(super) fn list(&self, id: Option<u64>, pattern: &str, limit: Option<u32>, after: Option<u32>) -> Reply {
         let pattern = match Pattern::parse(pattern) {
             Ok(pattern) => pattern,
-            Err(problem) => return error(id, problem.code(), problem.to_string()),
+            Err(problem) => return self.refuse(id, problem.code(), &problem.to_string()),
         };
         let map = &self.shard.context.map;
         let limit = limit.map_or(PAGE, |limit| (limit as usize).clamp(1, LARGEST_PAGE));
@@ -40,7 +40,7 @@ impl SessionCore {
             if !pattern.matches_instrument(&key.venue, &key.symbol) || !self.may_see_some(topic) {
                 continue;
             }
-            if instruments.len() >= limit || bytes >= self.part_bytes() {
+            if instruments.len() >= limit || bytes >= REPLY_PART_BYTES {
                 next = Some(at - 1);
                 break;
             }
@@ -62,7 +62,7 @@ impl SessionCore {
     pub(super) fn explain(&self, id: Option<u64>, name: &str) -> Reply {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return error(id, problem.code(), problem.to_string()),
+            Err(problem) => return self.refuse(id, problem.code(), &problem.to_string()),
         };
         let map = &self.shard.context.map;
         let found = match map.resolve(&key) {
@@ -76,7 +76,6 @@ impl SessionCore {
             let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
             let placed = account.cursor.is_placed().then_some(account.cursor);
             let lag = placed.filter(|at| at.epoch() == head.epoch()).map(|at| head.seq().saturating_sub(at.seq()));
-            let is_stream = topic.kind().row().class == Class::Stream;
             return Reply::Explained(Box::new(Explained {
                 id,
                 topic: topic.name().to_owned(),
@@ -84,7 +83,7 @@ impl SessionCore {
                 state: account.standing,
                 requested_pace: account.terms.pace,
                 pace: account.terms.pace,
-                trades: is_stream.then_some(account.terms.mode),
+                trades: is_stream(topic).then_some(account.terms.mode),
                 epoch: placed.map(|at| at.epoch()),
                 sequence: placed.map(|at| at.seq()),
                 head: Some(head.seq()),
@@ -96,7 +95,7 @@ impl SessionCore {
             }));
         }
         let Some(waiting) = self.pending.get(&key) else {
-            return error(id, Code::NotSubscribed, format!("there is no subscription of '{name}'"));
+            return self.refuse(id, Code::NotSubscribed, "there is no such subscription");
         };
         Reply::Explained(Box::new(Explained {
             id,

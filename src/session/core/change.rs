@@ -2,13 +2,13 @@
 //! result each, which says what is in force before the first update at it. Bounded by what is held.
 
 use super::work::{Action, Work, not_ready};
-use super::{SessionCore, live, not_entitled, refuse_missing, start_of, trades_of};
+use super::{SessionCore, is_stream, live, not_entitled, refuse_missing, refused, start_of};
 use crate::subs::Terms;
 use crate::topic::Resolve;
 use wire::code::Code;
 use wire::kind::Class;
 use wire::request::{Pace, TopicResult, TradeMode};
-use wire::topic::{Pattern, TopicKey};
+use wire::topic::TopicKey;
 
 impl SessionCore {
     /// `pause` or `continue` of everything.
@@ -23,14 +23,10 @@ impl SessionCore {
         let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
-        let is_stream = map.get(id).is_some_and(|topic| topic.kind().row().class == Class::Stream);
-        let before = manager.terms(handle);
-        if let Some(mode) = trades.filter(|mode| is_stream && before.is_some_and(|before| before.mode != *mode)) {
-            manager.set_mode(map, handle, mode);
-        }
-        if let Some(pace) = pace.filter(|pace| before.is_some_and(|before| before.pace != *pace)) {
-            manager.set_pace(handle, pace);
-        }
+        let Some(account) = manager.account(handle) else { return self.not_held(id) };
+        let mode = trades.filter(|_| map.get(id).is_some_and(is_stream)).unwrap_or(account.terms.mode);
+        manager.set_mode(map, handle, mode);
+        manager.set_terms(handle, Terms { pace: pace.unwrap_or(account.terms.pace), mode });
         drop(manager);
         self.in_force(id)
     }
@@ -66,7 +62,7 @@ impl SessionCore {
     pub(super) fn get_named(&mut self, name: &str) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
         match self.shard.context.map.resolve(&key) {
             Resolve::Found(id) if self.may_see(id) => self.get(id, name),
@@ -79,7 +75,7 @@ impl SessionCore {
     pub(super) fn unsubscribe(&mut self, name: &str) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
         let was_pending = self.pending.remove(&key).is_some();
         match self.shard.context.map.resolve(&key) {
@@ -94,7 +90,7 @@ impl SessionCore {
     pub(super) fn change_named(&mut self, action: &Action, name: &str) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
         if let Resolve::Found(id) = self.shard.context.map.resolve(&key)
             && self.held.contains_key(&id)
@@ -118,12 +114,11 @@ impl SessionCore {
     /// A change of a standing pattern: for later listings here, for what is held by the ids returned.
     pub(super) fn change_pattern(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
         let pattern = self.pattern(name)?;
-        let stands = |pattern: &Pattern| self.patterns.iter().position(|standing| standing.pattern == *pattern);
-        let Some(at) = stands(&pattern) else {
-            return Err(TopicResult::refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
+        let Some(at) = self.patterns.iter().position(|standing| standing.pattern == pattern) else {
+            return Err(refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
         };
         if matches!(action, Action::Unsub) {
-            self.patterns.retain(|standing| standing.pattern != pattern);
+            self.patterns.remove(at);
         } else {
             let standing = &mut self.patterns[at];
             change(&mut standing.terms, &mut standing.paused, action);
@@ -143,7 +138,7 @@ impl SessionCore {
                 topic: topic.name().to_owned(),
                 topic_id,
                 pace,
-                trades: trades_of(topic, account.terms),
+                trades: is_stream(topic).then_some(account.terms.mode),
             };
         }
         live(topic, account.terms, start_of(topic, &account.cursor))
@@ -168,5 +163,5 @@ fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
 }
 
 fn not_subscribed(name: &str) -> TopicResult {
-    TopicResult::refused(name, Code::NotSubscribed, "there is no such subscription")
+    refused(name, Code::NotSubscribed, "there is no such subscription")
 }

@@ -3,7 +3,8 @@
 
 use super::work::{Work, size};
 use super::{Pending, SessionCore, not_entitled, refuse_missing};
-use crate::topic::{Cursor, Resolve};
+use crate::config::REPLY_PART_BYTES;
+use crate::topic::Resolve;
 use std::collections::btree_map;
 use std::ops::Range;
 use wire::request::{Reply, TopicResult};
@@ -21,7 +22,8 @@ pub(super) struct Listing {
 impl SessionCore {
     /// Topics were listed: pending ones and patterns may have become live. `work` finds out.
     pub fn on_listing(&mut self) {
-        self.seen_listings = self.shard.listings.get();
+        // Noted before the look: what is listed during it leads to another one.
+        self.seen_listings = self.shard.listings();
         let known = self.shard.context.map.len();
         let new = std::mem::replace(&mut self.seen_topics, known)..known;
         self.work = Some(Work::Listing(Listing { pending: std::mem::take(&mut self.pending).into_iter(), new }));
@@ -34,18 +36,26 @@ impl Listing {
     }
 
     pub fn part(&mut self, core: &mut SessionCore) -> Option<Reply> {
-        let (mut results, mut bytes, most) = (Vec::new(), 0, core.part_bytes());
+        let (mut results, mut bytes) = (Vec::new(), 0);
         for _ in 0..LOOKS_A_PART {
             let result = if let Some((key, waiting)) = self.pending.next() {
                 core.settle(key, waiting)
             } else if let Some(id) = self.new.next() {
-                core.join(id)
+                match core.join(id) {
+                    Joined::Not => None,
+                    Joined::Started(result) => Some(result),
+                    Joined::Full(refused) => {
+                        // Once is enough: all that follow do not fit either.
+                        self.new = 0..0;
+                        Some(refused)
+                    }
+                }
             } else {
                 break;
             };
             bytes += result.as_ref().map_or(0, size);
             results.extend(result);
-            if results.len() >= STARTS_A_PART || bytes >= most {
+            if results.len() >= STARTS_A_PART || bytes >= REPLY_PART_BYTES {
                 break;
             }
         }
@@ -69,16 +79,28 @@ impl SessionCore {
         }
     }
 
-    /// A new topic, if a standing pattern matches it.
-    fn join(&mut self, id: u32) -> Option<TopicResult> {
+    /// A new topic, if a standing pattern matches it. The newest one speaks, as it does where a client subscribes to both one after
+    /// the other.
+    fn join(&mut self, id: u32) -> Joined {
         let shard = self.shard.clone();
-        let topic = shard.context.map.get(id)?;
-        let standing = self.patterns.iter().find(|standing| standing.pattern.matches(topic.key()))?;
-        let (terms, paused) = (standing.terms, standing.paused);
-        if self.held.contains_key(&id) || !self.room() || !self.may_see(id) {
-            return None;
+        let Some(topic) = shard.context.map.get(id) else { return Joined::Not };
+        let Some(standing) = self.patterns.iter().rfind(|standing| standing.pattern.matches(topic.key())) else {
+            return Joined::Not;
+        };
+        let (terms, cursor, paused) = (standing.terms, standing.cursor, standing.paused);
+        if self.held.contains_key(&id) || !self.may_see(id) {
+            return Joined::Not;
         }
-        let result = self.start(id, terms, Cursor::NEW);
-        Some(if paused { self.pause(id) } else { result })
+        if !self.room() {
+            return Joined::Full(self.too_many(&standing.pattern.to_string()));
+        }
+        let result = self.start(id, terms, cursor);
+        Joined::Started(if paused { self.pause(id) } else { result })
     }
+}
+
+enum Joined {
+    Not,
+    Started(TopicResult),
+    Full(TopicResult),
 }

@@ -2,10 +2,11 @@
 //! Bounded: one request a session, one part a call; between two parts the session writes data and the shard serves others.
 
 use super::listing::Listing;
-use super::{MAX_PATTERNS, SessionCore, Wish, not_entitled, refuse_missing, too_many_patterns};
+use super::{SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
 use crate::subs::Terms;
 use crate::subs::bucket::Admission;
-use crate::topic::{Cursor, Resolve};
+use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
 use wire::request::{Pace, Reply, Request, TopicResult, TradeMode};
@@ -15,8 +16,6 @@ use wire::topic::{Pattern, TopicKey};
 const TOPICS_A_PART: usize = 256;
 /// Names looked up in one part of the check of a strict request.
 const CHECKS_A_PART: usize = 512;
-/// Text of one part, also bounded by `frame_bytes`.
-const PART_BYTES: usize = 32 * 1024;
 
 /// A request text that was read. Reading needs no session, so that of a long text may happen on another thread.
 pub struct Parsed(Result<Request, Unread>);
@@ -54,6 +53,9 @@ pub(super) struct Asked {
     at: usize,
     /// Topics of the pattern in hand that are still to be handled.
     matched: std::vec::IntoIter<u32>,
+    /// Patterns so far, and what they matched: one topic that several match is answered once.
+    patterns: usize,
+    told: BTreeSet<u32>,
     phase: Phase,
 }
 
@@ -97,7 +99,7 @@ impl SessionCore {
                 let wait_ms = retry_in.as_millis() + 1;
                 let message = format!("more than {per_second} commands per second; next one in {wait_ms} ms");
                 let id = parsed.0.map_or_else(|unread| unread.id, |request| request.id());
-                return Ok(Some(error(id, Code::RateLimited, message)));
+                return Ok(Some(self.refuse(id, Code::RateLimited, &message)));
             }
         }
         let (id, action, topics, strict) = match parsed.0 {
@@ -107,7 +109,7 @@ impl SessionCore {
             }
             Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
             Ok(Request::Mod { id, pace: None, trades: None, .. }) => {
-                return Ok(Some(error(id, Code::BadRequest, "'mod' needs 'pace' or 'trades'".to_owned())));
+                return Ok(Some(self.refuse(id, Code::BadRequest, "'mod' needs 'pace' or 'trades'")));
             }
             Ok(Request::Mod { id, topics, pace, trades }) => (id, Action::Mod { pace, trades }, Some(topics), false),
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
@@ -118,8 +120,11 @@ impl SessionCore {
             Ok(Request::Ping { id }) => {
                 return Ok(Some(Reply::Pong { id, time: context.clock.wall_ns().to_string() }));
             }
-            Err(Unread { id, code, message }) => return Ok(Some(error(id, code, message))),
+            Err(Unread { id, code, message }) => return Ok(Some(self.refuse(id, code, &message))),
         };
+        if let Some(refused) = topics.as_deref().and_then(|topics| self.refuse_crowd(id, topics)) {
+            return Ok(Some(refused));
+        }
         self.work = Some(match topics {
             Some(topics) => Work::new(id, action, topics, strict),
             None => self.about_all(id, action),
@@ -183,7 +188,7 @@ impl SessionCore {
             }
             return Ok(());
         }
-        let key = TopicKey::parse(name).map_err(|problem| TopicResult::refused(name, problem.code(), problem.to_string()))?;
+        let key = TopicKey::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))?;
         match self.shard.context.map.resolve(&key) {
             Resolve::Found(id) if !self.may_see(id) => Err(not_entitled(name)),
             Resolve::Found(id) => {
@@ -197,23 +202,22 @@ impl SessionCore {
             missing => Err(refuse_missing(&key, &missing)),
         }
     }
-
-    /// Results of one part; no more than this and `TOPICS_A_PART`.
-    pub(super) fn part_bytes(&self) -> usize {
-        self.shard.context.session.frame_bytes.min(PART_BYTES)
-    }
 }
 
 impl Work {
     pub fn new(id: Option<u64>, action: Action, names: Vec<String>, strict: bool) -> Self {
         let phase = if strict { Phase::Check(Plan::default()) } else { Phase::Do };
-        Self::Asked(Asked { id, action, names, at: 0, matched: Vec::new().into_iter(), phase })
+        Self::asked(id, action, names, Vec::new(), phase)
     }
 
     /// For topics that are known by their ids.
     pub fn about(id: Option<u64>, action: Action, topics: Vec<u32>) -> Self {
+        Self::asked(id, action, Vec::new(), topics, Phase::Do)
+    }
+
+    fn asked(id: Option<u64>, action: Action, names: Vec<String>, topics: Vec<u32>, phase: Phase) -> Self {
         let matched = topics.into_iter();
-        Self::Asked(Asked { id, action, names: Vec::new(), at: 0, matched, phase: Phase::Do })
+        Self::Asked(Asked { id, action, names, at: 0, matched, patterns: 0, told: BTreeSet::new(), phase })
     }
 }
 
@@ -238,12 +242,12 @@ impl Asked {
             self.at = 0;
             self.phase = if plan.refused { Phase::Refuse(Plan::default()) } else { Phase::Do };
         }
-        let (mut results, mut bytes, most) = (Vec::new(), 0, core.part_bytes());
+        let (mut results, mut bytes) = (Vec::new(), 0);
         for _ in 0..TOPICS_A_PART {
             let Some(expanded) = self.next(core, &mut results) else { break };
             bytes += results.last().map_or(0, size);
             // Matching looks at every topic there is.
-            if expanded || bytes >= most {
+            if expanded || bytes >= REPLY_PART_BYTES {
                 break;
             }
         }
@@ -265,8 +269,7 @@ impl Asked {
         let name = self.names.get(self.at)?;
         self.at += 1;
         if let Phase::Refuse(plan) = &mut self.phase {
-            let granted =
-                |()| TopicResult::refused(name, Code::NotAllGranted, "another topic of this strict request was refused");
+            let granted = |()| refused(name, Code::NotAllGranted, "another topic of this strict request was refused");
             results.push(core.judge(name, plan).map_or_else(|refused| refused, granted));
             return Some(Pattern::is_pattern(name));
         }
@@ -274,12 +277,18 @@ impl Asked {
             results.push(core.apply_to_name(&self.action, name));
             return Some(false);
         }
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            results.push(too_many_patterns(name));
+            return Some(false);
+        }
         match core.expand(&self.action, name) {
-            Ok(matched) => {
+            Ok(mut matched) => {
                 results.push(match self.action {
                     Action::Unsub => TopicResult::Ended { topic: name.clone() },
                     _ => TopicResult::Pattern { topic: name.clone(), matched: matched.len() as u64 },
                 });
+                matched.retain(|id| self.told.insert(*id));
                 self.matched = matched.into_iter();
             }
             Err(refused) => results.push(refused),
@@ -293,7 +302,11 @@ impl SessionCore {
     fn apply(&mut self, action: &Action, id: u32, name: &str) -> Option<TopicResult> {
         Some(match action {
             Action::Sub(_) if !self.held.contains_key(&id) && !self.room() => self.too_many(name),
-            Action::Sub(wish) => self.start(id, wish.terms, if wish.snapshot { Cursor::NEW } else { Cursor::NOW }),
+            Action::Sub(wish) => {
+                let name = self.shard.context.map.get(id).map(Topic::name);
+                let cursor = name.map_or(wish.fresh(), |name| wish.cursor(name, None));
+                self.start(id, wish.terms, cursor)
+            }
             Action::Unsub => {
                 self.end(id);
                 return None;
@@ -317,7 +330,7 @@ impl SessionCore {
     /// Takes a pattern in and gives the topics to go on with.
     fn expand(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
         match action {
-            Action::Sub(wish) => self.subscribe_pattern(name, wish.terms),
+            Action::Sub(wish) => self.subscribe_pattern(name, wish),
             Action::Get => Ok(self.matching(&self.pattern(name)?)),
             Action::Unsub | Action::Mod { .. } | Action::Pause | Action::Continue => self.change_pattern(action, name),
         }
@@ -325,17 +338,23 @@ impl SessionCore {
 }
 
 pub(super) fn not_ready(name: &str) -> TopicResult {
-    TopicResult::refused(name, Code::NotReady, "the venue has not listed its instruments yet")
-}
-
-pub(super) fn error(id: Option<u64>, code: Code, message: String) -> Reply {
-    Reply::Error { id, code: code.name().to_owned(), message }
+    refused(name, Code::NotReady, "the venue has not listed its instruments yet")
 }
 
 /// About the bytes of a result in JSON.
 pub(super) fn size(result: &TopicResult) -> usize {
     /// Keys, numbers and braces.
-    const REST: usize = 110;
-    let message = if let TopicResult::Refused { message, .. } = result { message.len() } else { 0 };
-    result.topic().len() + message + REST
+    const REST: usize = 128;
+    let message = if let TopicResult::Refused { message, .. } = result { message } else { "" };
+    spelled(result.topic()) + spelled(message) + REST
+}
+
+/// The bytes of a text in JSON.
+fn spelled(text: &str) -> usize {
+    let each = text.bytes().map(|byte| match byte {
+        0..=0x1f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    each.sum()
 }

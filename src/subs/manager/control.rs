@@ -44,7 +44,7 @@ impl Manager {
             Queue::Paused => {
                 subscription.pauses_after = true;
                 subscription.queue = Queue::Idle;
-                self.attach(map, topic, handle);
+                self.attach(map, handle);
             }
             // Not at its next window: it was asked for.
             Queue::Waiting => subscription.queue = Queue::Idle,
@@ -66,7 +66,7 @@ impl Manager {
             subscription.pauses_after = true;
             return handle;
         }
-        let (topic, session) = (subscription.topic, subscription.session);
+        let (topic, place, session) = (subscription.topic, subscription.place, subscription.session);
         let was = std::mem::replace(&mut subscription.queue, Queue::Paused);
         let renamed = match was {
             Queue::Paused => return handle,
@@ -77,7 +77,7 @@ impl Manager {
                 Handle { generation, ..handle }
             }
         };
-        self.detach(map, topic, handle);
+        self.detach(map, topic, place);
         if was == Queue::Due {
             self.note_stale(session);
         }
@@ -91,26 +91,26 @@ impl Manager {
         if subscription.queue == Queue::Paused {
             subscription.queue = Queue::Idle;
             subscription.window = i64::MIN;
-            let topic = subscription.topic;
-            self.attach(map, topic, handle);
+            self.attach(map, handle);
             self.make_due(handle);
         }
     }
 
     /// Changes how trades are told. The cursor stays, unless going on from it one by one would lose trades that a summary still
-    /// had: then the subscription begins anew with a snapshot.
-    pub fn set_mode(&mut self, map: &TopicMap, handle: Handle, mode: TradeMode) {
-        let Some(subscription) = self.live_mut(handle) else { return };
-        subscription.terms.mode = mode;
+    /// had: then the subscription begins anew with a snapshot. True if it does.
+    pub fn set_mode(&mut self, map: &TopicMap, handle: Handle, mode: TradeMode) -> bool {
+        let Some(subscription) = self.live_mut(handle) else { return false };
+        if std::mem::replace(&mut subscription.terms.mode, mode) == mode {
+            return false;
+        }
         let cursor = subscription.cursor;
         let reaches = || map.get(subscription.topic).is_some_and(|topic| topic.reaches(&cursor));
-        if mode == TradeMode::Every && cursor.is_placed() && !reaches() {
+        let restarts = mode == TradeMode::Every && cursor.is_placed() && !reaches();
+        if restarts {
             subscription.cursor = Cursor::NEW;
+            self.make_due(handle);
         }
-        if subscription.queue == Queue::Waiting {
-            subscription.queue = Queue::Idle;
-        }
-        self.make_due(handle);
+        restarts
     }
 
     pub fn account(&self, handle: Handle) -> Option<Account> {
@@ -128,13 +128,5 @@ impl Manager {
             records: subscription.records,
             bytes: subscription.bytes,
         })
-    }
-
-    /// The session is about to end all its subscriptions: nothing is due for it any more.
-    pub fn clear_due(&mut self, session: SessionKey) {
-        if let Some(member) = self.sessions.get_mut(session.0) {
-            member.due.clear();
-            member.stale = 0;
-        }
     }
 }
