@@ -41,10 +41,10 @@ const BASE_BYTES: u64 = 32 << 20;
 pub const MAX_PATTERNS: usize = 32;
 /// Most of a reply's text that tells what is wrong.
 pub const REPLY_TEXT_BYTES: usize = 256;
-/// A topic of an ack: the longest name (128 B), and the names and values around it.
-const LIVE_RESULT_BYTES: usize = 256;
-/// A refused one also has a message, which may repeat its name.
-const REFUSED_RESULT_BYTES: usize = 512;
+/// Long answers are cut into parts of about this size; the last result of a part may stand above it.
+pub const REPLY_PART_BYTES: usize = 32 << 10;
+/// The longest result: a name of 128 B and a message that repeats it, each byte spelled as an escape of six.
+const LONGEST_RESULT_BYTES: usize = 4 << 10;
 
 impl Session {
     /// Topics and patterns that one request may name.
@@ -52,13 +52,9 @@ impl Session {
         self.max_subscriptions.saturating_add(MAX_PATTERNS)
     }
 
-    /// The longest message a client may get besides data: the ack of a request that has every topic refused and patterns that match as
-    /// many topics as a session may hold. What is repeated of the request may double in size by escapes.
+    /// The longest message a client may get besides data.
     pub fn largest_reply_bytes(&self) -> usize {
-        let named = self.topics_per_request().min(self.request_bytes / 3);
-        self.max_subscriptions
-            .saturating_mul(LIVE_RESULT_BYTES)
-            .saturating_add(named * REFUSED_RESULT_BYTES + 4 * self.request_bytes + REPLY_TEXT_BYTES)
+        REPLY_PART_BYTES + LONGEST_RESULT_BYTES
     }
 }
 

@@ -11,6 +11,6 @@ mod locate;
 mod tests;
 mod types;
 
-pub use budget::{Bound, MAX_PATTERNS, REPLY_TEXT_BYTES};
+pub use budget::{Bound, MAX_PATTERNS, REPLY_PART_BYTES, REPLY_TEXT_BYTES};
 pub use error::ConfigError;
 pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};

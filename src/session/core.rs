@@ -1,27 +1,36 @@
 //! A session without its transport. In: request texts, the shard's wake-ups. Out: replies (one a request) and frames of due data.
 //! Bounded: subscriptions by `max_subscriptions`, commands and output by token buckets; data waits as cursors, never as bytes.
+//! One request is in hand at a time, done in parts (`work`), so that a long one delays nobody.
+
+mod answers;
+mod change;
+mod listing;
+mod work;
+
+pub use work::{Parsed, read};
 
 use crate::config::{self, MAX_PATTERNS};
 use crate::encode::FrameBuilder;
 use crate::session::Client;
+use crate::session::core::work::{Action, Work};
 use crate::shard::Shard;
 use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
 use crate::subs::{Handle, SessionKey, Terms};
 use crate::topic::{Cursor, Resolve, Topic};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult};
+use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
-    key: TopicKey,
     terms: Terms,
     cursor: Cursor,
+    paused: bool,
 }
 
 struct Standing {
@@ -29,16 +38,18 @@ struct Standing {
     terms: Terms,
     /// Where its later listings start.
     cursor: Cursor,
+    /// They join paused.
+    paused: bool,
 }
 
-/// What a request asks for, the same for all its topics.
-struct Wish<'a> {
+/// What a `sub` asks for, the same for all its topics.
+struct Wish {
     terms: Terms,
     snapshot: bool,
-    resume: &'a BTreeMap<String, (u64, u64)>,
+    resume: BTreeMap<String, (u64, u64)>,
 }
 
-impl Wish<'_> {
+impl Wish {
     /// Where a topic starts. What is held of it may stand under the name it was asked by or under its own.
     fn cursor(&self, asked: &str, canonical: Option<&str>) -> Cursor {
         match self.resume.get(asked).or_else(|| self.resume.get(canonical?)) {
@@ -59,7 +70,11 @@ pub struct SessionCore {
     key: SessionKey,
     wake: Rc<Notify>,
     held: BTreeMap<u32, Handle>,
-    pending: Vec<Pending>,
+    /// Topics that were asked for once (`get`) and not yet told.
+    once: BTreeMap<u32, Handle>,
+    /// The request in hand.
+    work: Option<Work>,
+    pending: BTreeMap<TopicKey, Pending>,
     patterns: Vec<Standing>,
     /// Topics with smaller ids were matched against the patterns already.
     seen_topics: u32,
@@ -69,6 +84,7 @@ pub struct SessionCore {
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
+    held_back_by: Option<OutLimit>,
     next_frame: u64,
 }
 
@@ -83,24 +99,31 @@ impl SessionCore {
             key,
             wake,
             held: BTreeMap::new(),
-            pending: Vec::new(),
+            once: BTreeMap::new(),
+            work: None,
+            pending: BTreeMap::new(),
             patterns: Vec::new(),
             seen_topics: shard.context.map.len(),
             seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
+            held_back_by: None,
             next_frame: 1,
             client,
             shard: shard.clone(),
         }
     }
 
-    /// The replies that open the session: `hello`, and the ack of subscriptions in the query string.
-    pub fn greet(&mut self) -> Vec<Reply> {
+    /// The reply that opens the session. Subscriptions of the query string are then in hand like a first request.
+    pub fn greet(&mut self) -> Reply {
+        if let Some(bare) = self.client.bare.take() {
+            let wish = Wish { terms: Terms { pace: bare.pace, mode: bare.trades }, snapshot: true, resume: BTreeMap::new() };
+            self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
+        }
         let context = &self.shard.context;
         let limits = &context.session;
-        let mut replies = vec![Reply::Hello(Hello {
+        Reply::Hello(Hello {
             protocol: "tickwire.v1".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             node: context.node.to_string(),
@@ -117,48 +140,6 @@ impl SessionCore {
                 request_bytes: limits.request_bytes as u64,
                 write_timeout_ms: limits.write_timeout_ms,
             },
-        })];
-        if let Some(bare) = self.client.bare.take() {
-            let terms = Terms { pace: bare.pace, mode: bare.trades };
-            replies.push(self.subscribe(None, &bare.topics, &Wish { terms, snapshot: true, resume: &BTreeMap::new() }));
-        }
-        replies
-    }
-
-    /// Answers one request. `Err`: the connection has to be closed.
-    pub fn on_text(&mut self, text: &str) -> Result<Reply, Close> {
-        self.shard.context.metrics.commands.add(1);
-        match self.commands.admit() {
-            Admission::Granted => {}
-            Admission::Hopeless => return Err(Close::TooManyCommands),
-            Admission::Refused { retry_in } => {
-                self.shard.context.metrics.rate_limited_commands.add(1);
-                let message = format!(
-                    "more than {} commands per second; next one in {} ms",
-                    self.shard.context.session.commands_per_second,
-                    retry_in.as_millis() + 1
-                );
-                return Ok(self.refuse(id_of(text), Code::RateLimited, &message));
-            }
-        }
-        Ok(match serde_json::from_str::<Request>(text) {
-            Ok(Request::Sub { id, topics, pace, trades, snapshot, resume }) => {
-                let terms = Terms { pace, mode: trades };
-                self.subscribe(id, &topics, &Wish { terms, snapshot, resume: &resume })
-            }
-            Ok(Request::Unsub { id, topics }) => {
-                if let Some(refused) = self.refuse_crowd(id, &topics) {
-                    return Ok(refused);
-                }
-                let results = topics.iter().map(|topic| self.unsubscribe(topic)).collect();
-                self.ack(id, results)
-            }
-            Ok(Request::Ping { id }) => Reply::Pong { id, time: self.shard.context.clock.wall_ns().to_string() },
-            Err(problem) => {
-                let message = problem.to_string();
-                let unknown = message.starts_with("unknown variant");
-                self.refuse(id_of(text), if unknown { Code::UnknownRequest } else { Code::BadRequest }, &message)
-            }
         })
     }
 
@@ -180,42 +161,6 @@ impl SessionCore {
         self.awaits_listings() && self.seen_listings != self.shard.listings()
     }
 
-    /// Topics were listed: pending ones and patterns may have become live. The ack carries no id.
-    pub fn on_listing(&mut self) -> Option<Reply> {
-        // Noted before the look: what is listed during it leads to another one.
-        self.seen_listings = self.shard.listings();
-        let map = self.shard.context.map.clone();
-        let mut results = Vec::new();
-        for waiting in std::mem::take(&mut self.pending) {
-            match map.resolve(&waiting.key) {
-                Resolve::Found(id) if self.may_see(id) => results.push(self.start(id, waiting.terms, waiting.cursor)),
-                Resolve::Found(_) => {
-                    let name = waiting.key.to_string();
-                    results.push(refused(&name, Code::NotEntitled, "the token does not cover this topic"));
-                }
-                Resolve::Pending => self.pending.push(waiting),
-                missing => results.push(refuse_missing(&waiting.key, &missing)),
-            }
-        }
-        let known = map.len();
-        for id in std::mem::replace(&mut self.seen_topics, known)..known {
-            let Some(topic) = map.get(id) else { continue };
-            // The newest pattern speaks, as it does where a client subscribes to both one after the other.
-            let Some(standing) = self.patterns.iter().rfind(|standing| standing.pattern.matches(topic.key())) else { continue };
-            let (terms, cursor) = (standing.terms, standing.cursor);
-            if self.held.contains_key(&id) || !self.may_see(id) {
-                continue;
-            }
-            if !self.room() {
-                // Once is enough: all that follow do not fit either.
-                results.push(self.too_many(&standing.pattern.to_string()));
-                break;
-            }
-            results.push(self.start(id, terms, cursor));
-        }
-        (!results.is_empty()).then(|| self.ack(None, results))
-    }
-
     /// Puts what is due into `frame`. False if nothing is due or an outbound bucket is empty.
     pub fn fill(&mut self, frame: &mut FrameBuilder) -> bool {
         let context = &self.shard.context;
@@ -225,6 +170,7 @@ impl SessionCore {
         }
         if let Some((wait, limit)) = self.outbound.settle() {
             self.held_back_until = now + wait.as_nanos() as i64;
+            self.held_back_by = Some(limit);
             match limit {
                 OutLimit::Updates => context.metrics.rate_limited_updates.add(1),
                 OutLimit::Bytes => context.metrics.rate_limited_bytes.add(1),
@@ -235,6 +181,9 @@ impl SessionCore {
         let flushed = self.shard.manager.borrow_mut().flush(&context.map, self.key, now, frame);
         context.metrics.chunk_hits.add(flushed.chunk_hits);
         context.metrics.chunk_misses.add(flushed.chunk_misses);
+        for id in &flushed.ended {
+            self.once.remove(id);
+        }
         if frame.is_empty() {
             return false;
         }
@@ -260,6 +209,11 @@ impl SessionCore {
         for published in &frame.realtime_published {
             metrics.published_to_written.record_span_ns(*published, now);
         }
+    }
+
+    /// True if `fill` has something to look at now.
+    pub fn is_ready(&self) -> bool {
+        self.shard.manager.borrow().is_due(self.key) && self.shard.context.clock.mono_ns() >= self.held_back_until
     }
 
     /// Returns once `fill` would find something.
@@ -307,47 +261,24 @@ impl SessionCore {
         &self.client
     }
 
-    fn subscribe(&mut self, id: Option<u64>, topics: &[String], wish: &Wish<'_>) -> Reply {
-        if let Some(refused) = self.refuse_crowd(id, topics) {
-            return refused;
-        }
-        let mut results = Vec::with_capacity(topics.len());
-        let mut told = BTreeSet::new();
-        let mut patterns = 0;
-        for name in topics {
-            if !Pattern::is_pattern(name) {
-                results.push(self.subscribe_topic(name, wish));
-                continue;
-            }
-            // Each one is a walk over all topics.
-            patterns += 1;
-            if patterns > MAX_PATTERNS {
-                results.push(too_many_patterns(name));
-            } else {
-                self.subscribe_pattern(name, wish, &mut told, &mut results);
-            }
-        }
-        self.ack(id, results)
-    }
-
-    fn subscribe_topic(&mut self, name: &str, wish: &Wish<'_>) -> TopicResult {
+    fn subscribe_topic(&mut self, name: &str, wish: &Wish) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
             Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
         // Asked for again, a pending topic gets new terms, not a second place.
-        self.pending.retain(|waiting| waiting.key != key);
+        self.pending.remove(&key);
         let map = self.shard.context.map.clone();
         let resolved = map.resolve(&key);
         match resolved {
             // Judged by the canonical key: the venue's own spelling must not be a way around.
-            Resolve::Found(id) if !self.may_see(id) => refused(name, Code::NotEntitled, "the token does not cover this topic"),
+            Resolve::Found(id) if !self.may_see(id) => not_entitled(name),
             Resolve::Found(id) if self.held.contains_key(&id) || self.room() => {
                 self.start(id, wish.terms, wish.cursor(name, map.get(id).map(Topic::name)))
             }
             Resolve::Pending if self.room() => {
                 let cursor = wish.cursor(name, None);
-                self.pending.push(Pending { key, terms: wish.terms, cursor });
+                self.pending.insert(key, Pending { terms: wish.terms, cursor, paused: false });
                 TopicResult::Pending { topic: name.to_owned() }
             }
             Resolve::Found(_) | Resolve::Pending => self.too_many(name),
@@ -355,37 +286,32 @@ impl SessionCore {
         }
     }
 
-    /// `told` are the topics that patterns of this request have matched so far: one that several match is answered once.
-    fn subscribe_pattern(&mut self, name: &str, wish: &Wish<'_>, told: &mut BTreeSet<u32>, results: &mut Vec<TopicResult>) {
-        let pattern = match Pattern::parse(name) {
-            Ok(pattern) => pattern,
-            Err(problem) => return results.push(refused(name, problem.code(), problem.to_string())),
-        };
+    /// Takes the pattern in; the topics it matches now are still to be started.
+    fn subscribe_pattern(&mut self, name: &str, wish: &Wish) -> Result<Vec<u32>, TopicResult> {
+        let pattern = self.pattern(name)?;
         self.patterns.retain(|standing| standing.pattern != pattern);
         if self.patterns.len() >= MAX_PATTERNS {
-            return results.push(too_many_patterns(name));
+            return Err(too_many_patterns(name));
         }
-        let map = self.shard.context.map.clone();
         if self.patterns.is_empty() {
             // Nobody looked at listings while there was no pattern, and what is there now is matched below.
-            self.seen_topics = map.len();
+            self.seen_topics = self.shard.context.map.len();
         }
+        let matched = self.matching(&pattern);
+        self.patterns.push(Standing { pattern, terms: wish.terms, cursor: wish.fresh(), paused: false });
+        Ok(matched)
+    }
+
+    fn pattern(&self, name: &str) -> Result<Pattern, TopicResult> {
+        Pattern::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))
+    }
+
+    /// What the client may see of what matches.
+    fn matching(&self, pattern: &Pattern) -> Vec<u32> {
         let mut matched = Vec::new();
-        map.matching(&pattern, &mut |id| matched.push(id));
+        self.shard.context.map.matching(pattern, &mut |id| matched.push(id));
         matched.retain(|id| self.may_see(*id));
-        results.push(TopicResult::Pattern { topic: name.to_owned(), matched: matched.len() as u64 });
-        for id in matched {
-            if !told.insert(id) {
-                continue;
-            }
-            if !self.held.contains_key(&id) && !self.room() {
-                results.push(self.too_many(name));
-                break;
-            }
-            let cursor = map.get(id).map_or(wish.fresh(), |topic| wish.cursor(topic.name(), None));
-            results.push(self.start(id, wish.terms, cursor));
-        }
-        self.patterns.push(Standing { pattern, terms: wish.terms, cursor: wish.fresh() });
+        matched
     }
 
     /// Starts a subscription, or changes the one that is there.
@@ -395,60 +321,35 @@ impl SessionCore {
         let topic = map.get(id).expect("resolved ids stay valid");
         let mut manager = shard.manager.borrow_mut();
         let start = if let Some(held) = self.held.get(&id) {
+            let restarts = is_stream(topic) && manager.set_mode(map, *held, terms.mode);
             manager.set_terms(*held, terms);
-            Start::Delta
+            manager.unpause(map, *held);
+            if restarts { Start::Snapshot } else { Start::Delta }
         } else {
             // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
-            self.held.insert(id, manager.subscribe(map, self.key, id, cursor, terms, shard.context.clock.mono_ns()));
+            let handle = manager.subscribe(map, self.key, id, cursor, terms, shard.context.clock.mono_ns());
+            self.held.insert(id, handle);
             shard.context.metrics.subscriptions.add(1);
+            // Two answers about one topic would contradict each other: this subscription now owes the snapshot of a `get`.
+            if let Some(once) = self.once.remove(&id) {
+                manager.unsubscribe(map, once);
+                manager.promise_snapshot(map, handle);
+            }
             start_of(topic, &cursor)
         };
-        let trades = (topic.key().kind.row().class == Class::Stream).then_some(terms.mode);
-        TopicResult::Live { topic: topic.name().to_owned(), topic_id: id, pace: terms.pace, trades, start }
-    }
-
-    fn unsubscribe(&mut self, name: &str) -> TopicResult {
-        if Pattern::is_pattern(name) {
-            return self.unsubscribe_pattern(name);
-        }
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        let waiting = self.pending.len();
-        self.pending.retain(|waiting| waiting.key != key);
-        match self.shard.context.map.resolve(&key) {
-            Resolve::Found(id) if self.held.contains_key(&id) => {
-                self.end(id);
-                TopicResult::Ended { topic: name.to_owned() }
-            }
-            _ if self.pending.len() < waiting => TopicResult::Ended { topic: name.to_owned() },
-            _ => refused(name, Code::NotSubscribed, "there is no such subscription"),
-        }
-    }
-
-    fn unsubscribe_pattern(&mut self, name: &str) -> TopicResult {
-        let pattern = match Pattern::parse(name) {
-            Ok(pattern) => pattern,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        let standing = self.patterns.len();
-        self.patterns.retain(|standing| standing.pattern != pattern);
-        if self.patterns.len() == standing {
-            return refused(name, Code::NotSubscribed, "there is no such pattern subscription");
-        }
-        let map = self.shard.context.map.clone();
-        let matching = |id: &u32| map.get(*id).is_some_and(|topic| pattern.matches(topic.key()));
-        let ids: Vec<u32> = self.held.keys().copied().filter(matching).collect();
-        ids.into_iter().for_each(|id| self.end(id));
-        TopicResult::Ended { topic: name.to_owned() }
+        live(topic, terms, start)
     }
 
     fn end(&mut self, id: u32) {
-        if let Some(handle) = self.held.remove(&id) {
-            self.shard.manager.borrow_mut().unsubscribe(&self.shard.context.map, handle);
-            self.shard.context.metrics.subscriptions.add(-1);
+        let Some(handle) = self.held.remove(&id) else { return };
+        let context = &self.shard.context;
+        let mut manager = self.shard.manager.borrow_mut();
+        let promised = manager.is_promised(handle);
+        manager.unsubscribe(&context.map, handle);
+        if promised {
+            self.once.insert(id, manager.subscribe_once(&context.map, self.key, id, context.clock.mono_ns()));
         }
+        context.metrics.subscriptions.add(-1);
     }
 
     fn may_see(&self, id: u32) -> bool {
@@ -460,7 +361,7 @@ impl SessionCore {
     }
 
     fn room(&self) -> bool {
-        self.held.len() + self.pending.len() < self.shard.context.session.max_subscriptions
+        self.held.len() + self.pending.len() + self.once.len() < self.shard.context.session.max_subscriptions
     }
 
     fn too_many(&self, name: &str) -> TopicResult {
@@ -479,24 +380,13 @@ impl SessionCore {
         self.shard.context.metrics.refused(code);
         Reply::Error { id, code: code.name().to_owned(), message: cut(message, config::REPLY_TEXT_BYTES).to_owned() }
     }
-
-    fn ack(&self, id: Option<u64>, results: Vec<TopicResult>) -> Reply {
-        for result in &results {
-            if let TopicResult::Refused { code, .. } = result
-                && let Some(code) = Code::from_name(code)
-            {
-                self.shard.context.metrics.refused(code);
-            }
-        }
-        Reply::Ack { id, results }
-    }
 }
 
 impl Drop for SessionCore {
     fn drop(&mut self) {
         let mut manager = self.shard.manager.borrow_mut();
         manager.leave(self.key);
-        for handle in self.held.values() {
+        for handle in self.held.values().chain(self.once.values()) {
             manager.unsubscribe(&self.shard.context.map, *handle);
         }
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
@@ -506,7 +396,7 @@ impl Drop for SessionCore {
 
 /// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
 fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
-    let is_stream = topic.key().kind.row().class == Class::Stream;
+    let is_stream = is_stream(topic);
     if is_stream && *cursor == Cursor::NOW {
         Start::Now
     } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
@@ -524,6 +414,19 @@ fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
     refused(&key.to_string(), code, message)
 }
 
+fn is_stream(topic: &Topic) -> bool {
+    topic.kind().row().class == Class::Stream
+}
+
+fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
+    let trades = is_stream(topic).then_some(terms.mode);
+    TopicResult::Live { topic: topic.name().to_owned(), topic_id: topic.id(), pace: terms.pace, trades, start }
+}
+
+fn not_entitled(name: &str) -> TopicResult {
+    refused(name, Code::NotEntitled, "the token does not cover this topic")
+}
+
 fn too_many_patterns(name: &str) -> TopicResult {
     refused(name, Code::TooManyTopics, format!("at most {MAX_PATTERNS} patterns per session"))
 }
@@ -536,9 +439,4 @@ fn refused(name: &str, code: Code, message: impl Into<String>) -> TopicResult {
 /// At most so many bytes of it, whole characters.
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
-}
-
-/// The `id` of a request that could not be read as a whole.
-fn id_of(text: &str) -> Option<u64> {
-    serde_json::from_str::<serde_json::Value>(text).ok()?.get("id")?.as_u64()
 }

@@ -7,7 +7,7 @@ pub mod sse;
 mod tests;
 pub mod websocket;
 
-pub use core::SessionCore;
+pub use core::{Parsed, SessionCore, read};
 
 use std::net::SocketAddr;
 use wire::event::Nanos;

@@ -65,9 +65,8 @@ enum End {
 async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<End, End> {
     let shard = core.shard().clone();
     let mut draining = shard.context.draining.clone();
-    for reply in core.greet() {
-        place(core, sender).await?.send(control(&reply));
-    }
+    let hello = core.greet();
+    place(core, sender).await?.send(control(&hello));
     loop {
         // First a place in the body, then the frame: what it holds is as new as the moment it leaves.
         let place = place(core, sender).await?;
@@ -79,10 +78,14 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
             place.send(control(&expired_notice()));
             return Ok(End::Close(Close::TokenExpired));
         }
-        if core.has_listings()
-            && let Some(reply) = core.on_listing()
-        {
-            place.send(control(&reply));
+        if !core.is_working() && core.has_listings() {
+            core.on_listing();
+        }
+        if core.is_working() {
+            if let Some(reply) = core.work() {
+                place.send(control(&reply));
+            }
+            tokio::task::yield_now().await;
             continue;
         }
         let mut frame = FrameBuilder::new(shard.take_buffer(), core.client().encoding, shard.context.session.frame_bytes);
@@ -95,6 +98,11 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
             continue;
         }
         shard.give_buffer(frame.into_buffer());
+        if core.is_ready() {
+            // Much was due and none of it held anything: others get a turn first.
+            tokio::task::yield_now().await;
+            continue;
+        }
         let quiet = core.expires_in().map_or(KEEP_ALIVE, |left| left.min(KEEP_ALIVE));
         tokio::select! {
             () = core.ready() => {}

@@ -123,12 +123,40 @@ fn sub(topics: &[&str]) -> Request {
         trades: TradeMode::Every,
         snapshot: true,
         resume: BTreeMap::new(),
+        strict: false,
     }
 }
 
+/// The answer to a request text, its parts put together.
+fn answer(core: &mut SessionCore, text: &str) -> Reply {
+    let first = core.on_request(read(text)).unwrap();
+    whole(core, first).expect("each request is answered")
+}
+
+/// What new listings bring.
+fn listing(core: &mut SessionCore) -> Option<Reply> {
+    core.on_listing();
+    whole(core, None)
+}
+
+fn whole(core: &mut SessionCore, mut answer: Option<Reply>) -> Option<Reply> {
+    while core.is_working() {
+        match (&mut answer, core.work()) {
+            (Some(Reply::Ack { results, more, .. }), Some(Reply::Ack { results: part, more: further, .. })) => {
+                results.extend(part);
+                *more = further;
+            }
+            (None, part) => answer = part,
+            (_, None) => {}
+            (answer, part) => panic!("{part:?} behind {answer:?}"),
+        }
+    }
+    answer
+}
+
 fn ask(core: &mut SessionCore, request: &Request) -> Vec<TopicResult> {
-    match core.on_text(&serde_json::to_string(request).unwrap()).unwrap() {
-        Reply::Ack { id: Some(1), results } => results,
+    match answer(core, &serde_json::to_string(request).unwrap()) {
+        Reply::Ack { id: Some(1), results, more: false } => results,
         other => panic!("{other:?}"),
     }
 }
@@ -143,6 +171,8 @@ fn words(results: &[TopicResult]) -> Vec<String> {
         TopicResult::Live { topic, start, pace, .. } => format!("{start:?} {topic} {pace}"),
         TopicResult::Pending { topic } => format!("Pending {topic}"),
         TopicResult::Pattern { topic, matched } => format!("{matched} of {topic}"),
+        TopicResult::Paused { topic, .. } => format!("Paused {topic}"),
+        TopicResult::Once { topic, .. } => format!("Once {topic}"),
         TopicResult::Ended { topic } => format!("Ended {topic}"),
         TopicResult::Refused { topic, code, .. } => format!("{code} {topic}"),
     };
@@ -177,10 +207,10 @@ fn a_listing_that_comes_while_a_session_is_busy_is_not_missed() {
         rig.settle().await;
         assert!(core.has_listings());
         timeout(PATIENCE, core.listed()).await.expect("a listing that was there before is news all the same");
-        let Some(Reply::Ack { id: None, results }) = core.on_listing() else { panic!("an ack") };
+        let Some(Reply::Ack { id: None, results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:A realtime"]);
         assert!(!core.has_listings());
-        assert!(core.on_listing().is_none());
+        assert!(listing(&mut core).is_none());
     });
 }
 
@@ -195,7 +225,7 @@ fn a_pending_topic_asked_for_twice_takes_one_place() {
         }
         assert_eq!(words(&ask(&mut core, &again)), ["Pending quote/sim:A"]);
         rig.list("A");
-        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        let Some(Reply::Ack { results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:A 1s"], "once, at the newer terms");
     });
 }
@@ -213,14 +243,14 @@ fn a_pattern_takes_in_later_listings_but_not_what_was_ended() {
         assert_eq!(words(&ask(&mut core, &unsub("quote/sim:A"))), ["Ended quote/sim:A"]);
         rig.list("C");
         rig.settle().await;
-        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        let Some(Reply::Ack { results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:C realtime"], "not A, which the client ended");
         // The third place, and the one that does not fit: told, not skipped.
         rig.list("D");
         rig.list("E");
         rig.list("F");
         rig.settle().await;
-        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        let Some(Reply::Ack { results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:D realtime", "too_many_topics quote/sim:*"]);
     });
 }
@@ -239,7 +269,7 @@ fn a_pattern_asked_for_again_has_its_new_pace_for_later_listings_too() {
         }
         assert_eq!(words(&ask(&mut core, &slower)), ["1 of quote/sim:*", "Delta quote/sim:A 1s"]);
         rig.list("B");
-        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        let Some(Reply::Ack { results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:B 1s"]);
     });
 }
@@ -302,7 +332,7 @@ fn answers_do_not_grow_with_the_mistake() {
             (format!(r#"{{"type":"sub","topics":[{}""]}}"#, r#""","#.repeat(5_000)), Code::TooManyTopics),
             (format!(r#"{{"type":"unsub","topics":[{}""]}}"#, r#""","#.repeat(5_000)), Code::TooManyTopics),
         ] {
-            let reply = core.on_text(&text).unwrap();
+            let reply = answer(&mut core, &text);
             assert!(serde_json::to_string(&reply).unwrap().len() < 512, "{reply:?}");
             assert!(matches!(reply, Reply::Error { code: told, .. } if told == code.name()));
         }
@@ -317,8 +347,17 @@ fn answers_do_not_grow_with_the_mistake() {
         let names = patterns.chain(std::iter::repeat_n("unknown-and-rather-long/x", 500)).collect::<Vec<_>>();
         let text = serde_json::to_string(&sub(&names)).unwrap();
         assert!(text.len() <= session.request_bytes, "{}", text.len());
-        let reply = serde_json::to_string(&core.on_text(&text).unwrap()).unwrap();
-        assert!(reply.len() <= session.largest_reply_bytes(), "{} > {}", reply.len(), session.largest_reply_bytes());
+        let (mut part, mut parts) = (core.on_request(read(&text)).unwrap(), 0);
+        loop {
+            let bytes = serde_json::to_string(&part).unwrap().len();
+            assert!(bytes <= session.largest_reply_bytes(), "{bytes} > {}", session.largest_reply_bytes());
+            parts += 1;
+            if !core.is_working() {
+                break;
+            }
+            part = core.work();
+        }
+        assert!(parts > 2);
     });
 }
 

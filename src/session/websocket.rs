@@ -2,7 +2,7 @@
 //! Bounded: one message in flight, under the write timeout; the library's buffers are sized by the gate.
 
 use crate::encode::FrameBuilder;
-use crate::session::{Client, SessionCore, draining_notice};
+use crate::session::{Client, SessionCore, draining_notice, read};
 use crate::shard::Shard;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use wire::code::Close;
 use wire::request::Reply;
 
@@ -22,6 +22,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
 /// Messages read before data gets its turn again.
 const READS_A_ROUND: usize = 8;
+
+/// Longer requests are read on another thread: a list of 50,000 topics takes longer than other sessions should wait.
+const LONG_REQUEST_BYTES: usize = 32 * 1024;
 
 /// Why a session ended.
 #[derive(Debug)]
@@ -65,6 +68,8 @@ struct Driver<S> {
     next_ping: Instant,
     /// One timer entry for ping, idleness and token expiry together.
     alarm: Pin<Box<Sleep>>,
+    /// A request that came while another was in hand. Nothing more is read then.
+    waiting: Option<Utf8Bytes>,
 }
 
 impl<S> Driver<S>
@@ -84,14 +89,14 @@ where
             next_ping: now + ping_interval,
             // Its first look sets it: a token may expire long before the first ping is due.
             alarm: Box::pin(tokio::time::sleep_until(now)),
+            waiting: None,
             core,
         }
     }
 
     async fn serve(&mut self) -> Result<End, End> {
-        for reply in self.core.greet() {
-            self.reply(&reply).await?;
-        }
+        let hello = self.core.greet();
+        self.reply(&hello).await?;
         let mut draining = self.core.shard().context.draining.clone();
         loop {
             if *draining.borrow() {
@@ -102,17 +107,20 @@ where
             if Instant::now() >= self.alarm.deadline() {
                 self.on_alarm().await?;
             }
-            if self.core.has_listings()
-                && let Some(reply) = self.core.on_listing()
-            {
-                self.reply(&reply).await?;
+            if !self.core.is_working() && self.core.has_listings() {
+                self.core.on_listing();
             }
             // Read what is there, so that a busy session still hears its client, then write what is due.
             for _ in 0..READS_A_ROUND {
+                if self.waiting.is_some() {
+                    break;
+                }
                 let Some(message) = self.stream.next().now_or_never() else { break };
                 self.on_message(message).await?;
             }
-            if self.write_due().await? {
+            let worked = self.work().await?;
+            // Also between two parts of an answer: the topics of each part follow it.
+            if self.write_due().await? || worked || self.core.is_ready() {
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -129,10 +137,12 @@ where
     async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
         self.last_heard = Instant::now();
         match message {
-            Some(Ok(Message::Text(text))) => {
-                let reply = self.core.on_text(&text).map_err(End::Close)?;
-                self.reply(&reply).await
+            // One request at a time, in order; pings in between are heard.
+            Some(Ok(Message::Text(text))) if self.core.is_working() => {
+                self.waiting = Some(text);
+                Ok(())
             }
+            Some(Ok(Message::Text(text))) => self.on_text(text).await,
             Some(Ok(Message::Binary(_))) => Err(End::Close(Close::BadFrame)),
             // The library has queued the pong; it leaves with this flush, before any data.
             Some(Ok(Message::Ping(_))) => {
@@ -144,6 +154,30 @@ where
             Some(Err(error)) => Err(ended(&error)),
             None => Err(End::Left),
         }
+    }
+
+    async fn on_text(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        let parsed = if text.len() <= LONG_REQUEST_BYTES {
+            read(&text)
+        } else {
+            tokio::task::spawn_blocking(move || read(&text)).await.map_err(|_| End::Lost)?
+        };
+        match self.core.on_request(parsed).map_err(End::Close)? {
+            Some(reply) => self.reply(&reply).await,
+            None => Ok(()),
+        }
+    }
+
+    /// One part of the request in hand, or the request that waited for its end. False if there is neither.
+    async fn work(&mut self) -> Result<bool, End> {
+        if self.core.is_working() {
+            if let Some(reply) = self.core.work() {
+                self.reply(&reply).await?;
+            }
+            return Ok(true);
+        }
+        let Some(text) = self.waiting.take() else { return Ok(false) };
+        self.on_text(text).await.map(|()| true)
     }
 
     async fn on_alarm(&mut self) -> Result<(), End> {

@@ -1,8 +1,12 @@
 //! Who is due when. In: marks of topics, the clock, flushes of sessions. Out: due lists and wake-ups, coalesced per session.
-//! Bounded: a subscription waits in at most one list (its session's due list or one window of the wheel). What it leaves behind in the
-//! wheel when it ends goes when that window begins, so within the longest pace.
+//! Bounded: a subscription waits in at most one list (its session's due list or one window of the wheel). What it leaves behind when it
+//! ends or is paused is less than half of a due list, and goes from the wheel when that window begins, so within the longest pace.
 
-use crate::encode::{Chunks, FrameBuilder, Request};
+mod control;
+
+pub use control::Account;
+
+use crate::encode::{Chunk, Chunks, FrameBuilder, Request};
 use crate::subs::pace::Grid;
 use crate::topic::{Cursor, TopicMap};
 use foldhash::fast::RandomState;
@@ -36,6 +40,8 @@ enum Queue {
     Waiting,
     /// In its session's due list.
     Due,
+    /// Never due until it is continued, and not among its topic's subscribers: nothing is done for it.
+    Paused,
 }
 
 struct Subscription {
@@ -54,6 +60,15 @@ struct Subscription {
     waits_for: i64,
     /// Monotonic ns from which on the next flush carries a check; 0 = never.
     check_at: i64,
+    /// Ends with its first answer.
+    once: bool,
+    /// A `get` was promised a snapshot.
+    promised: bool,
+    /// Paused again once the promise is kept.
+    pauses_after: bool,
+    merged: u64,
+    records: u64,
+    bytes: u64,
 }
 
 #[derive(Default)]
@@ -64,16 +79,23 @@ struct LocalTopic {
 
 struct Member {
     due: VecDeque<Handle>,
+    /// How many of `due` may be stale.
+    stale: usize,
     wake: Rc<Notify>,
     encoding: Encoding,
 }
 
 /// What one flush did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flushed {
     pub chunk_hits: u64,
     pub chunk_misses: u64,
+    /// Topics of subscriptions that ended by themselves.
+    pub ended: Vec<u32>,
 }
+
+/// Due subscriptions looked at in one flush. Most find data and fill the frame long before; where none does, others get a turn.
+const LOOKS_A_FLUSH: usize = 1024;
 
 pub struct Manager {
     shard: usize,
@@ -104,7 +126,7 @@ impl Manager {
 
     /// `wake` is notified when the first subscription of the session becomes due.
     pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
-        SessionKey(self.sessions.insert(Member { due: VecDeque::new(), wake, encoding }))
+        SessionKey(self.sessions.insert(Member { due: VecDeque::new(), stale: 0, wake, encoding }))
     }
 
     /// Forgets what is due. The session's subscriptions must be ended before another one joins.
@@ -133,12 +155,11 @@ impl Manager {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let check_at = if self.check_interval_ns == 0 { 0 } else { now + self.check_interval_ns };
-        let local = self.topics.entry(topic).or_default();
         let index = self.subscriptions.insert(Subscription {
             generation,
             topic,
             session,
-            place: local.subscribers.len(),
+            place: 0,
             cursor,
             terms,
             grid: Grid::new(terms.pace, session.0),
@@ -146,12 +167,15 @@ impl Manager {
             queue: Queue::Idle,
             waits_for: 0,
             check_at,
+            once: false,
+            promised: false,
+            pauses_after: false,
+            merged: 0,
+            records: 0,
+            bytes: 0,
         });
         let handle = Handle { index: index as u32, generation };
-        local.subscribers.push(handle);
-        if local.subscribers.len() == 1 {
-            map.watch(self.shard, topic);
-        }
+        self.attach(map, handle);
         self.make_due(handle);
         handle
     }
@@ -161,23 +185,50 @@ impl Manager {
             return;
         }
         let subscription = self.subscriptions.remove(handle.index as usize);
-        if let Some(local) = self.topics.get_mut(&subscription.topic) {
-            // No search: when a server drains, everybody leaves the same topics at once.
-            local.subscribers.swap_remove(subscription.place);
-            if let Some(moved) = local.subscribers.get(subscription.place)
-                && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
-            {
-                moved.place = subscription.place;
-            }
-            if local.subscribers.is_empty() {
-                self.topics.remove(&subscription.topic);
-                map.unwatch(self.shard, subscription.topic);
-            }
+        if subscription.queue != Queue::Paused {
+            self.detach(map, subscription.topic, subscription.place);
         }
-        if subscription.queue == Queue::Due
-            && let Some(member) = self.sessions.get_mut(subscription.session.0)
+        if subscription.queue == Queue::Due {
+            self.note_stale(subscription.session);
+        }
+    }
+
+    /// Puts a subscription among its topic's subscribers.
+    fn attach(&mut self, map: &TopicMap, handle: Handle) {
+        let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
+        let local = self.topics.entry(subscription.topic).or_default();
+        subscription.place = local.subscribers.len();
+        local.subscribers.push(handle);
+        if local.subscribers.len() == 1 {
+            map.watch(self.shard, subscription.topic);
+        }
+    }
+
+    fn detach(&mut self, map: &TopicMap, topic: u32, place: usize) {
+        let Some(local) = self.topics.get_mut(&topic) else { return };
+        // No search: when a server drains, everybody leaves the same topics at once.
+        local.subscribers.swap_remove(place);
+        if let Some(moved) = local.subscribers.get(place)
+            && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
         {
-            member.due.retain(|other| *other != handle);
+            moved.place = place;
+        }
+        if local.subscribers.is_empty() {
+            self.topics.remove(&topic);
+            map.unwatch(self.shard, topic);
+        }
+    }
+
+    /// One more entry of the due list names nothing. They are swept once they are half of it: ending many costs one look each.
+    fn note_stale(&mut self, session: SessionKey) {
+        let Self { sessions, subscriptions, .. } = self;
+        let Some(member) = sessions.get_mut(session.0) else { return };
+        member.stale += 1;
+        if member.stale * 2 > member.due.len() {
+            member.stale = 0;
+            member.due.retain(|handle| {
+                subscriptions.get(handle.index as usize).is_some_and(|found| found.generation == handle.generation)
+            });
         }
     }
 
@@ -252,13 +303,15 @@ impl Manager {
     /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
         let mut flushed = Flushed::default();
+        let (mut ended, mut paused) = (Vec::new(), Vec::new());
         let Some(member) = self.sessions.get_mut(session.0) else { return flushed };
         let encoding = member.encoding;
-        for _ in 0..member.due.len() {
+        for _ in 0..member.due.len().min(LOOKS_A_FLUSH) {
             let Some(handle) = member.due.pop_front() else { break };
             let Some(subscription) =
                 self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
             else {
+                member.stale = member.stale.saturating_sub(1);
                 continue;
             };
             let (Some(topic), Some(local)) = (map.get(subscription.topic), self.topics.get_mut(&subscription.topic)) else {
@@ -284,6 +337,7 @@ impl Manager {
             subscription.cursor = chunk.to;
             if chunk.records > 0 {
                 frame.push(&chunk, subscription.grid.is_none());
+                subscription.count(&chunk);
                 if let Some(grid) = subscription.grid {
                     subscription.window = grid.window(now);
                 }
@@ -292,7 +346,26 @@ impl Manager {
                 member.due.push_back(handle);
                 continue;
             }
+            if subscription.promised && chunk.snapshots == 0 {
+                // A stream's events up to here were told one by one; now the snapshot, if nothing came in between.
+                let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, &mut self.scratch);
+                let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
+                if place(&whole.to) != place(&subscription.cursor) || !frame.fits(whole.bytes.len()) {
+                    member.due.push_back(handle);
+                    continue;
+                }
+                subscription.cursor = whole.to;
+                frame.push(&whole, false);
+                subscription.count(&whole);
+            }
+            subscription.promised = false;
             subscription.queue = Queue::Idle;
+            if subscription.once {
+                ended.push(handle);
+                flushed.ended.push(subscription.topic);
+            } else if std::mem::take(&mut subscription.pauses_after) {
+                paused.push(handle);
+            }
             if subscription.check_at != 0
                 && now >= subscription.check_at
                 && chunk.records > 0
@@ -301,6 +374,12 @@ impl Manager {
                 frame.push_check(&topic.meta(), hash);
                 subscription.check_at = now + self.check_interval_ns;
             }
+        }
+        for handle in ended {
+            self.unsubscribe(map, handle);
+        }
+        for handle in paused {
+            self.pause(map, handle);
         }
         flushed
     }
@@ -321,6 +400,14 @@ impl Manager {
 
     fn live_mut(&mut self, handle: Handle) -> Option<&mut Subscription> {
         self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
+    }
+}
+
+impl Subscription {
+    fn count(&mut self, chunk: &Chunk) {
+        self.merged += chunk.merged;
+        self.records += u64::from(chunk.records);
+        self.bytes += chunk.bytes.len() as u64;
     }
 }
 

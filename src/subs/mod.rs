@@ -8,4 +8,4 @@ pub mod pace;
 #[cfg(test)]
 mod tests;
 
-pub use manager::{Handle, Manager, SessionKey, Terms};
+pub use manager::{Account, Handle, Manager, SessionKey, Terms};

@@ -198,7 +198,7 @@ async fn query_strings_are_checked_before_the_upgrade() {
     let path = "/v1/stream?sub=quote/test:BTC-USD,quote/test:NO-SUCH&pace=100ms";
     let mut client = TestClient::open(&server, path, None).await.unwrap();
     assert!(matches!(client.reply().await, Reply::Hello(_)));
-    let Reply::Ack { id: None, results } = client.reply().await else { panic!("an ack without id") };
+    let Reply::Ack { id: None, results, .. } = client.reply().await else { panic!("an ack without id") };
     assert_eq!(codes(&results), ["granted", "unknown_symbol"]);
     client.until("data", |client| client.sequence(QUOTE).is_some()).await;
 }

@@ -10,5 +10,6 @@ mod drain;
 mod emulated;
 mod grafana;
 mod limits;
+mod requests;
 mod slow_reader;
 mod third_party;

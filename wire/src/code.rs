@@ -16,6 +16,8 @@ pub enum Code {
     BadPace,
     RateLimited,
     Draining,
+    NotAllGranted,
+    NotReady,
 }
 
 crate::event::wire_enum!(Code {
@@ -32,6 +34,8 @@ crate::event::wire_enum!(Code {
     BadPace = 11 "bad_pace",
     RateLimited = 12 "rate_limited",
     Draining = 13 "draining",
+    NotAllGranted = 14 "not_all_granted",
+    NotReady = 15 "not_ready",
 });
 
 /// Whether and when a client should come back after a close.

@@ -1,6 +1,7 @@
 //! In: JSON text of control messages. Out: requests of clients and replies of servers as types, both ways.
 //! Bounded by the frame-size limit of the session; unknown fields of a request are refused by name.
 
+use crate::answer::{Explained, Listed};
 use crate::code::Code;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -121,11 +122,61 @@ pub enum Request {
         /// Per topic, the `[epoch, sequence]` the client holds.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         resume: BTreeMap<String, (u64, u64)>,
+        /// All of them or none.
+        #[serde(default, skip_serializing_if = "is_false")]
+        strict: bool,
     },
     Unsub {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         topics: Vec<String>,
+    },
+    /// Change live subscriptions in place; what is left out stays as it is.
+    Mod {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        topics: Vec<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pace: Option<Pace>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trades: Option<TradeMode>,
+    },
+    /// No updates until `continue`. Without `topics`: everything that is held now.
+    Pause {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topics: Option<Vec<String>>,
+    },
+    Continue {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topics: Option<Vec<String>>,
+    },
+    /// One snapshot of each topic, no stream.
+    Get {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        topics: Vec<String>,
+    },
+    /// Instruments by pattern, in pages.
+    List {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        /// A topic name or pattern of any kind; its venue and symbol count.
+        pattern: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limit: Option<u32>,
+        /// `next` of the page before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<u32>,
+    },
+    /// How one subscription stands.
+    Explain {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        topic: String,
     },
     Ping {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,8 +184,42 @@ pub enum Request {
     },
 }
 
+impl Request {
+    pub fn id(&self) -> Option<u64> {
+        match self {
+            Self::Sub { id, .. }
+            | Self::Unsub { id, .. }
+            | Self::Mod { id, .. }
+            | Self::Pause { id, .. }
+            | Self::Continue { id, .. }
+            | Self::Get { id, .. }
+            | Self::List { id, .. }
+            | Self::Explain { id, .. }
+            | Self::Ping { id } => *id,
+        }
+    }
+
+    pub fn set_id(&mut self, number: u64) {
+        match self {
+            Self::Sub { id, .. }
+            | Self::Unsub { id, .. }
+            | Self::Mod { id, .. }
+            | Self::Pause { id, .. }
+            | Self::Continue { id, .. }
+            | Self::Get { id, .. }
+            | Self::List { id, .. }
+            | Self::Explain { id, .. }
+            | Self::Ping { id } => *id = Some(number),
+        }
+    }
+}
+
 fn yes() -> bool {
     true
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Server to client.
@@ -142,12 +227,26 @@ fn yes() -> bool {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Reply {
     Hello(Hello),
-    /// The one answer to a `sub` or `unsub`.
+    /// The one answer to `sub`, `unsub`, `mod`, `pause`, `continue` and `get`; a long one comes in parts.
     Ack {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         results: Vec<TopicResult>,
+        /// Another part of this answer follows.
+        #[serde(default, skip_serializing_if = "is_false")]
+        more: bool,
     },
+    /// The answer to `list`: one page.
+    Instruments {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        instruments: Vec<Listed>,
+        /// For `after` of the request for the next page; none: this was the last.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u32>,
+    },
+    /// The answer to `explain`.
+    Explained(Box<Explained>),
     Pong {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
@@ -221,6 +320,21 @@ pub enum TopicResult {
         topic: String,
         matched: u64,
     },
+    /// Held, but no updates come until `continue`. Pace and mode are those that will be in force then.
+    Paused {
+        topic: String,
+        /// None while the topic is pending.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        topic_id: Option<u32>,
+        pace: Pace,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        trades: Option<TradeMode>,
+    },
+    /// A snapshot follows and nothing after it, unless the topic is subscribed as well.
+    Once {
+        topic: String,
+        topic_id: u32,
+    },
     /// No longer subscribed.
     Ended {
         topic: String,
@@ -251,6 +365,8 @@ impl TopicResult {
             Self::Live { topic, .. }
             | Self::Pending { topic }
             | Self::Pattern { topic, .. }
+            | Self::Paused { topic, .. }
+            | Self::Once { topic, .. }
             | Self::Ended { topic }
             | Self::Refused { topic, .. } => topic,
         }
@@ -287,5 +403,44 @@ mod tests {
         assert!(error.to_string().contains("'soon' is not a pace"), "{error}");
         let request: Request = serde_json::from_str(r#"{"type":"sub","id":7,"topics":["quote/sim:A"]}"#).unwrap();
         assert!(matches!(request, Request::Sub { id: Some(7), pace: Pace::Realtime, snapshot: true, .. }));
+    }
+
+    /// The spelling on the wire, both ways, with and without what may be left out.
+    #[test]
+    fn requests_are_spelled_as_documented() {
+        for text in [
+            r#"{"type":"mod","id":1,"topics":["quote/sim:A"],"pace":"1s"}"#,
+            r#"{"type":"mod","id":2,"topics":["trade/sim:*"],"trades":"summary"}"#,
+            r#"{"type":"pause","id":3}"#,
+            r#"{"type":"pause","id":4,"topics":["quote/sim:A"]}"#,
+            r#"{"type":"continue","id":5}"#,
+            r#"{"type":"get","id":6,"topics":["book/sim:A/5"]}"#,
+            r#"{"type":"list","id":7,"pattern":"quote/*:BTC-*","limit":10,"after":17}"#,
+            r#"{"type":"explain","id":8,"topic":"quote/sim:A"}"#,
+            r#"{"type":"sub","id":9,"topics":[],"pace":"realtime","trades":"every","snapshot":true,"strict":true}"#,
+        ] {
+            let mut request: Request = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&request).unwrap(), text);
+            let id = request.id().unwrap();
+            request.set_id(id + 1);
+            assert_eq!(request.id(), Some(id + 1));
+            let wrong = text.replacen("\"id\"", "\"speed\":1,\"id\"", 1);
+            let error = serde_json::from_str::<Request>(&wrong).unwrap_err().to_string();
+            assert!(error.contains("speed"), "{wrong}: {error}");
+        }
+    }
+
+    #[test]
+    fn answers_are_spelled_as_documented() {
+        for text in [
+            r#"{"type":"ack","id":1,"results":[{"status":"once","topic":"quote/sim:A","topic_id":3}],"more":true}"#,
+            r#"{"type":"ack","id":1,"results":[{"status":"paused","topic":"trade/sim:A","topic_id":3,"pace":"1s","trades":"summary"}]}"#,
+            r#"{"type":"instruments","id":7,"instruments":[{"venue":"sim","symbol":"A-USD","native":"AUSD","class":"spot","price_exponent":-2,"size_exponent":-3,"tick":"0.01","lot":"0.001"}],"next":9}"#,
+            r#"{"type":"explained","id":8,"topic":"quote/sim:A","topic_id":3,"state":"waiting","requested_pace":"100ms","pace":"100ms","epoch":5,"sequence":10,"head":12,"lag":2,"merged":4,"records":6,"bytes":90,"held_back":{"limit":"bytes_per_second","wait_ms":12}}"#,
+            r#"{"type":"explained","id":8,"topic":"trade/sim:A","state":"pending","requested_pace":"realtime","pace":"realtime","trades":"every","merged":0,"records":0,"bytes":0}"#,
+        ] {
+            let reply: Reply = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&reply).unwrap(), text);
+        }
     }
 }

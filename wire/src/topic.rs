@@ -168,6 +168,11 @@ impl Pattern {
             && star_matches(&self.symbol, &key.symbol)
     }
 
+    /// True if the venue and the symbol match, whatever the kind.
+    pub fn matches_instrument(&self, venue: &str, symbol: &str) -> bool {
+        star_matches(&self.venue, venue) && star_matches(&self.symbol, symbol)
+    }
+
     pub fn kind(&self) -> Kind {
         self.kind
     }

@@ -8,14 +8,14 @@ use crate::options::{Options, Reconnect, Subscription};
 use crate::stats::Stats;
 use crate::tracker::{Tracker, Update};
 use futures_util::{SinkExt, StreamExt};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use wire::codec::FrameHeader;
 use wire::event::Nanos;
-use wire::request::{Encoding, Hello, Reply, Request};
+use wire::request::{Encoding, Hello, Pace, Reply, Request, TradeMode};
 use wire::view::View;
 
 /// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
@@ -34,6 +34,8 @@ pub struct Client {
     encoding: Encoding,
     /// With the ids of their requests, the same on every connection.
     subscriptions: Vec<(u64, Subscription)>,
+    /// Names and patterns that are paused, also on later connections.
+    paused: BTreeSet<String>,
     tracker: Tracker,
     state: State,
     backoff: Backoff,
@@ -75,6 +77,7 @@ impl Client {
             reconnect: options.reconnect,
             encoding: options.encoding,
             subscriptions: Vec::new(),
+            paused: BTreeSet::new(),
             tracker: Tracker::new(options.encoding),
             state: State::Waiting(Instant::now()),
             backoff: Backoff::default(),
@@ -99,11 +102,73 @@ impl Client {
             subscription.topics.retain(|topic| !topics.contains(&topic.as_str()));
         }
         self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
+        self.paused.retain(|topic| !topics.contains(&topic.as_str()));
         if !self.is_connected() {
             topics.iter().for_each(|topic| self.tracker.forget(topic));
         }
         let id = self.take_id();
-        self.send(&Request::Unsub { id: Some(id), topics: topics.iter().map(|topic| (*topic).to_owned()).collect() });
+        self.send(&Request::Unsub { id: Some(id), topics: owned(topics) });
+        id
+    }
+
+    /// Changes subscriptions in place, now and for later connections. Give names and patterns as they were subscribed; what is
+    /// `None` stays as it is.
+    pub fn modify(&mut self, topics: &[&str], pace: Option<Pace>, trades: Option<TradeMode>) -> u64 {
+        let mut changed = Vec::new();
+        for (_, subscription) in &mut self.subscriptions {
+            let (moved, left) = std::mem::take(&mut subscription.topics).into_iter().partition(|t| topics.contains(&t.as_str()));
+            subscription.topics = left;
+            changed.push(Subscription {
+                topics: moved,
+                pace: pace.unwrap_or(subscription.pace),
+                trades: trades.unwrap_or(subscription.trades),
+                snapshot: subscription.snapshot,
+            });
+        }
+        for subscription in changed.into_iter().filter(|subscription| !subscription.topics.is_empty()) {
+            let id = self.take_id();
+            self.subscriptions.push((id, subscription));
+        }
+        self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
+        let id = self.take_id();
+        self.send(&Request::Mod { id: Some(id), topics: owned(topics), pace, trades });
+        id
+    }
+
+    /// No updates of these subscriptions until `resume_topics`, also on later connections.
+    pub fn pause(&mut self, topics: &[&str]) -> u64 {
+        self.paused.extend(owned(topics));
+        let id = self.take_id();
+        self.send(&Request::Pause { id: Some(id), topics: Some(owned(topics)) });
+        id
+    }
+
+    /// Ends a pause: one update brings each view up to date.
+    pub fn resume_topics(&mut self, topics: &[&str]) -> u64 {
+        self.paused.retain(|topic| !topics.contains(&topic.as_str()));
+        let id = self.take_id();
+        self.send(&Request::Continue { id: Some(id), topics: Some(owned(topics)) });
+        id
+    }
+
+    /// Asks for one snapshot of each topic; it comes in a frame after the ack. Without a connection nothing is asked.
+    pub fn get(&mut self, topics: &[&str]) -> u64 {
+        let id = self.take_id();
+        self.send(&Request::Get { id: Some(id), topics: owned(topics) });
+        id
+    }
+
+    /// Asks for a page of instruments, behind `after`, the `next` of the page before.
+    pub fn list(&mut self, pattern: &str, limit: Option<u32>, after: Option<u32>) -> u64 {
+        let id = self.take_id();
+        self.send(&Request::List { id: Some(id), pattern: pattern.to_owned(), limit, after });
+        id
+    }
+
+    /// Asks how a subscription stands.
+    pub fn explain(&mut self, topic: &str) -> u64 {
+        let id = self.take_id();
+        self.send(&Request::Explain { id: Some(id), topic: topic.to_owned() });
         id
     }
 
@@ -151,6 +216,11 @@ impl Client {
         let subscriptions = std::mem::take(&mut self.subscriptions);
         subscriptions.iter().for_each(|(id, subscription)| self.ask_for(*id, subscription));
         self.subscriptions = subscriptions;
+        if !self.paused.is_empty() {
+            let id = self.take_id();
+            let topics = self.paused.iter().cloned().collect();
+            self.send(&Request::Pause { id: Some(id), topics: Some(topics) });
+        }
         Ok(hello)
     }
 
@@ -201,7 +271,7 @@ impl Client {
     fn ask_for(&mut self, id: u64, subscription: &Subscription) {
         let Subscription { topics, pace, trades, snapshot } = subscription.clone();
         let resume = self.tracker.places(&topics);
-        self.send(&Request::Sub { id: Some(id), topics, pace, trades, snapshot, resume });
+        self.send(&Request::Sub { id: Some(id), topics, pace, trades, snapshot, resume, strict: false });
     }
 
     fn take_id(&mut self) -> u64 {
@@ -243,6 +313,10 @@ impl Client {
     pub fn tracker(&self) -> &Tracker {
         &self.tracker
     }
+}
+
+fn owned(topics: &[&str]) -> Vec<String> {
+    topics.iter().map(|topic| (*topic).to_owned()).collect()
 }
 
 /// Data frames are recognized by their first key, without reading them.

@@ -192,7 +192,7 @@ async fn a_view_survives_the_loss_of_its_connection() {
             assert_eq!((got, &topics[..], pace), (id, &["book/sim:A/5".to_owned()][..], Pace::EveryMs(100)));
             assert!(resume.is_empty());
             let live = TopicResult::Live { topic: topics[0].clone(), topic_id: 4, pace, trades: None, start: Start::Snapshot };
-            peer.reply(&Reply::Ack { id: Some(id), results: vec![live] }).await;
+            peer.reply(&Reply::Ack { id: Some(id), results: vec![live], more: false }).await;
             let meta4 = meta(4, Kind::Book);
             let status = Status { feed: FeedState::Live, ..Status::default() };
             peer.frame(

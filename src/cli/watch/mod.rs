@@ -195,7 +195,7 @@ impl Watch {
             }
             Reply::Error { code, message, .. } => eprintln!("tickwire: refused: {message} ({code})"),
             Reply::Notice { code, message, .. } => eprintln!("tickwire: notice: {message} ({code})"),
-            Reply::Hello(_) | Reply::Pong { .. } => {}
+            Reply::Hello(_) | Reply::Pong { .. } | Reply::Instruments { .. } | Reply::Explained(_) => {}
         }
         Ok(())
     }
@@ -208,6 +208,8 @@ impl Watch {
             TopicResult::Pending { topic } => self.note(&format!("{topic}: waiting for the venue to list its instruments")),
             TopicResult::Pattern { topic, matched } => self.note(&format!("{topic}: {matched} topics")),
             TopicResult::Live { topic, pace, .. } => self.note(&format!("{topic}: live, pace {pace}")),
+            TopicResult::Paused { topic, pace, .. } => self.note(&format!("{topic}: paused, pace {pace}")),
+            TopicResult::Once { topic, .. } => self.note(&format!("{topic}: once")),
             TopicResult::Ended { topic } => self.note(&format!("{topic}: ended")),
         }
     }

@@ -117,21 +117,30 @@ impl TestClient {
         self.summed.1
     }
 
-    /// Sends a request and returns the one reply with its id.
+    /// Sends a request and returns the one reply with its id, its parts put together.
     pub async fn ask(&mut self, mut request: Request) -> Reply {
         let number = self.next_id;
         self.next_id += 1;
-        match &mut request {
-            Request::Sub { id, .. } | Request::Unsub { id, .. } | Request::Ping { id } => *id = Some(number),
-        }
+        request.set_id(number);
         self.send_text(&serde_json::to_string(&request).expect("requests are plain data")).await;
-        let reply = self.reply().await;
-        let id = match &reply {
-            Reply::Ack { id, .. } | Reply::Pong { id, .. } | Reply::Error { id, .. } => *id,
-            _ => None,
-        };
-        assert_eq!(id, Some(number), "{reply:?}");
-        reply
+        let mut parts = Vec::new();
+        loop {
+            let mut reply = self.reply().await;
+            let id = match &reply {
+                Reply::Ack { id, .. } | Reply::Pong { id, .. } | Reply::Error { id, .. } | Reply::Instruments { id, .. } => *id,
+                Reply::Explained(explained) => explained.id,
+                _ => None,
+            };
+            assert_eq!(id, Some(number), "{reply:?}");
+            if let Reply::Ack { results, more, .. } = &mut reply {
+                parts.append(results);
+                if std::mem::take(more) {
+                    continue;
+                }
+                std::mem::swap(results, &mut parts);
+            }
+            return reply;
+        }
     }
 
     /// Subscribes; every topic must be granted.
@@ -266,6 +275,7 @@ pub fn sub(topics: &[&str]) -> Request {
         trades: Default::default(),
         snapshot: true,
         resume: BTreeMap::new(),
+        strict: false,
     }
 }
 

@@ -1,0 +1,167 @@
+//! Subscriptions of one session changed in place: `mod`, `pause`, `continue`, `unsub`, and the snapshots of `get`. In: topics. Out: a
+//! result each, which says what is in force before the first update at it. Bounded by what is held.
+
+use super::work::{Action, Work, not_ready};
+use super::{SessionCore, is_stream, live, not_entitled, refuse_missing, refused, start_of};
+use crate::subs::Terms;
+use crate::topic::Resolve;
+use wire::code::Code;
+use wire::kind::Class;
+use wire::request::{Pace, TopicResult, TradeMode};
+use wire::topic::TopicKey;
+
+impl SessionCore {
+    /// `pause` or `continue` of everything.
+    pub(super) fn about_all(&mut self, id: Option<u64>, action: Action) -> Work {
+        let paused = matches!(action, Action::Pause);
+        self.patterns.iter_mut().for_each(|standing| standing.paused = paused);
+        self.pending.values_mut().for_each(|waiting| waiting.paused = paused);
+        Work::about(id, action, self.held.keys().copied().collect())
+    }
+
+    pub(super) fn modify(&mut self, id: u32, pace: Option<Pace>, trades: Option<TradeMode>) -> TopicResult {
+        let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
+        let map = &self.shard.context.map;
+        let mut manager = self.shard.manager.borrow_mut();
+        let Some(account) = manager.account(handle) else { return self.not_held(id) };
+        let mode = trades.filter(|_| map.get(id).is_some_and(is_stream)).unwrap_or(account.terms.mode);
+        manager.set_mode(map, handle, mode);
+        manager.set_terms(handle, Terms { pace: pace.unwrap_or(account.terms.pace), mode });
+        drop(manager);
+        self.in_force(id)
+    }
+
+    pub(super) fn pause(&mut self, id: u32) -> TopicResult {
+        let Some(handle) = self.held.get_mut(&id) else { return self.not_held(id) };
+        *handle = self.shard.manager.borrow_mut().pause(&self.shard.context.map, *handle);
+        self.in_force(id)
+    }
+
+    pub(super) fn proceed(&mut self, id: u32) -> TopicResult {
+        let Some(handle) = self.held.get(&id) else { return self.not_held(id) };
+        self.shard.manager.borrow_mut().unpause(&self.shard.context.map, *handle);
+        self.in_force(id)
+    }
+
+    pub(super) fn get(&mut self, id: u32, name: &str) -> TopicResult {
+        let shard = self.shard.clone();
+        let map = &shard.context.map;
+        let Some(topic) = map.get(id) else { return self.not_held(id) };
+        let mut manager = shard.manager.borrow_mut();
+        if let Some(handle) = self.held.get(&id) {
+            manager.promise_snapshot(map, *handle);
+        } else if !self.once.contains_key(&id) {
+            if !self.room() {
+                return self.too_many(name);
+            }
+            self.once.insert(id, manager.subscribe_once(map, self.key, id, shard.context.clock.mono_ns()));
+        }
+        TopicResult::Once { topic: topic.name().to_owned(), topic_id: id }
+    }
+
+    pub(super) fn get_named(&mut self, name: &str) -> TopicResult {
+        let key = match TopicKey::parse(name) {
+            Ok(key) => key,
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
+        };
+        match self.shard.context.map.resolve(&key) {
+            Resolve::Found(id) if self.may_see(id) => self.get(id, name),
+            Resolve::Found(_) => not_entitled(name),
+            Resolve::Pending => not_ready(name),
+            missing => refuse_missing(&key, &missing),
+        }
+    }
+
+    pub(super) fn unsubscribe(&mut self, name: &str) -> TopicResult {
+        let key = match TopicKey::parse(name) {
+            Ok(key) => key,
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
+        };
+        let was_pending = self.pending.remove(&key).is_some();
+        match self.shard.context.map.resolve(&key) {
+            Resolve::Found(id) if self.held.contains_key(&id) => self.end(id),
+            _ if was_pending => {}
+            _ => return not_subscribed(name),
+        }
+        TopicResult::Ended { topic: name.to_owned() }
+    }
+
+    /// `mod`, `pause` or `continue` of one topic.
+    pub(super) fn change_named(&mut self, action: &Action, name: &str) -> TopicResult {
+        let key = match TopicKey::parse(name) {
+            Ok(key) => key,
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
+        };
+        if let Resolve::Found(id) = self.shard.context.map.resolve(&key)
+            && self.held.contains_key(&id)
+        {
+            return match action {
+                Action::Mod { pace, trades } => self.modify(id, *pace, *trades),
+                Action::Pause => self.pause(id),
+                _ => self.proceed(id),
+            };
+        }
+        let is_stream = key.kind.row().class == Class::Stream;
+        let Some(waiting) = self.pending.get_mut(&key) else { return not_subscribed(name) };
+        change(&mut waiting.terms, &mut waiting.paused, action);
+        if !waiting.paused {
+            return TopicResult::Pending { topic: name.to_owned() };
+        }
+        let trades = is_stream.then_some(waiting.terms.mode);
+        TopicResult::Paused { topic: name.to_owned(), topic_id: None, pace: waiting.terms.pace, trades }
+    }
+
+    /// A change of a standing pattern: for later listings here, for what is held by the ids returned.
+    pub(super) fn change_pattern(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
+        let pattern = self.pattern(name)?;
+        let Some(at) = self.patterns.iter().position(|standing| standing.pattern == pattern) else {
+            return Err(refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
+        };
+        if matches!(action, Action::Unsub) {
+            self.patterns.remove(at);
+        } else {
+            let standing = &mut self.patterns[at];
+            change(&mut standing.terms, &mut standing.paused, action);
+        }
+        let map = &self.shard.context.map;
+        let matching = |id: &u32| map.get(*id).is_some_and(|topic| pattern.matches(topic.key()));
+        Ok(self.held.keys().copied().filter(matching).collect())
+    }
+
+    /// What holds for a subscription from now on.
+    fn in_force(&self, id: u32) -> TopicResult {
+        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
+        let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
+        if account.standing == wire::answer::Standing::Paused {
+            let (topic_id, pace) = (Some(id), account.terms.pace);
+            return TopicResult::Paused {
+                topic: topic.name().to_owned(),
+                topic_id,
+                pace,
+                trades: is_stream(topic).then_some(account.terms.mode),
+            };
+        }
+        live(topic, account.terms, start_of(topic, &account.cursor))
+    }
+
+    fn not_held(&self, id: u32) -> TopicResult {
+        not_subscribed(self.shard.context.map.get(id).map_or("", |topic| topic.name()))
+    }
+}
+
+/// A change of something that has no data yet.
+fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
+    match action {
+        Action::Mod { pace, trades } => {
+            terms.pace = pace.unwrap_or(terms.pace);
+            terms.mode = trades.unwrap_or(terms.mode);
+        }
+        Action::Pause => *paused = true,
+        Action::Continue => *paused = false,
+        Action::Sub(_) | Action::Unsub | Action::Get => {}
+    }
+}
+
+fn not_subscribed(name: &str) -> TopicResult {
+    refused(name, Code::NotSubscribed, "there is no such subscription")
+}

@@ -1,0 +1,360 @@
+//! The request in hand. In: a request text. Out: its one answer, in parts of bounded size, each with the topics that are in force by it.
+//! Bounded: one request a session, one part a call; between two parts the session writes data and the shard serves others.
+
+use super::listing::Listing;
+use super::{SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
+use crate::subs::Terms;
+use crate::subs::bucket::Admission;
+use crate::topic::{Resolve, Topic};
+use std::collections::BTreeSet;
+use wire::code::{Close, Code};
+use wire::request::{Pace, Reply, Request, TopicResult, TradeMode};
+use wire::topic::{Pattern, TopicKey};
+
+/// Topics handled in one part.
+const TOPICS_A_PART: usize = 256;
+/// Names looked up in one part of the check of a strict request.
+const CHECKS_A_PART: usize = 512;
+
+/// A request text that was read. Reading needs no session, so that of a long text may happen on another thread.
+pub struct Parsed(Result<Request, Unread>);
+
+struct Unread {
+    id: Option<u64>,
+    code: Code,
+    message: String,
+}
+
+pub fn read(text: &str) -> Parsed {
+    Parsed(serde_json::from_str(text).map_err(|problem| {
+        let message = problem.to_string();
+        let code = if message.starts_with("unknown variant") { Code::UnknownRequest } else { Code::BadRequest };
+        Unread { id: id_of(text), code, message }
+    }))
+}
+
+/// The `id` of a request that could not be read as a whole.
+fn id_of(text: &str) -> Option<u64> {
+    serde_json::from_str::<serde_json::Value>(text).ok()?.get("id")?.as_u64()
+}
+
+pub(super) enum Work {
+    Asked(Asked),
+    Listing(Listing),
+}
+
+/// A request about topics.
+pub(super) struct Asked {
+    id: Option<u64>,
+    action: Action,
+    names: Vec<String>,
+    /// The next of `names`.
+    at: usize,
+    /// Topics of the pattern in hand that are still to be handled.
+    matched: std::vec::IntoIter<u32>,
+    /// Patterns so far, and what they matched: one topic that several match is answered once.
+    patterns: usize,
+    told: BTreeSet<u32>,
+    phase: Phase,
+}
+
+pub(super) enum Action {
+    Sub(Wish),
+    Unsub,
+    Mod { pace: Option<Pace>, trades: Option<TradeMode> },
+    Pause,
+    Continue,
+    Get,
+}
+
+enum Phase {
+    /// A strict request is gone through without effect first.
+    Check(Plan),
+    /// Something was refused: say for each topic what.
+    Refuse(Plan),
+    Do,
+}
+
+/// What a strict request would take.
+#[derive(Default)]
+struct Plan {
+    topics: BTreeSet<u32>,
+    patterns: usize,
+    refused: bool,
+}
+
+impl SessionCore {
+    /// Takes a request in. The reply is its answer, the first part of it, or none yet: then `work` goes on.
+    /// `Err`: the connection has to be closed.
+    pub fn on_request(&mut self, parsed: Parsed) -> Result<Option<Reply>, Close> {
+        let context = &self.shard.context;
+        context.metrics.commands.add(1);
+        match self.commands.admit() {
+            Admission::Granted => {}
+            Admission::Hopeless => return Err(Close::TooManyCommands),
+            Admission::Refused { retry_in } => {
+                context.metrics.rate_limited_commands.add(1);
+                let per_second = context.session.commands_per_second;
+                let wait_ms = retry_in.as_millis() + 1;
+                let message = format!("more than {per_second} commands per second; next one in {wait_ms} ms");
+                let id = parsed.0.map_or_else(|unread| unread.id, |request| request.id());
+                return Ok(Some(self.refuse(id, Code::RateLimited, &message)));
+            }
+        }
+        let (id, action, topics, strict) = match parsed.0 {
+            Ok(Request::Sub { id, topics, pace, trades, snapshot, resume, strict }) => {
+                let wish = Wish { terms: Terms { pace, mode: trades }, snapshot, resume };
+                (id, Action::Sub(wish), Some(topics), strict)
+            }
+            Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
+            Ok(Request::Mod { id, pace: None, trades: None, .. }) => {
+                return Ok(Some(self.refuse(id, Code::BadRequest, "'mod' needs 'pace' or 'trades'")));
+            }
+            Ok(Request::Mod { id, topics, pace, trades }) => (id, Action::Mod { pace, trades }, Some(topics), false),
+            Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
+            Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
+            Ok(Request::Get { id, topics }) => (id, Action::Get, Some(topics), false),
+            Ok(Request::List { id, pattern, limit, after }) => return Ok(Some(self.list(id, &pattern, limit, after))),
+            Ok(Request::Explain { id, topic }) => return Ok(Some(self.explain(id, &topic))),
+            Ok(Request::Ping { id }) => {
+                return Ok(Some(Reply::Pong { id, time: context.clock.wall_ns().to_string() }));
+            }
+            Err(Unread { id, code, message }) => return Ok(Some(self.refuse(id, code, &message))),
+        };
+        if let Some(refused) = topics.as_deref().and_then(|topics| self.refuse_crowd(id, topics)) {
+            return Ok(Some(refused));
+        }
+        self.work = Some(match topics {
+            Some(topics) => Work::new(id, action, topics, strict),
+            None => self.about_all(id, action),
+        });
+        Ok(self.work())
+    }
+
+    pub fn is_working(&self) -> bool {
+        self.work.is_some()
+    }
+
+    /// Does the next part of what is in hand. None: nothing is to be said about it.
+    pub fn work(&mut self) -> Option<Reply> {
+        let reply = match self.work.take()? {
+            Work::Asked(mut asked) => {
+                let reply = asked.part(self);
+                if !asked.is_done() {
+                    self.work = Some(Work::Asked(asked));
+                }
+                reply
+            }
+            Work::Listing(mut listing) => {
+                let reply = listing.part(self);
+                if !listing.is_done() {
+                    self.work = Some(Work::Listing(listing));
+                }
+                reply
+            }
+        };
+        if let Some(Reply::Ack { results, .. }) = &reply {
+            self.count_refusals(results);
+        }
+        reply
+    }
+
+    fn count_refusals(&self, results: &[TopicResult]) {
+        for result in results {
+            if let TopicResult::Refused { code, .. } = result
+                && let Some(code) = Code::from_name(code)
+            {
+                self.shard.context.metrics.refused(code);
+            }
+        }
+    }
+
+    /// Would this name of a strict request be granted, besides those planned before it?
+    fn judge(&self, name: &str, plan: &mut Plan) -> Result<(), TopicResult> {
+        let room = |plan: &Plan| self.held.len() + self.pending.len() + self.once.len() + plan.topics.len();
+        let most = self.shard.context.session.max_subscriptions;
+        if Pattern::is_pattern(name) {
+            let pattern = self.pattern(name)?;
+            if self.patterns.len() + plan.patterns >= MAX_PATTERNS {
+                return Err(too_many_patterns(name));
+            }
+            plan.patterns += 1;
+            for id in self.matching(&pattern) {
+                if !self.held.contains_key(&id) && plan.topics.insert(id) && room(plan) > most {
+                    plan.topics.remove(&id);
+                    return Err(self.too_many(name));
+                }
+            }
+            return Ok(());
+        }
+        let key = TopicKey::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))?;
+        match self.shard.context.map.resolve(&key) {
+            Resolve::Found(id) if !self.may_see(id) => Err(not_entitled(name)),
+            Resolve::Found(id) => {
+                if !self.held.contains_key(&id) && plan.topics.insert(id) && room(plan) > most {
+                    plan.topics.remove(&id);
+                    return Err(self.too_many(name));
+                }
+                Ok(())
+            }
+            Resolve::Pending => Err(not_ready(name)),
+            missing => Err(refuse_missing(&key, &missing)),
+        }
+    }
+}
+
+impl Work {
+    pub fn new(id: Option<u64>, action: Action, names: Vec<String>, strict: bool) -> Self {
+        let phase = if strict { Phase::Check(Plan::default()) } else { Phase::Do };
+        Self::asked(id, action, names, Vec::new(), phase)
+    }
+
+    /// For topics that are known by their ids.
+    pub fn about(id: Option<u64>, action: Action, topics: Vec<u32>) -> Self {
+        Self::asked(id, action, Vec::new(), topics, Phase::Do)
+    }
+
+    fn asked(id: Option<u64>, action: Action, names: Vec<String>, topics: Vec<u32>, phase: Phase) -> Self {
+        let matched = topics.into_iter();
+        Self::Asked(Asked { id, action, names, at: 0, matched, patterns: 0, told: BTreeSet::new(), phase })
+    }
+}
+
+impl Asked {
+    fn is_done(&self) -> bool {
+        !matches!(self.phase, Phase::Check(_)) && self.at >= self.names.len() && self.matched.as_slice().is_empty()
+    }
+
+    fn part(&mut self, core: &mut SessionCore) -> Option<Reply> {
+        if let Phase::Check(plan) = &mut self.phase {
+            for _ in 0..CHECKS_A_PART {
+                let Some(name) = self.names.get(self.at) else { break };
+                self.at += 1;
+                plan.refused |= core.judge(name, plan).is_err();
+                if Pattern::is_pattern(name) {
+                    break;
+                }
+            }
+            if self.at < self.names.len() {
+                return None;
+            }
+            self.at = 0;
+            self.phase = if plan.refused { Phase::Refuse(Plan::default()) } else { Phase::Do };
+        }
+        let (mut results, mut bytes) = (Vec::new(), 0);
+        for _ in 0..TOPICS_A_PART {
+            let Some(expanded) = self.next(core, &mut results) else { break };
+            bytes += results.last().map_or(0, size);
+            // Matching looks at every topic there is.
+            if expanded || bytes >= REPLY_PART_BYTES {
+                break;
+            }
+        }
+        Some(Reply::Ack { id: self.id, results, more: !self.is_done() })
+    }
+
+    /// Handles one topic or name. True if it was a pattern that was expanded; none if there is nothing left.
+    fn next(&mut self, core: &mut SessionCore, results: &mut Vec<TopicResult>) -> Option<bool> {
+        if let Some(id) = self.matched.next() {
+            let name = self.at.checked_sub(1).and_then(|at| self.names.get(at)).map_or("", String::as_str);
+            let result = core.apply(&self.action, id, name);
+            if matches!(&result, Some(TopicResult::Refused { code, .. }) if code == Code::TooManyTopics.name()) {
+                // One refusal stands for the rest of the pattern.
+                self.matched = Vec::new().into_iter();
+            }
+            results.extend(result);
+            return Some(false);
+        }
+        let name = self.names.get(self.at)?;
+        self.at += 1;
+        if let Phase::Refuse(plan) = &mut self.phase {
+            let granted = |()| refused(name, Code::NotAllGranted, "another topic of this strict request was refused");
+            results.push(core.judge(name, plan).map_or_else(|refused| refused, granted));
+            return Some(Pattern::is_pattern(name));
+        }
+        if !Pattern::is_pattern(name) {
+            results.push(core.apply_to_name(&self.action, name));
+            return Some(false);
+        }
+        self.patterns += 1;
+        if self.patterns > MAX_PATTERNS {
+            results.push(too_many_patterns(name));
+            return Some(false);
+        }
+        match core.expand(&self.action, name) {
+            Ok(mut matched) => {
+                results.push(match self.action {
+                    Action::Unsub => TopicResult::Ended { topic: name.clone() },
+                    _ => TopicResult::Pattern { topic: name.clone(), matched: matched.len() as u64 },
+                });
+                matched.retain(|id| self.told.insert(*id));
+                self.matched = matched.into_iter();
+            }
+            Err(refused) => results.push(refused),
+        }
+        Some(true)
+    }
+}
+
+impl SessionCore {
+    /// One topic, by its id; of a pattern called `name`.
+    fn apply(&mut self, action: &Action, id: u32, name: &str) -> Option<TopicResult> {
+        Some(match action {
+            Action::Sub(_) if !self.held.contains_key(&id) && !self.room() => self.too_many(name),
+            Action::Sub(wish) => {
+                let name = self.shard.context.map.get(id).map(Topic::name);
+                let cursor = name.map_or(wish.fresh(), |name| wish.cursor(name, None));
+                self.start(id, wish.terms, cursor)
+            }
+            Action::Unsub => {
+                self.end(id);
+                return None;
+            }
+            Action::Mod { pace, trades } => self.modify(id, *pace, *trades),
+            Action::Pause => self.pause(id),
+            Action::Continue => self.proceed(id),
+            Action::Get => self.get(id, name),
+        })
+    }
+
+    fn apply_to_name(&mut self, action: &Action, name: &str) -> TopicResult {
+        match action {
+            Action::Sub(wish) => self.subscribe_topic(name, wish),
+            Action::Unsub => self.unsubscribe(name),
+            Action::Get => self.get_named(name),
+            Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, name),
+        }
+    }
+
+    /// Takes a pattern in and gives the topics to go on with.
+    fn expand(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
+        match action {
+            Action::Sub(wish) => self.subscribe_pattern(name, wish),
+            Action::Get => Ok(self.matching(&self.pattern(name)?)),
+            Action::Unsub | Action::Mod { .. } | Action::Pause | Action::Continue => self.change_pattern(action, name),
+        }
+    }
+}
+
+pub(super) fn not_ready(name: &str) -> TopicResult {
+    refused(name, Code::NotReady, "the venue has not listed its instruments yet")
+}
+
+/// About the bytes of a result in JSON.
+pub(super) fn size(result: &TopicResult) -> usize {
+    /// Keys, numbers and braces.
+    const REST: usize = 128;
+    let message = if let TopicResult::Refused { message, .. } = result { message } else { "" };
+    spelled(result.topic()) + spelled(message) + REST
+}
+
+/// The bytes of a text in JSON.
+fn spelled(text: &str) -> usize {
+    let each = text.bytes().map(|byte| match byte {
+        0..=0x1f => 6,
+        b'"' | b'\\' => 2,
+        _ => 1,
+    });
+    each.sum()
+}
