@@ -4,7 +4,7 @@
 mod subscriber;
 mod world;
 
-use super::TopicLimits;
+use super::{InstrumentTopics, TopicLimits};
 use proptest::prelude::*;
 use subscriber::{Comeback, Subscriber};
 use wire::event::{Aggressor, Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
@@ -102,7 +102,7 @@ fn any_book() -> impl Strategy<Value = Op> {
 
 fn limits() -> impl Strategy<Value = TopicLimits> {
     (1usize..20, 0usize..60, prop_oneof![1usize..10, 50usize..80]).prop_map(|(trade_ring, book_log, book_levels)| TopicLimits {
-        max_topics: 9,
+        max_topics: InstrumentTopics::COUNT,
         trade_ring,
         book_log,
         book_levels,
@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn law_of_status_and_instrument(steps in steps(any_condition())) {
-        let limits = TopicLimits { max_topics: 9, ..TopicLimits::default() };
+        let limits = TopicLimits { max_topics: InstrumentTopics::COUNT, ..TopicLimits::default() };
         keep_the_law(limits, steps, TradeMode::Every, |world, who| {
             if who < 2 { world.topics.status } else { world.topics.instrument }
         });
