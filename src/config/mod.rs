@@ -13,4 +13,5 @@ mod types;
 
 pub use budget::Bound;
 pub use error::ConfigError;
+pub use feed_check::TOPICS_PER_INSTRUMENT;
 pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};

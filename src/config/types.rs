@@ -196,7 +196,7 @@ pub struct Topics {
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { max_topics: 9_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
+        Self { max_topics: 14_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
     }
 }
 

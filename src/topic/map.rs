@@ -16,6 +16,8 @@ use wire::topic::{Pattern, TopicKey};
 const MAX_SHARDS: usize = u64::BITS as usize;
 const _: () = assert!(crate::config::MAX_SHARDS <= MAX_SHARDS);
 
+const _: () = assert!(crate::config::TOPICS_PER_INSTRUMENT == InstrumentTopics::COUNT as u64);
+
 /// What happened to all topics since start, for metrics.
 #[derive(Debug, Default)]
 pub(super) struct Totals {

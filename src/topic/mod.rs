@@ -18,6 +18,8 @@ mod cursor;
 mod day;
 mod depth;
 mod derived;
+#[cfg(test)]
+mod derived_tests;
 mod extremes;
 mod head;
 mod last;

@@ -82,7 +82,7 @@ fn listings_are_told_and_bounded() {
     assert!(map.marks(1).listing_changed());
     let first = map.len();
     map.list("other", &instrument("A-C")).unwrap();
-    assert!(map.marks(0).listing_changed() && map.len() == first + 9);
+    assert!(map.marks(0).listing_changed() && map.len() == first + InstrumentTopics::COUNT);
     assert_eq!(map.list("other", &instrument("A-D")), Err(TopicsFull { max_topics: 28 }));
     let mut names = Vec::new();
     map.matching(&Pattern::parse("trade/*:A-*").unwrap(), &mut |id| names.push(map.get(id).unwrap().name().to_owned()));

@@ -225,7 +225,14 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["quote/binance:BTC-USDT", "book/kraken:BTC-USD/10", "book/sim:S001-USD/full", "trade/binance:!BTCUSDT", "bar/sim:A/5m", "stats/sim:A"] {
+        for name in [
+            "quote/binance:BTC-USDT",
+            "book/kraken:BTC-USD/10",
+            "book/sim:S001-USD/full",
+            "trade/binance:!BTCUSDT",
+            "bar/sim:A/5m",
+            "stats/sim:A",
+        ] {
             assert_eq!(TopicKey::parse(name).unwrap().to_string(), name);
         }
     }
