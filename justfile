@@ -43,6 +43,10 @@ doc:
 web:
     node --test web/
 
+# The Python client against the golden vectors.
+python:
+    python3 -m unittest discover clients/python
+
 # Dashboard, alerts and scrape configuration against a real Prometheus.
 grafana:
     cargo test --locked --test grafana

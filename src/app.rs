@@ -232,6 +232,7 @@ fn start_feeds(
     for (index, feed) in settings.iter().enumerate() {
         let venue = feeds::registry::topic_venue(feed);
         let ingest = Ingest::new(map.clone(), &venue, metrics, clock);
+        let ingest = if feed.replay.is_some() { ingest.of_recording() } else { ingest };
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }

@@ -17,6 +17,8 @@ const POOLED_BUFFERS: usize = 32;
 /// A buffer that a deep snapshot has blown up is not kept.
 const POOLED_BUFFER_BYTES: usize = 256 * 1024;
 
+const DAY_MS: u64 = 86_400_000;
+
 /// What the shards of one server share.
 #[derive(Clone)]
 pub struct ShardContext {
@@ -33,19 +35,22 @@ pub struct Shard {
     pub index: usize,
     pub context: ShardContext,
     pub manager: RefCell<Manager>,
-    /// Notified when topics were listed; sessions with patterns or pending topics look again.
-    pub listed: Notify,
+    /// How often topics were listed; sessions with patterns or pending topics look again when it has moved.
+    listings: Cell<u64>,
+    listed: Notify,
     next_session: Cell<u64>,
     pool: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Shard {
     pub fn new(index: usize, context: ShardContext) -> Rc<Self> {
-        let check_interval_ns = (context.session.check_interval_ms * 1_000_000) as i64;
+        // A day is never, and cannot overflow.
+        let check_interval_ns = (context.session.check_interval_ms.min(DAY_MS) * 1_000_000) as i64;
         Rc::new(Self {
             index,
             manager: RefCell::new(Manager::new(index, check_interval_ns)),
             context,
+            listings: Cell::new(0),
             listed: Notify::new(),
             next_session: Cell::new(0),
             pool: RefCell::new(Vec::new()),
@@ -74,7 +79,20 @@ impl Shard {
         marks.drain(|topic| manager.mark(topic, now));
         manager.tick(now);
         if marks.listing_changed() {
+            self.listings.set(self.listings.get() + 1);
             self.listed.notify_waiters();
+        }
+    }
+
+    /// A number that moves with every listing. A session that was busy meanwhile sees by it that it missed one.
+    pub fn listings(&self) -> u64 {
+        self.listings.get()
+    }
+
+    /// Returns once `listings` is another number than `seen`.
+    pub async fn listed_since(&self, seen: u64) {
+        while self.listings.get() == seen {
+            self.listed.notified().await;
         }
     }
 

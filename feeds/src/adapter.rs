@@ -160,7 +160,7 @@ pub trait Sink: Send {
     /// All configured instruments have been announced.
     fn instruments_known(&mut self) {}
     fn faults(&mut self, _faults: &[Fault]) {}
-    /// A message of this size came from the venue; its events follow.
+    /// A message of this size came from the venue, or from the recording of one. (A simulator makes events, not messages.)
     fn message(&mut self, _bytes: usize) {}
     /// A connection is gone and will be opened again.
     fn line_lost(&mut self, _cause: Cause) {}

@@ -52,7 +52,8 @@ pub fn adapter(name: &str, settings: &FeedSettings) -> Result<Box<dyn Adapter>, 
     (venue(name)?.make)(settings)
 }
 
-/// Venue name in the topics of the feed that `settings` describe.
+/// Venue name in the topics of the feed that `settings` describe: the name it was given, else the protocol's own (a recording's: of
+/// the venue that was recorded).
 pub fn topic_venue(settings: &FeedSettings) -> String {
     let protocol = settings.replay.as_ref().map_or(settings.venue.as_str(), |replay| replay.venue.as_str());
     let own = venue(protocol).map_or(protocol, |venue| venue.name);

@@ -12,16 +12,6 @@ use tokio::sync::watch;
 /// A feed at work. Runs on the caller's current-thread runtime.
 pub type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The venue as it stands in the topics of this feed: the name it was given, else the protocol's own (a recording's: of the venue
-/// that was recorded).
-pub fn venue_name(settings: &FeedSettings) -> String {
-    let protocol = settings.replay.as_ref().map_or(&settings.venue, |replay| &replay.venue);
-    settings.name.clone().unwrap_or_else(|| match crate::registry::venue(protocol) {
-        Ok(venue) => venue.name.to_owned(),
-        Err(_) => protocol.clone(),
-    })
-}
-
 /// Checks `settings` and makes the feed. The future ends when `stop` becomes true (or its sender is gone).
 pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver<bool>) -> Result<Running, FeedError> {
     match settings.venue.as_str() {

@@ -267,7 +267,7 @@ async fn a_cut_connection_is_told_and_mended() {
         plan.next_trade += 7;
     }
     feed.heard.wait(&["Trade down disconnected", "Book down disconnected"]).await;
-    feed.heard.wait(&["gap true disconnected", "Trade live none", "trade"]).await;
+    feed.heard.wait(&["Trade live none", "gap true disconnected", "trade"]).await;
     assert_eq!(feed.venue.plan().attempts.len(), 2);
     feed.stop().await;
 }

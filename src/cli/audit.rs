@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use wire::decimal::{plain, put_plain};
-use wire::event::{Batch, Event, EventBody, FeedState, Side, Trade};
+use wire::event::{Batch, Channel, Event, EventBody, FeedState, Side, Trade};
 use wire::view::book::Book;
 
 /// How many of the best levels are shown.
@@ -138,7 +138,7 @@ impl Audit {
                 audited.note_best();
             }
             EventBody::Trade(trade) => audited.trade(trade),
-            EventBody::State { state, .. } => audited.book_state = *state,
+            EventBody::State { channel: None | Some(Channel::Book), state, .. } => audited.book_state = *state,
             _ => {}
         }
     }

@@ -1,19 +1,12 @@
 //! `tickwire check`: a configuration in; out: what it comes to, with the memory budget, or its first fault in one line and exit code 2.
 
 use crate::cli::CliError;
+use crate::cli::shared::ConfigFile;
 use crate::config::Config;
-use std::path::PathBuf;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Configuration file; config/default.toml in the source documents every key
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-pub fn run(args: Args) -> Result<(), CliError> {
-    let config = Config::load(&args.config).map_err(CliError::usage)?;
-    print!("ok: {}\n{}", args.config.display(), summary(&config));
+pub fn run(file: ConfigFile) -> Result<(), CliError> {
+    let config = file.load()?;
+    print!("ok: {}\n{}", file.config.display(), summary(&config));
     Ok(())
 }
 

@@ -8,6 +8,7 @@ pub mod error;
 mod record;
 mod replay;
 mod serve;
+mod shared;
 mod watch;
 
 pub use error::CliError;
@@ -27,9 +28,9 @@ enum Command {
     /// Everything embedded: simulated market, self-signed TLS, web page, metrics
     Demo(demo::Args),
     /// Run the server
-    Serve(serve::Args),
+    Serve(shared::ConfigFile),
     /// Validate a configuration; errors point at file, line and key
-    Check(check::Args),
+    Check(shared::ConfigFile),
     /// Subscribe and show what arrives
     Watch(watch::Args),
     /// Capture a venue's streams to disk

@@ -1,7 +1,8 @@
 //! `tickwire record`: a venue's streams to disk. In: venue, symbols, folder. Out: recordings with the venue's exact bytes and our
 //! receive times, until Ctrl-C, SIGTERM or `--for`. Bounded by the recorder's queue; what a slow disk costs is counted and marked.
 
-use super::CliError;
+use crate::cli::CliError;
+use crate::cli::shared::parse_time;
 use feeds::adapter::{Fault, Sink};
 use feeds::recording::{Recorder, Rotation};
 use feeds::registry;
@@ -25,9 +26,9 @@ pub struct Args {
     /// Folder for the recordings; made if it is not there
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
-    /// Stop after so many seconds
-    #[arg(long = "for", value_name = "SECONDS")]
-    seconds: Option<u64>,
+    /// Stop after this time, such as 10m
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+    time: Option<Duration>,
     /// Begin a new file after so many MiB, before compression
     #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
     rotate_mib: u64,
@@ -66,7 +67,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
         let mut feed = std::pin::pin!(feed);
         let ended = tokio::select! {
             () = &mut feed => true,
-            () = end(args.seconds) => false,
+            () = end(args.time) => false,
             () = report(&recorder) => false,
         };
         if !ended {
@@ -99,11 +100,11 @@ impl Sink for Complaints {
     }
 }
 
-async fn end(seconds: Option<u64>) {
+async fn end(time: Option<Duration>) {
     use tokio::signal::unix::{SignalKind, signal};
     let time = async {
-        match seconds {
-            Some(seconds) => tokio::time::sleep(Duration::from_secs(seconds)).await,
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
             None => std::future::pending().await,
         }
     };

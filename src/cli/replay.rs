@@ -1,11 +1,11 @@
 //! `tickwire replay`: a whole server whose market is a recording. In: files and a speed. Out: the recorded topics on a TLS port,
 //! marked `replay`, until Ctrl-C.
 
-use super::CliError;
 use crate::app::{self, Server};
+use crate::cli::CliError;
+use crate::cli::shared::Ports;
 use crate::config::Config;
 use feeds::settings::{FeedSettings, ReplaySettings};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Debug, clap::Args)]
@@ -25,15 +25,8 @@ pub struct Args {
     /// Only these symbols, for example BTC-USDT; all of the recording if left out
     #[arg(long, value_name = "SYMBOL", value_delimiter = ',')]
     symbols: Vec<String>,
-    /// Public port: page, WebSocket and SSE
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
-    listen: SocketAddr,
-    /// Metrics and health
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
-    admin: SocketAddr,
-    /// Write the certificate here, so that clients can check it
-    #[arg(long, value_name = "FILE")]
-    certificate_out: Option<PathBuf>,
+    #[command(flatten)]
+    ports: Ports,
 }
 
 /// Everything else is as the configuration's defaults are, with a certificate made at start.
@@ -41,19 +34,14 @@ const CONFIG: &str = "[listen]\nself_signed = true\n[[feeds]]\nvenue = \"sim\"\n
 
 pub fn run(args: Args) -> Result<(), CliError> {
     let mut config = Config::parse(CONFIG, "built in").map_err(CliError::failed)?;
-    config.listen.address = args.listen;
-    config.admin.address = args.admin;
+    args.ports.set(&mut config);
     config.feeds = vec![FeedSettings {
         symbols: args.symbols,
         replay: Some(ReplaySettings { venue: args.venue, files: args.files, speed: args.speed, repeat: args.repeat }),
         ..FeedSettings::of_venue("replay")
     }];
     app::run(config, |server| {
-        if let Some(path) = &args.certificate_out
-            && let Err(error) = std::fs::write(path, server.certificate_pem().as_bytes())
-        {
-            eprintln!("tickwire: {}: {error}", path.display());
-        }
+        args.ports.write_certificate(server);
         print_addresses(server);
     })
     .map_err(CliError::from)

@@ -2,17 +2,9 @@
 
 use crate::app;
 use crate::cli::CliError;
-use crate::config::Config;
-use std::path::PathBuf;
+use crate::cli::shared::ConfigFile;
 
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// Configuration file; config/default.toml in the source documents every key
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
-}
-
-pub fn run(args: Args) -> Result<(), CliError> {
-    let config = Config::load(&args.config).map_err(CliError::usage)?;
+pub fn run(file: ConfigFile) -> Result<(), CliError> {
+    let config = file.load()?;
     app::run(config, |_| ()).map_err(CliError::from)
 }

@@ -2,7 +2,7 @@
 //! Bounded by arithmetic: what is listed here is the most that each part may hold, not what it usually does.
 
 use super::feed_check::TOPICS_PER_INSTRUMENT;
-use super::types::Config;
+use super::types::{Config, Session};
 
 /// One bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,31 @@ const SHARD_BYTES: u64 = 4 << 20;
 /// Code, allocator and the tables of TLS.
 const BASE_BYTES: u64 = 32 << 20;
 
+/// Standing patterns of one session; each is matched against every new listing.
+pub const MAX_PATTERNS: usize = 32;
+/// Most of a reply's text that tells what is wrong.
+pub const REPLY_TEXT_BYTES: usize = 256;
+/// A topic of an ack: the longest name (128 B), and the names and values around it.
+const LIVE_RESULT_BYTES: usize = 256;
+/// A refused one also has a message, which may repeat its name.
+const REFUSED_RESULT_BYTES: usize = 512;
+
+impl Session {
+    /// Topics and patterns that one request may name.
+    pub fn topics_per_request(&self) -> usize {
+        self.max_subscriptions.saturating_add(MAX_PATTERNS)
+    }
+
+    /// The longest message a client may get besides data: the ack of a request that has every topic refused and patterns that match as
+    /// many topics as a session may hold. What is repeated of the request may double in size by escapes.
+    pub fn largest_reply_bytes(&self) -> usize {
+        let named = self.topics_per_request().min(self.request_bytes / 3);
+        self.max_subscriptions
+            .saturating_mul(LIVE_RESULT_BYTES)
+            .saturating_add(named * REFUSED_RESULT_BYTES + 4 * self.request_bytes + REPLY_TEXT_BYTES)
+    }
+}
+
 impl Config {
     /// The bounds, largest concern first. Their sum is the most memory the process should take; the kernel's socket buffers are
     /// the last line because they count outside of the process.
@@ -47,7 +72,8 @@ impl Config {
         let connections = listen.max_connections as u64;
         let a_session = IDLE_SESSION_BYTES
             + TLS_BUFFER_BYTES
-            + session.frame_bytes as u64
+            // One of them is on its way at a time.
+            + session.frame_bytes.max(session.largest_reply_bytes()) as u64
             + session.request_bytes as u64
             + session.max_subscriptions as u64 * SUBSCRIPTION_BYTES;
         let instruments = u64::from(topics.max_topics) / TOPICS_PER_INSTRUMENT;
@@ -63,7 +89,7 @@ impl Config {
             bound(
                 "sessions",
                 connections * a_session,
-                format!("{connections} connections x {a_session} B: TLS, one frame, one request, subscriptions"),
+                format!("{connections} connections x {a_session} B: TLS, one frame or reply, one request, subscriptions"),
             ),
             bound(
                 "books",

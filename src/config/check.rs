@@ -175,7 +175,7 @@ fn admin(config: &Config) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Room for the header and one record of any kind but a deep book, which is split.
+/// Room for the header and one record of any kind but a deep book, which gets a frame of its own, however large.
 const MIN_FRAME_BYTES: u64 = 1_024;
 /// Room for a request with one topic of the longest name.
 const MIN_REQUEST_BYTES: u64 = 256;

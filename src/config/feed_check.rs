@@ -28,12 +28,13 @@ pub(super) fn check(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault
     if feeds.is_empty() {
         return Err(Fault::new("feeds", "there is no feed", "add a [[feeds]] block, for example with venue = \"sim\""));
     }
-    let mut names: Vec<&str> = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for (at, feed) in feeds.iter().enumerate() {
         check_feed(&format!("feeds[{at}]"), feed)?;
-        let name = feed.name.as_deref().unwrap_or(&feed.venue);
+        // As topics have it: `binance-spot` is `binance`, and so is a recording of it.
+        let name = registry::topic_venue(feed);
         if names.contains(&name) {
-            let what = format!("two feeds are named '{name}'");
+            let what = format!("two feeds are named '{name}' in topics");
             return Err(Fault::new(format!("feeds[{at}].venue"), what, format!("give this one its own name, feeds[{at}].name")));
         }
         names.push(name);

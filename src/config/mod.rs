@@ -11,7 +11,7 @@ mod locate;
 mod tests;
 mod types;
 
-pub use budget::Bound;
+pub use budget::{Bound, MAX_PATTERNS, REPLY_TEXT_BYTES};
 pub use error::ConfigError;
 pub use feed_check::TOPICS_PER_INSTRUMENT;
 pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};

@@ -75,7 +75,11 @@ fn values_that_cannot_work_are_refused_at_their_line() {
         ("[[feeds]]\nvenue = \"bimance\"\n", "dir/t.toml:6:9: feeds[1].venue: unknown venue 'bimance'; known venues: binance, "),
         (
             "[[feeds]]\nvenue = \"sim\"\n",
-            "dir/t.toml:6:9: feeds[1].venue: two feeds are named 'sim'; give this one its own name, feeds[1].name",
+            "dir/t.toml:6:9: feeds[1].venue: two feeds are named 'sim' in topics; give this one its own name, feeds[1].name",
+        ),
+        (
+            "[[feeds]]\nvenue = \"binance\"\nsymbols = [\"A-B\"]\n[[feeds]]\nvenue = \"binance-spot\"\nsymbols = [\"C-D\"]\n",
+            "dir/t.toml:9:9: feeds[2].venue: two feeds are named 'binance' in topics; give this one its own name, feeds[2].name",
         ),
         (
             "[[feeds]]\nvenue = \"binance\"\n",

@@ -149,7 +149,7 @@ pub struct Session {
     pub bytes_per_second: u32,
     /// Largest request.
     pub request_bytes: usize,
-    /// Largest data frame; what does not fit goes into the next one.
+    /// Largest data frame; what does not fit goes into the next one. A larger answer of one topic (a deep book) gets its own.
     pub frame_bytes: usize,
     /// Time in which the client must take one frame; else it is closed as a slow consumer.
     pub write_timeout_ms: u64,

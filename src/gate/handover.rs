@@ -6,6 +6,7 @@ use crate::session::sse::{self, SseBody};
 use crate::session::{Client, websocket};
 use crate::shard::Shard;
 use std::rc::Rc;
+use tokio::sync::Notify;
 
 impl Sessions for Shard {
     type Events = SseBody;
@@ -14,7 +15,7 @@ impl Sessions for Shard {
         websocket::run(socket, client, self).await;
     }
 
-    fn events(self: Rc<Self>, client: Client) -> SseBody {
-        sse::body(client, self)
+    fn events(self: Rc<Self>, client: Client, cut: Rc<Notify>) -> SseBody {
+        sse::body(client, self, cut)
     }
 }

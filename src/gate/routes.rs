@@ -13,6 +13,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use wire::request::Encoding;
 
 /// Seconds after which a client that was told 503 should try again.
@@ -25,6 +26,8 @@ pub(super) struct Context<S> {
     pub turn_away: Option<Refusal>,
     /// Filled by `/v1/stream`; who drives the connection takes it after the 101.
     pub pending: RefCell<Option<Pending>>,
+    /// Notified by an event stream whose peer takes nothing: the connection is to be dropped.
+    pub cut: Rc<Notify>,
 }
 
 type Routed<E> = Result<Response<Answer<E>>, Refused>;
@@ -74,7 +77,7 @@ impl<S: Sessions> Context<S> {
         if client.bare.is_none() {
             return Err(Refused::bad_request("an event stream needs its topics: /v1/sse?sub=TOPIC[,TOPIC...]"));
         }
-        let mut response = answer::events(self.sessions.clone().events(client));
+        let mut response = answer::events(self.sessions.clone().events(client, self.cut.clone()));
         if let Some(origin) = foreign {
             response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
             response.headers_mut().insert(header::VARY, HeaderValue::from_static("origin"));

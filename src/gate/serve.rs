@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -39,8 +40,8 @@ pub trait Sessions: 'static {
     /// Runs one WebSocket session to its end.
     fn stream(self: Rc<Self>, socket: Socket, client: Client) -> impl Future<Output = ()>;
 
-    /// Begins one session of server-sent events.
-    fn events(self: Rc<Self>, client: Client) -> Self::Events;
+    /// Begins one session of server-sent events. It notifies `cut` to have the connection dropped.
+    fn events(self: Rc<Self>, client: Client, cut: Rc<Notify>) -> Self::Events;
 }
 
 /// Ciphertext rustls may hold per direction for a peer that does not read: what is encrypted can no longer be conflated,
@@ -66,7 +67,14 @@ pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<
         Err(failure) => return gate.metrics.handshake_failed(failure),
     };
     gate.metrics.handshakes.add(1);
-    let context = Context { gate: gate.clone(), sessions: sessions.clone(), peer, turn_away, pending: RefCell::default() };
+    let context = Context {
+        gate: gate.clone(),
+        sessions: sessions.clone(),
+        peer,
+        turn_away,
+        pending: RefCell::default(),
+        cut: Rc::default(),
+    };
     match Box::pin(http(tls, Rc::new(context), deadline)).await {
         Ok(Some((socket, client))) => sessions.stream(socket, client).await,
         Ok(None) => {}
@@ -146,6 +154,8 @@ async fn http<S: Sessions>(
                 is_draining = true;
                 connection.as_mut().graceful_shutdown();
             }
+            // Its session has counted the reason.
+            () = context.cut.notified() => return Ok(None),
         }
     };
     if let Err(error) = ended {
@@ -180,7 +190,7 @@ fn websocket_config(limits: &config::Session) -> WebSocketConfig {
         // Each control frame is written at once; data frames are written past the library.
         .write_buffer_size(0)
         // Control messages and pongs waiting for a peer that does not read. The default is no bound at all.
-        .max_write_buffer_size(limits.frame_bytes + limits.request_bytes + 1024)
+        .max_write_buffer_size(limits.largest_reply_bytes() + 1024)
         .max_message_size(Some(limits.request_bytes))
         .max_frame_size(Some(limits.request_bytes))
         .accept_unmasked_frames(false)

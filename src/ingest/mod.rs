@@ -19,6 +19,8 @@ pub struct Ingest {
     metrics: Arc<FeedMetrics>,
     topic_metrics: Arc<TopicMetrics>,
     clock: Clock,
+    /// Data was received when it was recorded, which says nothing about latency.
+    recorded: bool,
     /// By the feed's own index.
     instruments: Vec<Listed>,
 }
@@ -40,8 +42,14 @@ impl Ingest {
             metrics: metrics.feed(venue),
             topic_metrics: metrics.topics.clone(),
             clock,
+            recorded: false,
             instruments: Vec::new(),
         }
+    }
+
+    /// What comes is a recording: its times are kept, and not measured.
+    pub fn of_recording(self) -> Self {
+        Self { recorded: true, ..self }
     }
 
     fn list(&mut self, index: u32, instrument: &Instrument) {
@@ -97,6 +105,9 @@ impl Ingest {
             EventBody::Gap { channel, missing, cause } => map.publish_gap(&topics, *channel, *missing, *cause, &stamp),
         }
         self.metrics.events.add(1);
+        if self.recorded {
+            return;
+        }
         self.metrics.received(event.event_time, event.received);
         self.metrics.received_to_published.record_span_ns(event.received, self.clock.wall_ns());
     }

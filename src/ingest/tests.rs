@@ -79,6 +79,23 @@ fn a_batch_reaches_its_topics_in_order() {
 }
 
 #[test]
+fn the_times_of_a_recording_are_no_latency() {
+    let quote = |bid| event(0, EventBody::Quote(Quote { bid_price: Some(bid), ..Quote::default() }));
+    let mut rig = rig(90);
+    rig.publish(vec![listed(0, "A-B"), quote(5)]);
+    let counts = |rig: &Rig| {
+        let metrics = rig.metrics.feed("sim");
+        (metrics.events.get(), metrics.received_to_published.read().count())
+    };
+    assert_eq!(counts(&rig), (1, 1));
+    rig.ingest = rig.ingest.of_recording();
+    rig.publish(vec![quote(6)]);
+    assert_eq!(counts(&rig), (2, 1));
+    let Resolve::Found(id) = rig.resolve("quote/sim:A-B") else { panic!("it is listed") };
+    assert_eq!(rig.map.get(id).unwrap().received(), 3_000, "the data keeps its time");
+}
+
+#[test]
 fn unknown_symbols_are_pending_until_all_instruments_are_known() {
     let mut rig = rig(90);
     assert_eq!(rig.resolve("quote/sim:A-B"), Resolve::Pending);

@@ -1,21 +1,21 @@
 //! A session without its transport. In: request texts, the shard's wake-ups. Out: replies (one a request) and frames of due data.
 //! Bounded: subscriptions by `max_subscriptions`, commands and output by token buckets; data waits as cursors, never as bytes.
 
+use crate::config::{self, MAX_PATTERNS};
 use crate::encode::FrameBuilder;
 use crate::session::Client;
 use crate::shard::Shard;
 use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
 use crate::subs::{Handle, SessionKey, Terms};
 use crate::topic::{Cursor, Resolve, Topic};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use wire::code::{Close, Code};
 use wire::kind::Class;
 use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Request, Start, TopicResult};
-use wire::topic::{Pattern, TopicKey};
+use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
@@ -27,6 +27,8 @@ struct Pending {
 struct Standing {
     pattern: Pattern,
     terms: Terms,
+    /// Where its later listings start.
+    cursor: Cursor,
 }
 
 /// What a request asks for, the same for all its topics.
@@ -34,6 +36,20 @@ struct Wish<'a> {
     terms: Terms,
     snapshot: bool,
     resume: &'a BTreeMap<String, (u64, u64)>,
+}
+
+impl Wish<'_> {
+    /// Where a topic starts. What is held of it may stand under the name it was asked by or under its own.
+    fn cursor(&self, asked: &str, canonical: Option<&str>) -> Cursor {
+        match self.resume.get(asked).or_else(|| self.resume.get(canonical?)) {
+            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
+            None => self.fresh(),
+        }
+    }
+
+    fn fresh(&self) -> Cursor {
+        if self.snapshot { Cursor::NEW } else { Cursor::NOW }
+    }
 }
 
 pub struct SessionCore {
@@ -47,6 +63,8 @@ pub struct SessionCore {
     patterns: Vec<Standing>,
     /// Topics with smaller ids were matched against the patterns already.
     seen_topics: u32,
+    /// The shard's listings that were looked at.
+    seen_listings: u64,
     commands: CommandBucket,
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
@@ -68,6 +86,7 @@ impl SessionCore {
             pending: Vec::new(),
             patterns: Vec::new(),
             seen_topics: shard.context.map.len(),
+            seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
@@ -119,7 +138,7 @@ impl SessionCore {
                     self.shard.context.session.commands_per_second,
                     retry_in.as_millis() + 1
                 );
-                return Ok(error(id_of(text), Code::RateLimited, message));
+                return Ok(self.refuse(id_of(text), Code::RateLimited, &message));
             }
         }
         Ok(match serde_json::from_str::<Request>(text) {
@@ -128,19 +147,43 @@ impl SessionCore {
                 self.subscribe(id, &topics, &Wish { terms, snapshot, resume: &resume })
             }
             Ok(Request::Unsub { id, topics }) => {
-                Reply::Ack { id, results: topics.iter().map(|topic| self.unsubscribe(topic)).collect() }
+                if let Some(refused) = self.refuse_crowd(id, &topics) {
+                    return Ok(refused);
+                }
+                let results = topics.iter().map(|topic| self.unsubscribe(topic)).collect();
+                self.ack(id, results)
             }
             Ok(Request::Ping { id }) => Reply::Pong { id, time: self.shard.context.clock.wall_ns().to_string() },
             Err(problem) => {
                 let message = problem.to_string();
                 let unknown = message.starts_with("unknown variant");
-                error(id_of(text), if unknown { Code::UnknownRequest } else { Code::BadRequest }, message)
+                self.refuse(id_of(text), if unknown { Code::UnknownRequest } else { Code::BadRequest }, &message)
             }
         })
     }
 
+    /// Counts a ping of the client: answering it costs as much as a command. `Err`: the connection has to be closed.
+    pub fn on_ping(&mut self) -> Result<(), Close> {
+        match self.commands.admit() {
+            Admission::Granted => Ok(()),
+            // Answered all the same: only a flood is a reason to part.
+            Admission::Refused { .. } => {
+                self.shard.context.metrics.rate_limited_commands.add(1);
+                Ok(())
+            }
+            Admission::Hopeless => Err(Close::TooManyCommands),
+        }
+    }
+
+    /// True if topics were listed, since the last look, that this session may be waiting for.
+    pub fn has_listings(&self) -> bool {
+        self.awaits_listings() && self.seen_listings != self.shard.listings()
+    }
+
     /// Topics were listed: pending ones and patterns may have become live. The ack carries no id.
     pub fn on_listing(&mut self) -> Option<Reply> {
+        // Noted before the look: what is listed during it leads to another one.
+        self.seen_listings = self.shard.listings();
         let map = self.shard.context.map.clone();
         let mut results = Vec::new();
         for waiting in std::mem::take(&mut self.pending) {
@@ -148,7 +191,7 @@ impl SessionCore {
                 Resolve::Found(id) if self.may_see(id) => results.push(self.start(id, waiting.terms, waiting.cursor)),
                 Resolve::Found(_) => {
                     let name = waiting.key.to_string();
-                    results.push(TopicResult::refused(&name, Code::NotEntitled, "the token does not cover this topic"));
+                    results.push(refused(&name, Code::NotEntitled, "the token does not cover this topic"));
                 }
                 Resolve::Pending => self.pending.push(waiting),
                 missing => results.push(refuse_missing(&waiting.key, &missing)),
@@ -157,13 +200,20 @@ impl SessionCore {
         let known = map.len();
         for id in std::mem::replace(&mut self.seen_topics, known)..known {
             let Some(topic) = map.get(id) else { continue };
-            let Some(standing) = self.patterns.iter().find(|standing| standing.pattern.matches(topic.key())) else { continue };
-            let terms = standing.terms;
-            if !self.held.contains_key(&id) && self.room() && self.may_see(id) {
-                results.push(self.start(id, terms, Cursor::NEW));
+            // The newest pattern speaks, as it does where a client subscribes to both one after the other.
+            let Some(standing) = self.patterns.iter().rfind(|standing| standing.pattern.matches(topic.key())) else { continue };
+            let (terms, cursor) = (standing.terms, standing.cursor);
+            if self.held.contains_key(&id) || !self.may_see(id) {
+                continue;
             }
+            if !self.room() {
+                // Once is enough: all that follow do not fit either.
+                results.push(self.too_many(&standing.pattern.to_string()));
+                break;
+            }
+            results.push(self.start(id, terms, cursor));
         }
-        (!results.is_empty()).then_some(Reply::Ack { id: None, results })
+        (!results.is_empty()).then(|| self.ack(None, results))
     }
 
     /// Puts what is due into `frame`. False if nothing is due or an outbound bucket is empty.
@@ -231,10 +281,17 @@ impl SessionCore {
 
     /// Returns when topics were listed that this session may be waiting for.
     pub async fn listed(&self) {
-        if self.pending.is_empty() && self.patterns.is_empty() {
+        if !self.awaits_listings() {
             std::future::pending::<()>().await;
         }
-        self.shard.listed.notified().await;
+        self.shard.listed_since(self.seen_listings).await;
+    }
+
+    /// Time until the client's token expires, zero once it has. By the wall clock, which may step: ask again now and then.
+    pub fn expires_in(&self) -> Option<Duration> {
+        let identity = self.client.identity.as_ref()?;
+        let left_ns = identity.expires_at.saturating_sub(self.shard.context.clock.wall_ns());
+        Some(Duration::from_nanos(u64::try_from(left_ns).unwrap_or(0)))
     }
 
     /// When this client should come back after a drain: clients are spread, so that they do not all come at once.
@@ -251,42 +308,45 @@ impl SessionCore {
     }
 
     fn subscribe(&mut self, id: Option<u64>, topics: &[String], wish: &Wish<'_>) -> Reply {
+        if let Some(refused) = self.refuse_crowd(id, topics) {
+            return refused;
+        }
         let mut results = Vec::with_capacity(topics.len());
+        let mut told = BTreeSet::new();
+        let mut patterns = 0;
         for name in topics {
-            if Pattern::is_pattern(name) {
-                self.subscribe_pattern(name, wish, &mut results);
-            } else {
+            if !Pattern::is_pattern(name) {
                 results.push(self.subscribe_topic(name, wish));
+                continue;
+            }
+            // Each one is a walk over all topics.
+            patterns += 1;
+            if patterns > MAX_PATTERNS {
+                results.push(too_many_patterns(name));
+            } else {
+                self.subscribe_pattern(name, wish, &mut told, &mut results);
             }
         }
-        for result in &results {
-            if let TopicResult::Refused { code, .. } = result
-                && let Some(code) = Code::from_name(code)
-            {
-                self.shard.context.metrics.refused(code);
-            }
-        }
-        Reply::Ack { id, results }
+        self.ack(id, results)
     }
 
     fn subscribe_topic(&mut self, name: &str, wish: &Wish<'_>) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
-        let cursor = match wish.resume.get(name) {
-            Some((epoch, sequence)) => Cursor::resume(*epoch, *sequence),
-            None if !wish.snapshot && key.kind.row().class == Class::Stream => Cursor::NOW,
-            None => Cursor::NEW,
-        };
-        let resolved = self.shard.context.map.clone().resolve(&key);
+        // Asked for again, a pending topic gets new terms, not a second place.
+        self.pending.retain(|waiting| waiting.key != key);
+        let map = self.shard.context.map.clone();
+        let resolved = map.resolve(&key);
         match resolved {
             // Judged by the canonical key: the venue's own spelling must not be a way around.
-            Resolve::Found(id) if !self.may_see(id) => {
-                TopicResult::refused(name, Code::NotEntitled, "the token does not cover this topic")
+            Resolve::Found(id) if !self.may_see(id) => refused(name, Code::NotEntitled, "the token does not cover this topic"),
+            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => {
+                self.start(id, wish.terms, wish.cursor(name, map.get(id).map(Topic::name)))
             }
-            Resolve::Found(id) if self.held.contains_key(&id) || self.room() => self.start(id, wish.terms, cursor),
             Resolve::Pending if self.room() => {
+                let cursor = wish.cursor(name, None);
                 self.pending.push(Pending { key, terms: wish.terms, cursor });
                 TopicResult::Pending { topic: name.to_owned() }
             }
@@ -295,90 +355,93 @@ impl SessionCore {
         }
     }
 
-    fn subscribe_pattern(&mut self, name: &str, wish: &Wish<'_>, results: &mut Vec<TopicResult>) {
+    /// `told` are the topics that patterns of this request have matched so far: one that several match is answered once.
+    fn subscribe_pattern(&mut self, name: &str, wish: &Wish<'_>, told: &mut BTreeSet<u32>, results: &mut Vec<TopicResult>) {
         let pattern = match Pattern::parse(name) {
             Ok(pattern) => pattern,
-            Err(problem) => return results.push(TopicResult::refused(name, problem.code(), problem.to_string())),
+            Err(problem) => return results.push(refused(name, problem.code(), problem.to_string())),
         };
+        self.patterns.retain(|standing| standing.pattern != pattern);
         if self.patterns.len() >= MAX_PATTERNS {
-            let message = format!("at most {MAX_PATTERNS} patterns per session");
-            return results.push(TopicResult::refused(name, Code::TooManyTopics, message));
+            return results.push(too_many_patterns(name));
+        }
+        let map = self.shard.context.map.clone();
+        if self.patterns.is_empty() {
+            // Nobody looked at listings while there was no pattern, and what is there now is matched below.
+            self.seen_topics = map.len();
         }
         let mut matched = Vec::new();
-        self.shard.context.map.clone().matching(&pattern, &mut |id| matched.push(id));
+        map.matching(&pattern, &mut |id| matched.push(id));
         matched.retain(|id| self.may_see(*id));
         results.push(TopicResult::Pattern { topic: name.to_owned(), matched: matched.len() as u64 });
-        let cursor = if wish.snapshot { Cursor::NEW } else { Cursor::NOW };
         for id in matched {
+            if !told.insert(id) {
+                continue;
+            }
             if !self.held.contains_key(&id) && !self.room() {
                 results.push(self.too_many(name));
                 break;
             }
+            let cursor = map.get(id).map_or(wish.fresh(), |topic| wish.cursor(topic.name(), None));
             results.push(self.start(id, wish.terms, cursor));
         }
-        self.patterns.push(Standing { pattern, terms: wish.terms });
+        self.patterns.push(Standing { pattern, terms: wish.terms, cursor: wish.fresh() });
     }
 
     /// Starts a subscription, or changes the one that is there.
     fn start(&mut self, id: u32, terms: Terms, cursor: Cursor) -> TopicResult {
-        let shard = self.shard.clone();
+        let shard = &self.shard;
         let map = &shard.context.map;
         let topic = map.get(id).expect("resolved ids stay valid");
         let mut manager = shard.manager.borrow_mut();
-        let now = shard.context.clock.mono_ns();
-        let start = match self.held.entry(id) {
-            Entry::Occupied(held) if manager.terms(*held.get()).is_some_and(|now| now.mode == terms.mode) => {
-                manager.set_pace(*held.get(), terms.pace);
-                Start::Delta
-            }
-            entry => {
-                // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
-                let handle = manager.subscribe(map, self.key, id, cursor, terms, now);
-                match entry {
-                    Entry::Occupied(mut held) => {
-                        manager.unsubscribe(map, held.insert(handle));
-                    }
-                    Entry::Vacant(free) => {
-                        free.insert(handle);
-                        shard.context.metrics.subscriptions.add(1);
-                    }
-                }
-                start_of(topic, &cursor)
-            }
+        let start = if let Some(held) = self.held.get(&id) {
+            manager.set_terms(*held, terms);
+            Start::Delta
+        } else {
+            // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
+            self.held.insert(id, manager.subscribe(map, self.key, id, cursor, terms, shard.context.clock.mono_ns()));
+            shard.context.metrics.subscriptions.add(1);
+            start_of(topic, &cursor)
         };
         let trades = (topic.key().kind.row().class == Class::Stream).then_some(terms.mode);
         TopicResult::Live { topic: topic.name().to_owned(), topic_id: id, pace: terms.pace, trades, start }
     }
 
     fn unsubscribe(&mut self, name: &str) -> TopicResult {
-        let before = (self.patterns.len(), self.pending.len());
-        let ended = || TopicResult::Ended { topic: name.to_owned() };
         if Pattern::is_pattern(name) {
-            self.patterns.retain(|standing| standing.pattern.to_string() != name);
-            if self.patterns.len() == before.0 {
-                return TopicResult::refused(name, Code::NotSubscribed, "there is no such pattern subscription");
-            }
-            if let Ok(pattern) = Pattern::parse(name) {
-                let map = self.shard.context.map.clone();
-                let matching = |id: &u32| map.get(*id).is_some_and(|topic| pattern.matches(topic.key()));
-                let ids: Vec<u32> = self.held.keys().copied().filter(matching).collect();
-                ids.into_iter().for_each(|id| self.end(id));
-            }
-            return ended();
+            return self.unsubscribe_pattern(name);
         }
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
-            Err(problem) => return TopicResult::refused(name, problem.code(), problem.to_string()),
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
+        let waiting = self.pending.len();
         self.pending.retain(|waiting| waiting.key != key);
         match self.shard.context.map.resolve(&key) {
             Resolve::Found(id) if self.held.contains_key(&id) => {
                 self.end(id);
-                ended()
+                TopicResult::Ended { topic: name.to_owned() }
             }
-            _ if self.pending.len() < before.1 => ended(),
-            _ => TopicResult::refused(name, Code::NotSubscribed, "there is no such subscription"),
+            _ if self.pending.len() < waiting => TopicResult::Ended { topic: name.to_owned() },
+            _ => refused(name, Code::NotSubscribed, "there is no such subscription"),
         }
+    }
+
+    fn unsubscribe_pattern(&mut self, name: &str) -> TopicResult {
+        let pattern = match Pattern::parse(name) {
+            Ok(pattern) => pattern,
+            Err(problem) => return refused(name, problem.code(), problem.to_string()),
+        };
+        let standing = self.patterns.len();
+        self.patterns.retain(|standing| standing.pattern != pattern);
+        if self.patterns.len() == standing {
+            return refused(name, Code::NotSubscribed, "there is no such pattern subscription");
+        }
+        let map = self.shard.context.map.clone();
+        let matching = |id: &u32| map.get(*id).is_some_and(|topic| pattern.matches(topic.key()));
+        let ids: Vec<u32> = self.held.keys().copied().filter(matching).collect();
+        ids.into_iter().for_each(|id| self.end(id));
+        TopicResult::Ended { topic: name.to_owned() }
     }
 
     fn end(&mut self, id: u32) {
@@ -392,26 +455,50 @@ impl SessionCore {
         self.shard.context.map.get(id).is_some_and(|topic| self.client.may_see(topic.key()))
     }
 
+    fn awaits_listings(&self) -> bool {
+        !self.pending.is_empty() || !self.patterns.is_empty()
+    }
+
     fn room(&self) -> bool {
         self.held.len() + self.pending.len() < self.shard.context.session.max_subscriptions
     }
 
     fn too_many(&self, name: &str) -> TopicResult {
         let limit = self.shard.context.session.max_subscriptions;
-        TopicResult::refused(name, Code::TooManyTopics, format!("at most {limit} subscriptions per session"))
+        refused(name, Code::TooManyTopics, format!("at most {limit} subscriptions per session"))
+    }
+
+    /// More topics than a session can hold make no sense in one request, and its answer would have no bound.
+    fn refuse_crowd(&self, id: Option<u64>, topics: &[String]) -> Option<Reply> {
+        let limit = self.shard.context.session.topics_per_request();
+        (topics.len() > limit)
+            .then(|| self.refuse(id, Code::TooManyTopics, &format!("{} topics in one request; at most {limit}", topics.len())))
+    }
+
+    fn refuse(&self, id: Option<u64>, code: Code, message: &str) -> Reply {
+        self.shard.context.metrics.refused(code);
+        Reply::Error { id, code: code.name().to_owned(), message: cut(message, config::REPLY_TEXT_BYTES).to_owned() }
+    }
+
+    fn ack(&self, id: Option<u64>, results: Vec<TopicResult>) -> Reply {
+        for result in &results {
+            if let TopicResult::Refused { code, .. } = result
+                && let Some(code) = Code::from_name(code)
+            {
+                self.shard.context.metrics.refused(code);
+            }
+        }
+        Reply::Ack { id, results }
     }
 }
-
-/// Standing patterns of one session; each is matched against every new listing.
-const MAX_PATTERNS: usize = 32;
 
 impl Drop for SessionCore {
     fn drop(&mut self) {
         let mut manager = self.shard.manager.borrow_mut();
+        manager.leave(self.key);
         for handle in self.held.values() {
             manager.unsubscribe(&self.shard.context.map, *handle);
         }
-        manager.leave(self.key);
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
         self.shard.context.metrics.sessions.add(-1);
     }
@@ -420,7 +507,7 @@ impl Drop for SessionCore {
 /// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
 fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
     let is_stream = topic.key().kind.row().class == Class::Stream;
-    if *cursor == Cursor::NOW {
+    if is_stream && *cursor == Cursor::NOW {
         Start::Now
     } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
         Start::Delta
@@ -434,11 +521,21 @@ fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
         Resolve::UnknownVenue => (Code::UnknownVenue, format!("no feed of venue '{}' is configured on this node", key.venue)),
         _ => (Code::UnknownSymbol, format!("venue '{}' lists no '{}' on this node", key.venue, key.symbol)),
     };
-    TopicResult::refused(&key.to_string(), code, message)
+    refused(&key.to_string(), code, message)
 }
 
-fn error(id: Option<u64>, code: Code, message: String) -> Reply {
-    Reply::Error { id, code: code.name().to_owned(), message }
+fn too_many_patterns(name: &str) -> TopicResult {
+    refused(name, Code::TooManyTopics, format!("at most {MAX_PATTERNS} patterns per session"))
+}
+
+/// Names what was refused only as far as a good name goes: an answer must not grow with the mistake.
+fn refused(name: &str, code: Code, message: impl Into<String>) -> TopicResult {
+    TopicResult::refused(cut(name, MAX_NAME), code, message)
+}
+
+/// At most so many bytes of it, whole characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 /// The `id` of a request that could not be read as a whole.

@@ -3,13 +3,15 @@
 
 mod core;
 pub mod sse;
+#[cfg(test)]
+mod tests;
 pub mod websocket;
 
 pub use core::SessionCore;
 
 use std::net::SocketAddr;
 use wire::event::Nanos;
-use wire::request::{Encoding, Pace, TradeMode};
+use wire::request::{Encoding, Pace, Reply, TradeMode};
 use wire::topic::{Pattern, TopicKey};
 
 /// What the gate knows of a client when it hands it over.
@@ -43,5 +45,14 @@ impl Client {
     pub fn may_see(&self, key: &TopicKey) -> bool {
         let Some(identity) = &self.identity else { return true };
         identity.topics.is_empty() || identity.topics.iter().any(|pattern| pattern.matches(key))
+    }
+}
+
+/// The last word of a session that ends for a reason a client should know.
+fn draining_notice(reconnect_in_ms: u64) -> Reply {
+    Reply::Notice {
+        code: "draining".to_owned(),
+        message: "this server is shutting down; reconnect after the given time".to_owned(),
+        reconnect_in_ms: Some(reconnect_in_ms),
     }
 }

@@ -1,8 +1,8 @@
 //! A session over server-sent events. In: subscriptions of the query string. Out: an HTTP body of events, in JSON.
-//! Bounded: one event waits in the body; the next is only made when the connection has taken it.
+//! Bounded: one event waits in the body; the next is only made when the connection has taken it, under the write timeout.
 
 use crate::encode::FrameBuilder;
-use crate::session::{Client, SessionCore};
+use crate::session::{Client, SessionCore, draining_notice};
 use crate::shard::Shard;
 use bytes::Bytes;
 use hyper::body::Frame;
@@ -11,7 +11,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 use wire::code::Close;
 use wire::request::Reply;
 
@@ -32,54 +33,94 @@ impl hyper::body::Body for SseBody {
     }
 }
 
-/// Starts a session whose frames are the events of the returned body.
-pub fn body(client: Client, shard: Rc<Shard>) -> SseBody {
+/// Starts a session whose frames are the events of the returned body. `cut` is notified when the connection must be dropped
+/// because its peer takes nothing: the body cannot end it, nobody asks the body for more.
+pub fn body(client: Client, shard: Rc<Shard>, cut: Rc<Notify>) -> SseBody {
     let (sender, events) = mpsc::channel(1);
-    tokio::task::spawn_local(run(client, shard, sender));
+    tokio::task::spawn_local(async move {
+        let mut core = SessionCore::open(client, &shard);
+        let end = serve(&mut core, &sender).await.unwrap_or_else(|end| end);
+        let metrics = &shard.context.metrics;
+        match end {
+            End::Left => metrics.closed_by_client.add(1),
+            End::Close(close) => metrics.closed(close),
+            End::Stuck(close) => {
+                metrics.closed(close);
+                cut.notify_one();
+            }
+        }
+    });
     SseBody { events }
 }
 
-async fn run(client: Client, shard: Rc<Shard>, sender: mpsc::Sender<Bytes>) {
-    let encoding = client.encoding;
-    let mut core = SessionCore::open(client, &shard);
-    let metrics = &shard.context.metrics;
+/// Why a session ended.
+enum End {
+    /// The connection is gone.
+    Left,
+    Close(Close),
+    /// As `Close`, but the peer takes nothing any more.
+    Stuck(Close),
+}
+
+async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<End, End> {
+    let shard = core.shard().clone();
     let mut draining = shard.context.draining.clone();
     for reply in core.greet() {
-        if sender.send(control(&reply)).await.is_err() {
-            return metrics.closed_by_client.add(1);
-        }
+        place(core, sender).await?.send(control(&reply));
     }
-    let mut frame = FrameBuilder::new(Vec::new(), encoding, shard.context.session.frame_bytes);
     loop {
         // First a place in the body, then the frame: what it holds is as new as the moment it leaves.
-        let Ok(place) = sender.reserve().await else { return metrics.closed_by_client.add(1) };
+        let place = place(core, sender).await?;
         if *draining.borrow() {
-            place.send(control(&Reply::Notice {
-                code: "draining".to_owned(),
-                message: "this server is shutting down; reconnect after the given time".to_owned(),
-                reconnect_in_ms: Some(core.reconnect_slot_ms()),
-            }));
-            return metrics.closed(Close::Draining);
+            place.send(control(&draining_notice(core.reconnect_slot_ms())));
+            return Ok(End::Close(Close::Draining));
         }
-        if core.fill(&mut frame) {
-            let event = event("data", frame.payload());
+        if core.expires_in().is_some_and(|left| left.is_zero()) {
+            place.send(control(&expired_notice()));
+            return Ok(End::Close(Close::TokenExpired));
+        }
+        if core.has_listings()
+            && let Some(reply) = core.on_listing()
+        {
+            place.send(control(&reply));
+            continue;
+        }
+        let mut frame = FrameBuilder::new(shard.take_buffer(), core.client().encoding, shard.context.session.frame_bytes);
+        let event = core.fill(&mut frame).then(|| event("data", frame.payload()));
+        if let Some(event) = event {
             let size = event.len();
             place.send(event);
             core.wrote(&frame, size);
+            shard.give_buffer(frame.into_buffer());
             continue;
         }
+        shard.give_buffer(frame.into_buffer());
+        let quiet = core.expires_in().map_or(KEEP_ALIVE, |left| left.min(KEEP_ALIVE));
         tokio::select! {
             () = core.ready() => {}
-            () = core.listed() => {
-                if let Some(reply) = core.on_listing() {
-                    place.send(control(&reply));
-                }
-            }
-            () = tokio::time::sleep(KEEP_ALIVE) => place.send(Bytes::from_static(b": keep-alive\n\n")),
-            () = sender.closed() => return metrics.closed_by_client.add(1),
+            () = core.listed() => {}
+            () = tokio::time::sleep(quiet) => place.send(Bytes::from_static(b": keep-alive\n\n")),
+            () = sender.closed() => return Ok(End::Left),
             _ = draining.changed() => {}
         }
     }
+}
+
+/// A place for one event in the body. The connection has the write timeout to take the event before it.
+async fn place<'a>(core: &SessionCore, sender: &'a mpsc::Sender<Bytes>) -> Result<mpsc::Permit<'a, Bytes>, End> {
+    let limit = Duration::from_millis(core.shard().context.session.write_timeout_ms);
+    let expiry = core.expires_in().filter(|left| *left < limit);
+    match timeout(expiry.unwrap_or(limit), sender.reserve()).await {
+        Ok(Ok(place)) => Ok(place),
+        Ok(Err(_)) => Err(End::Left),
+        Err(_) if expiry.is_some() => Err(End::Stuck(Close::TokenExpired)),
+        Err(_) => Err(End::Stuck(Close::SlowConsumer)),
+    }
+}
+
+fn expired_notice() -> Reply {
+    let row = Close::TokenExpired.row();
+    Reply::Notice { code: row.name.to_owned(), message: row.reason.to_owned(), reconnect_in_ms: None }
 }
 
 fn control(reply: &Reply) -> Bytes {

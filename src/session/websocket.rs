@@ -2,7 +2,7 @@
 //! Bounded: one message in flight, under the write timeout; the library's buffers are sized by the gate.
 
 use crate::encode::FrameBuilder;
-use crate::session::{Client, SessionCore};
+use crate::session::{Client, SessionCore, draining_notice};
 use crate::shard::Shard;
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::borrow::Cow;
@@ -82,7 +82,8 @@ where
             idle_timeout: Duration::from_millis(limits.idle_timeout_ms),
             last_heard: now,
             next_ping: now + ping_interval,
-            alarm: Box::pin(tokio::time::sleep_until(now + ping_interval)),
+            // Its first look sets it: a token may expire long before the first ping is due.
+            alarm: Box::pin(tokio::time::sleep_until(now)),
             core,
         }
     }
@@ -96,6 +97,16 @@ where
             if *draining.borrow() {
                 return self.drain().await;
             }
+            // Asked for in every round, not only in a quiet one: a busy session must not outlive its token, forget to ping, or
+            // leave its client waiting for a topic.
+            if Instant::now() >= self.alarm.deadline() {
+                self.on_alarm().await?;
+            }
+            if self.core.has_listings()
+                && let Some(reply) = self.core.on_listing()
+            {
+                self.reply(&reply).await?;
+            }
             // Read what is there, so that a busy session still hears its client, then write what is due.
             for _ in 0..READS_A_ROUND {
                 let Some(message) = self.stream.next().now_or_never() else { break };
@@ -108,12 +119,8 @@ where
             tokio::select! {
                 message = self.stream.next() => self.on_message(message).await?,
                 () = self.core.ready() => {}
-                () = self.core.listed() => {
-                    if let Some(reply) = self.core.on_listing() {
-                        self.reply(&reply).await?;
-                    }
-                }
-                () = &mut self.alarm => self.on_alarm().await?,
+                () = self.core.listed() => {}
+                () = &mut self.alarm => {}
                 _ = draining.changed() => {}
             }
         }
@@ -128,7 +135,10 @@ where
             }
             Some(Ok(Message::Binary(_))) => Err(End::Close(Close::BadFrame)),
             // The library has queued the pong; it leaves with this flush, before any data.
-            Some(Ok(Message::Ping(_))) => self.flush().await,
+            Some(Ok(Message::Ping(_))) => {
+                self.core.on_ping().map_err(End::Close)?;
+                self.flush().await
+            }
             Some(Ok(_)) => Ok(()),
             Some(Err(Error::Capacity(_))) => Err(End::Close(Close::FrameTooLarge)),
             Some(Err(error)) => Err(ended(&error)),
@@ -138,10 +148,7 @@ where
 
     async fn on_alarm(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        let context = &self.core.shard().context;
-        if let Some(identity) = &self.core.client().identity
-            && context.clock.wall_ns() >= identity.expires_at
-        {
+        if self.core.expires_in().is_some_and(|left| left.is_zero()) {
             return Err(End::Close(Close::TokenExpired));
         }
         if now >= self.last_heard + self.idle_timeout {
@@ -151,24 +158,16 @@ where
             self.next_ping = now + self.ping_interval;
             self.send(Message::Ping(Default::default())).await?;
         }
-        let mut next = self.next_ping.min(self.last_heard + self.idle_timeout);
-        if let Some(identity) = &self.core.client().identity {
-            let left = identity.expires_at.saturating_sub(self.core.shard().context.clock.wall_ns());
-            next = next.min(now + Duration::from_nanos(u64::try_from(left).unwrap_or(0)));
-        }
-        self.alarm.as_mut().reset(next);
+        let next = self.next_ping.min(self.last_heard + self.idle_timeout);
+        let expiry = self.core.expires_in().map(|left| now + left);
+        self.alarm.as_mut().reset(expiry.map_or(next, |expiry| next.min(expiry)));
         Ok(())
     }
 
     /// Tells the client, hands it what is due, and ends.
     async fn drain(&mut self) -> Result<End, End> {
         let slot_ms = self.core.reconnect_slot_ms();
-        self.reply(&Reply::Notice {
-            code: "draining".to_owned(),
-            message: "this server is shutting down; reconnect after the given time".to_owned(),
-            reconnect_in_ms: Some(slot_ms),
-        })
-        .await?;
+        self.reply(&draining_notice(slot_ms)).await?;
         self.write_due().await?;
         Ok(End::Close(Close::Draining))
     }

@@ -1,5 +1,6 @@
 //! Who is due when. In: marks of topics, the clock, flushes of sessions. Out: due lists and wake-ups, coalesced per session.
-//! Bounded: a subscription stands in at most one list (its session's due list or one window of the wheel).
+//! Bounded: a subscription waits in at most one list (its session's due list or one window of the wheel). What it leaves behind in the
+//! wheel when it ends goes when that window begins, so within the longest pace.
 
 use crate::encode::{Chunks, FrameBuilder, Request};
 use crate::subs::pace::Grid;
@@ -19,7 +20,7 @@ pub struct Handle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(usize);
+pub struct SessionKey(pub(super) usize);
 
 /// What is in force for a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +42,8 @@ struct Subscription {
     generation: u32,
     topic: u32,
     session: SessionKey,
+    /// Where it stands among the topic's subscribers.
+    place: usize,
     cursor: Cursor,
     terms: Terms,
     grid: Option<Grid>,
@@ -104,7 +107,7 @@ impl Manager {
         SessionKey(self.sessions.insert(Member { due: VecDeque::new(), wake, encoding }))
     }
 
-    /// The session's subscriptions must have been ended before.
+    /// Forgets what is due. The session's subscriptions must be ended before another one joins.
     pub fn leave(&mut self, session: SessionKey) {
         self.sessions.remove(session.0);
     }
@@ -130,10 +133,12 @@ impl Manager {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let check_at = if self.check_interval_ns == 0 { 0 } else { now + self.check_interval_ns };
+        let local = self.topics.entry(topic).or_default();
         let index = self.subscriptions.insert(Subscription {
             generation,
             topic,
             session,
+            place: local.subscribers.len(),
             cursor,
             terms,
             grid: Grid::new(terms.pace, session.0),
@@ -143,7 +148,6 @@ impl Manager {
             check_at,
         });
         let handle = Handle { index: index as u32, generation };
-        let local = self.topics.entry(topic).or_default();
         local.subscribers.push(handle);
         if local.subscribers.len() == 1 {
             map.watch(self.shard, topic);
@@ -158,37 +162,36 @@ impl Manager {
         }
         let subscription = self.subscriptions.remove(handle.index as usize);
         if let Some(local) = self.topics.get_mut(&subscription.topic) {
-            local.subscribers.retain(|other| *other != handle);
+            // No search: when a server drains, everybody leaves the same topics at once.
+            local.subscribers.swap_remove(subscription.place);
+            if let Some(moved) = local.subscribers.get(subscription.place)
+                && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
+            {
+                moved.place = subscription.place;
+            }
             if local.subscribers.is_empty() {
                 self.topics.remove(&subscription.topic);
                 map.unwatch(self.shard, subscription.topic);
             }
         }
-        match subscription.queue {
-            Queue::Idle => {}
-            Queue::Due => {
-                if let Some(member) = self.sessions.get_mut(subscription.session.0) {
-                    member.due.retain(|other| *other != handle);
-                }
-            }
-            Queue::Waiting => self.leave_wheel(subscription.waits_for, handle),
+        if subscription.queue == Queue::Due
+            && let Some(member) = self.sessions.get_mut(subscription.session.0)
+        {
+            member.due.retain(|other| *other != handle);
         }
     }
 
-    pub fn terms(&self, handle: Handle) -> Option<Terms> {
-        self.live(handle).map(|subscription| subscription.terms)
-    }
-
-    /// Changes the pace; the cursor stays where it is.
-    pub fn set_pace(&mut self, handle: Handle, pace: Pace) {
+    /// Changes pace and mode; the cursor stays where it is, so nothing is lost. A new pace begins with what is there.
+    pub fn set_terms(&mut self, handle: Handle, terms: Terms) {
         let Some(subscription) = self.live_mut(handle) else { return };
-        subscription.terms.pace = pace;
-        subscription.grid = Grid::new(pace, subscription.session.0);
+        let former = std::mem::replace(&mut subscription.terms, terms);
+        if former.pace == terms.pace {
+            return;
+        }
+        subscription.grid = Grid::new(terms.pace, subscription.session.0);
         subscription.window = i64::MIN;
         if subscription.queue == Queue::Waiting {
             subscription.queue = Queue::Idle;
-            let window = subscription.waits_for;
-            self.leave_wheel(window, handle);
         }
         self.make_due(handle);
     }
@@ -219,12 +222,15 @@ impl Manager {
     /// Makes due whoever waited for a window that has begun.
     pub fn tick(&mut self, now: i64) {
         while let Some(entry) = self.wheel.first_entry() {
-            if *entry.key() > now {
+            let begin = *entry.key();
+            if begin > now {
                 break;
             }
             for handle in entry.remove() {
+                // Whoever ended, or got another pace meanwhile, does not wait here any more.
                 if let Some(subscription) = self.live_mut(handle)
                     && subscription.queue == Queue::Waiting
+                    && subscription.waits_for == begin
                 {
                     subscription.queue = Queue::Due;
                     let session = subscription.session;
@@ -306,15 +312,6 @@ impl Manager {
             subscription.queue = Queue::Due;
             let session = subscription.session;
             push_due(&mut self.sessions, session, handle);
-        }
-    }
-
-    fn leave_wheel(&mut self, window: i64, handle: Handle) {
-        if let Some(waiting) = self.wheel.get_mut(&window) {
-            waiting.retain(|other| *other != handle);
-            if waiting.is_empty() {
-                self.wheel.remove(&window);
-            }
         }
     }
 

@@ -5,5 +5,7 @@
 pub mod bucket;
 pub mod manager;
 pub mod pace;
+#[cfg(test)]
+mod tests;
 
 pub use manager::{Handle, Manager, SessionKey, Terms};

@@ -79,6 +79,19 @@ async fn subscriptions_are_capped() {
 }
 
 #[tokio::test]
+async fn a_pattern_may_match_as_many_topics_as_a_session_may_hold() {
+    let server = TestServer::start().await;
+    let mut market = server.market();
+    for number in 0..900 {
+        market.list(&format!("N{number}-USD"));
+    }
+    let mut client = TestClient::connect(&server, Encoding::Binary).await;
+    let results = client.sub(&["quote/test:N*"], |_| ()).await;
+    assert_eq!(results.len(), 901, "the pattern and each of its topics, in one ack");
+    client.until("all snapshots", |client| client.views.len() == 900).await;
+}
+
+#[tokio::test]
 async fn commands_are_limited_and_a_deaf_client_is_closed() {
     let server = TestServer::start_with(|config| {
         config.session.commands_per_second = 1;

@@ -1,7 +1,10 @@
-//! Clients that are not ours: Python `websockets` and `curl`. Skipped, aloud, where they are not installed; in CI they must be.
+//! Clients that share no code with the server: Python `websockets`, the Python client of `clients/python` (written from docs/protocol.md
+//! alone) and `curl`. Skipped, aloud, where they are not installed; in CI they must be.
 
-use crate::harness::{TestServer, soon};
+use crate::harness::{Market, TestServer, soon};
+use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
@@ -71,11 +74,80 @@ async fn curl_reads_server_sent_events() {
     let publisher = tokio::spawn(async move {
         for number in 0.. {
             market.trade(0, 10_000 + number, 1);
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
     let wanted = ["event: control", r#""type":"ack""#, r#""bid":"99.99""#, r#""price":"100.05""#];
     let lines = lines_until(curl, &wanted).await;
     publisher.abort();
     assert!(lines.iter().all(|line| line.is_empty() || line.starts_with("data: ") || line.starts_with("event: ")), "{lines:#?}");
+}
+
+fn python_client() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("clients/python")
+}
+
+/// Runs a Python program to its end and returns its stdout; anything but success fails the test.
+async fn python(args: &[&str]) -> String {
+    let mut command = Command::new("python3");
+    command.args(args).current_dir(python_client()).env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
+    let output = soon("the Python program", command.output()).await.expect("python3 starts");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {}\n{out}\n{err}", output.status);
+    out.into_owned()
+}
+
+#[tokio::test]
+async fn the_python_client_reads_the_golden_vectors() {
+    if installed("python3", &["--version"]).await {
+        python(&["-m", "unittest", "discover"]).await;
+    }
+}
+
+/// Quotes, trades with a gap, and a book of 30 levels a side whose top moves in and out of every depth.
+fn one_step(market: &mut Market, step: i64) {
+    market.quote(0, (9_999 - step % 7, 1_500 + step), (10_001 + step % 5, 2_000));
+    market.trade(0, 10_000 + step % 11, 1 + step);
+    let rank = step * 7 % 30;
+    let (bid, ask) = (10_000 - rank, 10_001 + rank);
+    market.book(
+        0,
+        false,
+        &[(bid, if step % 3 == 0 { 0 } else { 50 + step })],
+        &[(ask, if step % 4 == 0 { 0 } else { 70 + step })],
+    );
+    if step % 40 == 39 {
+        market.trade_gap(0, 3);
+    }
+}
+
+#[tokio::test]
+async fn the_python_client_keeps_exact_views() {
+    if !installed("python3", &["-c", "import websockets"]).await {
+        return;
+    }
+    let server = TestServer::start().await;
+    let mut market = server.market();
+    let side = |from: i64, step: i64| (0..30).map(move |rank| (from + step * rank, 100 + rank)).collect::<Vec<_>>();
+    market.book(0, true, &side(10_000, -1), &side(10_001, 1));
+    let publisher = tokio::spawn(async move {
+        for step in 0.. {
+            one_step(&mut market, step);
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    });
+    let url = server.url("");
+    let all = ["quote/test:*", "trade/test:*", "book/test:*/5", "book/test:*/full", "status/test:*", "instrument/test:*"];
+    for encoding in ["binary", "json"] {
+        for more in [&["--resume"][..], &["--pace", "100ms", "--trades", "summary"]] {
+            let mut args = vec!["-m", "tickwire", &url, "--insecure", "--for", "3", "--encoding", encoding];
+            args.extend(more.iter().chain(&all));
+            let out = python(&args).await;
+            let counts: serde_json::Value = serde_json::from_str(out.lines().last().expect("counts")).expect("JSON");
+            let count = |name: &str| counts[name].as_u64().unwrap_or_default();
+            assert!(count("check") > 20 && count("book") > 20 && count("quote") > 10, "{encoding} {more:?}: {counts}");
+            assert!(count("trade") + count("summary") > 10, "{encoding} {more:?}: {counts}");
+        }
+    }
+    publisher.abort();
 }

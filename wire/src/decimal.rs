@@ -158,6 +158,11 @@ pub fn parse_at(text: &[u8], exponent: i8) -> Result<i64, DecimalError> {
             match byte {
                 b'0'..=b'9' => {
                     digits += 1;
+                    // More may overflow.
+                    if digits > 18 {
+                        plain = false;
+                        break;
+                    }
                     if decimals == usize::MAX || decimals < wanted {
                         mantissa = mantissa * 10 + i64::from(byte - b'0');
                         if decimals != usize::MAX {
@@ -175,7 +180,7 @@ pub fn parse_at(text: &[u8], exponent: i8) -> Result<i64, DecimalError> {
                 }
             }
         }
-        if plain && digits > 0 && digits <= 18 {
+        if plain && digits > 0 {
             let have = if decimals == usize::MAX { 0 } else { decimals };
             if let Some(scaled) = pow10((wanted - have) as i32).and_then(|p| mantissa.checked_mul(p)) {
                 return Ok(scaled);

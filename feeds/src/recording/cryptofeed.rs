@@ -6,7 +6,9 @@
 
 use super::error::{ErrorKind, RecordingError, Tear};
 use super::lines::Lines;
-use super::{Body, Entry, base64};
+use super::{Body, Entry};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -134,7 +136,7 @@ fn entry(line: Line<'_>, number: u32) -> Result<Entry, String> {
     let time = line.ts.ok_or("no 'ts'").and_then(|ts| seconds_to_nanos(ts.get()).ok_or("'ts' is not a time in seconds"))?;
     let bytes = match (line.data, line.b64) {
         (Some(data), _) => data.into_owned().into_bytes(),
-        (None, Some(text)) => base64::decode(&text).ok_or("'b64' is not base64")?,
+        (None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| format!("'b64' is not base64: {error}"))?,
         (None, None) => Vec::new(),
     };
     let body = match line.t.as_ref() {

@@ -9,7 +9,6 @@
 //!
 //! The format is recognised by content; each may be plain, gzip or zstd. Several files are read one after the other.
 
-mod base64;
 mod cryptofeed;
 mod error;
 mod hft;

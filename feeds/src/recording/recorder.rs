@@ -121,7 +121,7 @@ impl Tap for RecordingTap {
 fn discard(_: TrySendError<Entry>) {}
 
 fn run(mut writer: Writer, entries: &Receiver<Entry>, shared: &Shared) -> io::Result<Vec<PathBuf>> {
-    let mut marked = 0;
+    let (mut marked, mut last) = (0, 0);
     let mut flushed = Instant::now();
     loop {
         match entries.recv_timeout(FLUSH_INTERVAL) {
@@ -133,6 +133,7 @@ fn run(mut writer: Writer, entries: &Receiver<Entry>, shared: &Shared) -> io::Re
                     writer.write(&Entry { time: entry.time, body: Body::Dropped { entries: dropped - marked } })?;
                     marked = dropped;
                 }
+                last = entry.time;
                 writer.write(&entry)?;
                 shared.recorded.fetch_add(1, Ordering::Relaxed);
             }
@@ -143,6 +144,10 @@ fn run(mut writer: Writer, entries: &Receiver<Entry>, shared: &Shared) -> io::Re
             writer.flush()?;
             flushed = Instant::now();
         }
+    }
+    let dropped = shared.dropped.load(Ordering::Relaxed);
+    if dropped > marked {
+        writer.write(&Entry { time: last, body: Body::Dropped { entries: dropped - marked } })?;
     }
     writer.finish()?;
     Ok(writer.files().to_vec())

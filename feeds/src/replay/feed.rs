@@ -128,7 +128,9 @@ impl ReplayFeed {
                 steps = 0;
             }
             self.out.now = time;
-            player.step(&mut |output| self.out.publish(output))?;
+            if let Some(bytes) = player.step(&mut |output| self.out.publish(output))? {
+                self.out.sink.message(bytes);
+            }
             if player.adapter().instruments_known() && !std::mem::replace(&mut self.out.known, true) {
                 self.out.sink.instruments_known();
             }

@@ -15,6 +15,8 @@ struct Seen {
     gaps: usize,
     known: usize,
     faults: usize,
+    messages: usize,
+    bytes: usize,
 }
 
 struct Recorder(Arc<Mutex<Seen>>);
@@ -41,6 +43,12 @@ impl Sink for Recorder {
     fn faults(&mut self, faults: &[Fault]) {
         self.0.lock().unwrap().faults += faults.len();
     }
+
+    fn message(&mut self, bytes: usize) {
+        let mut seen = self.0.lock().unwrap();
+        seen.messages += 1;
+        seen.bytes += bytes;
+    }
 }
 
 fn settings(symbols: &[&str], speed: f64, repeat: bool) -> FeedSettings {
@@ -66,12 +74,13 @@ async fn run_for(settings: &FeedSettings, time: Duration) -> Seen {
 #[tokio::test]
 async fn everything_comes_marked_as_a_replay() {
     let settings = settings(&[], 0.0, false);
-    assert_eq!(crate::run::venue_name(&settings), "binance");
+    assert_eq!(registry::topic_venue(&settings), "binance");
     let seen = run_for(&settings, Duration::from_secs(1)).await;
     // LRC-BTC a second time: its snapshot is finer than its tick.
     assert_eq!(seen.announced, ["BTC-USDT", "LRC-BTC", "LRC-BTC"]);
     assert_eq!((seen.known, seen.snapshots, seen.gaps), (1, 3, 0));
     assert!(seen.trades > 20 && seen.faults > 0);
+    assert!(seen.messages > seen.trades && seen.bytes > 100 * seen.trades, "{} of {} bytes", seen.messages, seen.bytes);
     assert!(seen.states.contains(&(0, FeedState::Replay)) && !seen.states.iter().any(|(_, state)| *state == FeedState::Live));
     assert_eq!(seen.states[seen.states.len() - 2..], [(0, FeedState::Down), (1, FeedState::Down)]);
 }

@@ -68,14 +68,14 @@ impl Player {
         })
     }
 
-    /// Does what is due next, and shows everything the adapter put out, piece by piece.
-    pub fn step(&mut self, each: &mut dyn FnMut(&Output)) -> Result<(), ReplayError> {
+    /// Does what is due next, and shows everything the adapter put out, piece by piece. If it was a message of the venue: its size.
+    pub fn step(&mut self, each: &mut dyn FnMut(&Output)) -> Result<Option<usize>, ReplayError> {
         if !self.started {
             self.started = true;
             self.call(each, |adapter, now, out| adapter.start(now, out));
-            return Ok(());
+            return Ok(None);
         }
-        let Some(head) = &self.head else { return Ok(()) };
+        let Some(head) = &self.head else { return Ok(None) };
         if self.is_silent_until(head.time) {
             self.next_tick = head.time;
         }
@@ -83,14 +83,14 @@ impl Player {
             self.set_time(self.next_tick);
             self.next_tick += TICK;
             self.call(each, |adapter, now, out| adapter.on_tick(now, out));
-            return Ok(());
+            return Ok(None);
         }
-        if let Some(entry) = self.head.take() {
-            self.head = self.recording.next().transpose()?;
-            self.set_time(entry.time);
-            self.play(entry.body, each);
-        }
-        Ok(())
+        let Some(entry) = self.head.take() else { return Ok(None) };
+        self.head = self.recording.next().transpose()?;
+        self.set_time(entry.time);
+        let size = if let Body::Received { bytes, .. } = &entry.body { Some(bytes.len()) } else { None };
+        self.play(entry.body, each);
+        Ok(size)
     }
 
     fn is_silent_until(&self, time: Nanos) -> bool {

@@ -38,16 +38,19 @@ impl Default for Breaker {
 
 impl Breaker {
     /// May a request be sent? If not, in how many milliseconds to ask again.
-    pub fn admit(&mut self, now: Instant) -> Result<(), u64> {
+    pub fn admit(&self, now: Instant) -> Result<(), u64> {
         match self.state {
-            State::Closed { .. } => Ok(()),
             State::Open { until } | State::HalfOpen { until } if now < until => {
                 Err(u64::try_from((until - now).as_millis()).unwrap_or(u64::MAX).max(1))
             }
-            State::Open { .. } | State::HalfOpen { .. } => {
-                self.state = State::HalfOpen { until: now + LAST };
-                Ok(())
-            }
+            State::Closed { .. } | State::Open { .. } | State::HalfOpen { .. } => Ok(()),
+        }
+    }
+
+    /// It was sent: after a failure nobody else goes before its outcome.
+    pub fn sent(&mut self, now: Instant) {
+        if !matches!(self.state, State::Closed { .. }) {
+            self.state = State::HalfOpen { until: now + LAST };
         }
     }
 
@@ -104,17 +107,21 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES {
             assert_eq!(breaker.admit(now), Ok(()));
+            breaker.sent(now);
             breaker.outcome(now, &status(503, None));
         }
         let wait = breaker.admit(now).unwrap_err();
         assert!((1..=1_000).contains(&wait));
         now += Duration::from_secs(1);
         assert_eq!(breaker.admit(now), Ok(()));
+        assert_eq!(breaker.admit(now), Ok(()), "asking is not sending: the request may have to wait for something else");
+        breaker.sent(now);
         assert!(breaker.admit(now).is_err(), "one at a time while half open");
         breaker.outcome(now, &Err::<(), _>(FetchError::Timeout(1)));
         assert!((1..=2_000).contains(&breaker.admit(now).unwrap_err()));
         now += Duration::from_secs(2);
         assert_eq!(breaker.admit(now), Ok(()));
+        breaker.sent(now);
         breaker.outcome(now, &Ok(()));
         assert_eq!(breaker.admit(now), Ok(()));
         assert_eq!(breaker.admit(now), Ok(()));

@@ -51,7 +51,8 @@ impl Requests {
     /// The next result. What must wait for its weight is looked at again on the next call, so call it on every tick.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         while let Some(next) = self.waiting.front() {
-            let refused = self.breaker.admit(Instant::now()).err();
+            let now = Instant::now();
+            let refused = self.breaker.admit(now).err();
             if refused.is_none() && !self.weight.take_weight(next.weight) {
                 break;
             }
@@ -59,6 +60,7 @@ impl Requests {
             if let Some(ms) = refused {
                 return Poll::Ready(Response { fetch, url, result: Err(FetchError::CircuitOpen(ms)) });
             }
+            self.breaker.sent(now);
             let transport = Arc::clone(&self.transport);
             self.running.push(Box::pin(async move {
                 let result = transport.get(url.clone()).await;

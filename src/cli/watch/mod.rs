@@ -7,7 +7,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use crate::cli::CliError;
+use crate::cli::{CliError, shared};
 use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
 use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
 use report::Report;
@@ -63,7 +63,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
     /// Stop after this time, such as 10s
-    #[arg(long = "for", value_name = "TIME", value_parser = parse_time)]
+    #[arg(long = "for", value_name = "TIME", value_parser = shared::parse_time)]
     time: Option<Duration>,
     /// At the end one JSON object on stdout: counts, losses, checks, latencies, states and final books
     #[arg(long)]
@@ -266,11 +266,4 @@ fn parse_encoding(text: &str) -> Result<Encoding, String> {
         "json" => Ok(Encoding::Json),
         _ => Err("give 'binary' or 'json'".to_owned()),
     }
-}
-
-fn parse_time(text: &str) -> Result<Duration, String> {
-    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
-    let number = |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);
-    let ms = units.iter().find_map(number).filter(|ms| *ms > 0);
-    ms.map(Duration::from_millis).ok_or_else(|| "give a time such as 500ms, 10s or 5m".to_owned())
 }

@@ -1,9 +1,8 @@
 //! Lines for people and for scripts, from frames as a server would send them.
 
-use super::{human, json, parse_time};
+use super::{human, json};
 use client::Tracker;
 use client::wire::request::Encoding;
-use std::time::Duration;
 
 const META: &str = r#"{"topic":"book/sim:A/10","id":1,"kind":"meta","topic_kind":"book","epoch":3,"price_exponent":-2,"size_exponent":-5,"tick":"0.01","lot":"0.00001","base":"1","clock":"event","time_exponent":-6}"#;
 
@@ -93,14 +92,4 @@ fn stats_show_the_value_after_each_record() {
         lines[1][1],
         r#"{"topic":"stats/sim:A","kind":"stats","seq":2,"time":"1723161600000000000","last":"5.5","open":"4","high":"6","low":null,"volume":"7","notional":"35","count":2,"gaps":1,"from":"1"}"#
     );
-}
-
-#[test]
-fn times_have_units() {
-    for (text, ms) in [("500ms", 500), ("10s", 10_000), ("5m", 300_000), ("1h", 3_600_000)] {
-        assert_eq!(parse_time(text), Ok(Duration::from_millis(ms)), "{text}");
-    }
-    for text in ["10", "", "s", "0s", "-1s", "1.5s", "99999999999999999999h", "9999999999999999h"] {
-        assert!(parse_time(text).is_err(), "{text}");
-    }
 }

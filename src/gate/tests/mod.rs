@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -56,7 +56,7 @@ impl Sessions for Doorbell {
         }
     }
 
-    fn events(self: Rc<Self>, client: Client) -> Full<Bytes> {
+    fn events(self: Rc<Self>, client: Client, _cut: Rc<Notify>) -> Full<Bytes> {
         Full::new(Bytes::from(format!("data: {}\n\n", describe(&client))))
     }
 }

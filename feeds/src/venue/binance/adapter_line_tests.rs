@@ -69,6 +69,48 @@ fn the_old_line_may_die_once_the_new_one_is_subscribed() {
 }
 
 #[test]
+fn what_neither_line_brings_does_not_hold_up_the_rest() {
+    let mut script = Script::live();
+    script.message(0, r#"{"e":"serverShutdown","E":1}"#);
+    script.open(1);
+    script.ack(1);
+    script.forget();
+    // The venue skips 501 and the book's 101 for everybody.
+    for line in [1, 0] {
+        for id in [502, 503] {
+            script.message(line, &trade(id));
+        }
+        script.message(line, &diff(102, 102, ("9.30", "1")));
+    }
+    script.says(&[
+        "gap Trade Some(1) sequence_gap",
+        "trade 502 10.5x0.5 sell",
+        "trade 503 10.5x0.5 sell",
+        "book resyncing sequence_gap",
+    ]);
+}
+
+#[test]
+fn a_replacement_that_takes_over_half_subscribed_carries_its_half() {
+    let mut script = Script::new(&settings(&["BTC-USDT", "ETH-USDT"]));
+    script.answer("exchangeInfo", INFO);
+    script.open(0);
+    script.ack(0);
+    script.message(0, r#"{"e":"serverShutdown","E":1}"#);
+    script.open(1);
+    // Refused together, then BTC alone is accepted.
+    let id = script.sent(1)[0];
+    script.message(1, &format!(r#"{{"code":2,"msg":"no","id":{id}}}"#));
+    script.pass(2_100);
+    let id = script.sent(1)[1];
+    script.message(1, &format!(r#"{{"result":null,"id":{id}}}"#));
+    script.forget();
+    script.close(0, Cause::Disconnected);
+    let channels = ["quote", "trade", "book"].map(|channel| format!("{channel} down disconnected"));
+    assert_eq!(script.events, channels, "those of ETH only");
+}
+
+#[test]
 fn refused_requests_are_halved_and_repeated() {
     let mut script = Script::new(&settings(&["BTC-USDT", "ETH-USDT"]));
     script.answer("exchangeInfo", INFO);

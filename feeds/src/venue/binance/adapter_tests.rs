@@ -219,7 +219,7 @@ fn starts_from_nothing_to_live() {
     script.message(0, &diff(90, 99, ("9.00", "1")));
     script.message(0, &diff(100, 103, ("9.50", "1")));
     script.message(0, &diff(104, 105, ("9.60", "1")));
-    script.says(&[]);
+    script.says(&["trade live none"]);
     script.answer(
         "/api/v3/depth?symbol=BTCUSDT&limit=5000",
         r#"{"lastUpdateId":101,"bids":[["10.00","1"]],"asks":[["11.00","2"]]}"#,
@@ -238,7 +238,7 @@ fn starts_from_nothing_to_live() {
     script.says(&[]);
     script.message(0, &quote(106, "10.01"));
     script.message(0, &trade(7));
-    script.says(&["quote 10.01x1 11x2", "trade live none", "trade 7 10.5x0.5 sell"]);
+    script.says(&["quote 10.01x1 11x2", "trade 7 10.5x0.5 sell"]);
     script.faulted(&[]);
 }
 
@@ -326,14 +326,41 @@ fn a_lost_line_is_told_and_comes_back() {
     script.open(0);
     script.says(&[]);
     script.ack(0);
-    script.says(&["quote resyncing disconnected", "trade resyncing disconnected", "book resyncing disconnected"]);
+    script.says(&["quote resyncing disconnected", "trade live none", "book resyncing disconnected"]);
     script.message(0, &trade(511));
-    script.says(&["gap Trade Some(10) disconnected", "trade live none", "trade 511 10.5x0.5 sell"]);
+    script.says(&["gap Trade Some(10) disconnected", "trade 511 10.5x0.5 sell"]);
     script.pass(1_000);
     script.answer("depth", r#"{"lastUpdateId":200,"bids":[["10.10","1"]],"asks":[["11.00","2"]]}"#);
     script.says(&["snapshot [10.1x1] [11x2]", "quote live none", "quote 10.1x1 11x2", "book live none"]);
     script.close(0, Cause::Silence);
     script.says(&["quote stale silence", "trade stale silence", "book stale silence"]);
+}
+
+#[test]
+fn what_did_not_change_while_the_line_was_lost_is_live_again_too() {
+    let mut script = Script::live();
+    script.close(0, Cause::Silence);
+    script.open(0);
+    script.ack(0);
+    script.pass(1_000);
+    script.forget_events();
+    // The book stands where it stood with the last quote, and nothing trades any more.
+    script.answer("depth", r#"{"lastUpdateId":100,"bids":[["10.00","1"]],"asks":[["11.00","2"]]}"#);
+    script.says(&["snapshot [10x1] [11x2]", "quote live none", "quote 10x1 11x2", "book live none"]);
+}
+
+#[test]
+fn quotes_that_are_numbered_anew_after_a_loss_are_taken() {
+    let mut script = Script::live();
+    script.close(0, Cause::Disconnected);
+    script.open(0);
+    script.ack(0);
+    script.forget_events();
+    script.message(0, &quote(7, "10.01"));
+    script.message(0, &quote(6, "10.02"));
+    script.message(0, &quote(8, "10.03"));
+    script.says(&["quote live none", "quote 10.01x1 11x2", "quote 10.03x1 11x2"]);
+    script.faulted(&[FaultKind::Duplicate]);
 }
 
 #[test]
@@ -375,6 +402,33 @@ fn finer_numbers_redefine_the_instrument() {
         ["snapshot [8.5x1.0001] []", "diff [9x1] []", "diff [9.00001x1] []", "book live none"]
     );
     script.faulted(&[]);
+}
+
+#[test]
+fn each_exponent_redefines_once_and_what_can_have_none_never() {
+    let mut script = Script::live();
+    let size = |id, size: &str| trade(id).replace("\"0.5\"", &format!("\"{size}\""));
+    script.message(0, &size(501, "0.00012"));
+    script.message(0, &size(502, "0.00013"));
+    script.message(0, &size(503, "0.1"));
+    let announced = |script: &Script| script.events.iter().filter(|event| event.contains(" is ")).count();
+    assert_eq!(announced(&script), 1);
+    assert_eq!(script.exponents[&0], (-2, -5));
+    script.pass(1_000);
+    script.answer("depth", r#"{"lastUpdateId":110,"bids":[["10.00","0.00011"]],"asks":[]}"#);
+    script.forget();
+    // Finer than any number of this venue: bad data, one trade of it, and the instrument stays as it is.
+    script.message(0, &size(504, "0.000000000001"));
+    script.message(0, &trade_at(505, "1e-18"));
+    script.message(0, &trade_at(506, "0.00000000000000000001"));
+    script.message(0, &trade_at(507, "9999999999999999999"));
+    script.message(0, &trade_at(508, "0.00"));
+    script.message(0, &trade(509));
+    let lost = "gap Trade Some(1) bad_data";
+    script.says(&[lost, lost, lost, lost, lost, "trade 509 10.5x0.5 sell"]);
+    script.faulted(&[FaultKind::BadMessage; 5]);
+    script.message(0, &diff(111, 112, ("0.0", "1")));
+    script.says(&["book resyncing bad_data"]);
 }
 
 #[test]

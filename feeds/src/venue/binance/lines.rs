@@ -171,11 +171,14 @@ impl Lines {
             return Some(Lost::Covered);
         }
         let Some(next) = slot.next.take() else { return Some(Lost::Uncovered(slot.markets.clone())) };
-        // The replacement takes over, ready or not: it is closer to being open than the lost one.
-        let covered = next.complete.is_some();
+        // The replacement takes over, ready or not: it is closer to being open than the lost one. What it was granted it carries.
+        let uncovered: Vec<u32> = match next.opened {
+            Some(_) => next.requests.iter().flat_map(|request| request.markets.iter().copied()).collect(),
+            None => slot.markets.clone(),
+        };
         slot.current = next;
         out.actions.push(Action::Close { line });
-        Some(if covered { Lost::Covered } else { Lost::Uncovered(slot.markets.clone()) })
+        Some(if uncovered.is_empty() { Lost::Covered } else { Lost::Uncovered(uncovered) })
     }
 
     /// Time-outs, refused requests, planned replacements. Returns the instruments whose overlap of two lines ended.

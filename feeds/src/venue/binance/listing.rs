@@ -8,8 +8,8 @@ use wire::decimal::Decimal;
 use wire::event::TradingState;
 use wire::instrument::{Instrument, InstrumentClass};
 
-/// Used where the venue names no step: its numbers have at most eight decimals.
-const DEFAULT_EXPONENT: i8 = -8;
+/// The venue's numbers have at most eight decimals. A finer one is bad data: room for it would leave none for ordinary numbers.
+pub(super) const FINEST_EXPONENT: i8 = -8;
 
 #[derive(Deserialize)]
 struct ExchangeInfo<'a> {
@@ -93,9 +93,9 @@ fn instrument(symbol: &Symbol<'_>) -> Instrument {
 /// The exponent that holds one step exactly (never above 0), and the step at it.
 fn scale(step: Option<String>) -> (i8, i64) {
     let step = step.and_then(|text| Decimal::parse(text.as_bytes()).ok()).filter(|step| step.mantissa > 0);
-    let Some(step) = step else { return (DEFAULT_EXPONENT, 0) };
-    let exponent = step.normalized().exponent.min(0);
-    step.at(exponent).map_or((DEFAULT_EXPONENT, 0), |mantissa| (exponent, mantissa))
+    let Some(step) = step else { return (FINEST_EXPONENT, 0) };
+    let exponent = step.normalized().exponent.clamp(FINEST_EXPONENT, 0);
+    step.at(exponent).map_or((FINEST_EXPONENT, 0), |mantissa| (exponent, mantissa))
 }
 
 fn trading(status: &str) -> TradingState {
@@ -119,7 +119,8 @@ mod tests {
             {"filterType":"MARKET_LOT_SIZE","stepSize":"0.00000000"}]},
         {"symbol":"BIGIDR","status":"BREAK","baseAsset":"BIG","quoteAsset":"IDR","filters":[
             {"filterType":"PRICE_FILTER","tickSize":"25"},{"filterType":"LOT_SIZE","stepSize":"10.0"}]},
-        {"symbol":"ODD","status":"NEW_WORD","baseAsset":"O","quoteAsset":"DD"}]}"#;
+        {"symbol":"ODD","status":"NEW_WORD","baseAsset":"O","quoteAsset":"DD","filters":[
+            {"filterType":"PRICE_FILTER","tickSize":"1e-12"}]}]}"#;
 
     #[test]
     fn finds_what_is_asked_for_with_its_scale() {

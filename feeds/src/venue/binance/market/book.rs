@@ -24,8 +24,9 @@ pub enum Spliced {
 
 impl Market {
     pub fn on_diff(&mut self, now: Now, text: &DepthText<'_, '_>, overlap: bool, out: &mut Output) -> Need {
-        if overlap && self.sequencer.skips(text.first) {
-            self.early_diff = self.early_diff.max(text.last);
+        // The other line still has what is missing here; unless it has been here already, and had not either.
+        if overlap && self.sequencer.skips(text.first) && text.last > self.early_diff {
+            self.early_diff = text.last;
             return Need::Nothing;
         }
         if let Some(told) = &mut self.told[slot(Channel::Book)] {
@@ -133,9 +134,7 @@ impl Market {
     /// The quote stream speaks only when the quote changes. Until it does after a (re)connect, the snapshot's best prices are the
     /// quote; their update ids count the same.
     pub(super) fn quote_from_book(&mut self, now: Now, last_id: u64, bids: Range<usize>, asks: Range<usize>, out: &mut Output) {
-        let waiting =
-            self.told[slot(Channel::Quote)].is_some_and(|told| !matches!(told.state, FeedState::Live | FeedState::Quiet));
-        if !waiting || self.quotes.last().is_some_and(|last| last >= last_id) {
+        if !self.quote_is_awaited() || self.quotes.last().is_some_and(|last| last > last_id) {
             return;
         }
         let best = |side: Range<usize>, better: fn(&i64, &i64) -> bool| {
@@ -164,7 +163,7 @@ impl Market {
                 middle = out.batch.levels.len();
             }
             for pair in levels.clone() {
-                match pair.ok_or(Misfit::Bad).and_then(|(price, size)| self.level(price, size)) {
+                match pair.ok_or(Misfit::Bad).and_then(|(price, size)| self.priced(price, size)) {
                     Ok(level) => out.batch.levels.push(level),
                     Err(misfit) => {
                         out.batch.levels.truncate(start);

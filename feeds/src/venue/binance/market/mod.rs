@@ -73,6 +73,10 @@ impl Market {
     }
 
     pub fn on_quote(&mut self, now: Now, text: &QuoteText<'_>, overlap: bool, out: &mut Output) -> Need {
+        if self.quote_is_awaited() {
+            // What a new connection brings is newer than what the old one brought, even if the venue numbers anew.
+            self.quotes = Trail::default();
+        }
         if self.quotes.step(text.update_id) == Step::Duplicate {
             self.duplicate(overlap, "bookTicker", text.update_id, out);
             return Need::Nothing;
@@ -105,9 +109,10 @@ impl Market {
     }
 
     pub fn on_trade(&mut self, now: Now, text: &TradeText<'_>, overlap: bool, out: &mut Output) -> Need {
-        if overlap && matches!(self.trades.look(text.id), Step::Jump { .. }) {
-            // The other line still has what is missing here, and will then bring this one too.
-            self.early_trade = self.early_trade.max(text.id);
+        if overlap && text.id > self.early_trade && matches!(self.trades.look(text.id), Step::Jump { .. }) {
+            // The other line still has what is missing here, and will then bring this one too. (Or has been here already, and had
+            // not either: then the venue itself skipped some.)
+            self.early_trade = text.id;
             return Need::Nothing;
         }
         match self.trades.step(text.id) {
@@ -121,9 +126,9 @@ impl Market {
         }
         self.lost = Cause::None;
         let mut need = Need::Nothing;
-        let level = self.level(text.price, text.size).or_else(|misfit| {
+        let level = self.priced(text.price, text.size).or_else(|misfit| {
             need = self.fit(now, misfit, std::iter::once(Some((text.price, text.size))), out)?;
-            self.level(text.price, text.size)
+            self.priced(text.price, text.size)
         });
         let Ok(level) = level else {
             self.bad(out, "trade", text.id);

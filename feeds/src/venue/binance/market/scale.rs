@@ -1,6 +1,7 @@
 //! The scale of one instrument's numbers. In: the venue's text. Out: mantissas, exact; where the text is finer than the instrument,
-//! the instrument is redefined. Bounded: exponents only get finer, down to -18.
+//! the instrument is redefined. Bounded: exponents only get finer, down to `FINEST_EXPONENT`.
 
+use super::super::listing::FINEST_EXPONENT;
 use super::state::{CHANNELS, Told, slot};
 use super::{Market, Need};
 use crate::adapter::{Now, Output};
@@ -47,6 +48,10 @@ impl Market {
             price_exponent = price_exponent.min(needs(price));
             size_exponent = size_exponent.min(needs(size));
         }
+        let known = (self.instrument.price_exponent, self.instrument.size_exponent);
+        if (price_exponent, size_exponent) == known || price_exponent.min(size_exponent) < FINEST_EXPONENT {
+            return Err(Misfit::Bad);
+        }
         Ok(self.redefine(now, (price_exponent, size_exponent), None, out))
     }
 
@@ -92,6 +97,11 @@ impl Market {
             }
             _ => self.give_up(now, Cause::Redefinition, out),
         }
+    }
+
+    /// A level or a trade: nothing costs nothing.
+    pub(super) fn priced(&self, price: &str, size: &str) -> Result<Level, Misfit> {
+        self.level(price, size).and_then(|level| if level.price == 0 { Err(Misfit::Bad) } else { Ok(level) })
     }
 
     pub(super) fn level(&self, price: &str, size: &str) -> Result<Level, Misfit> {

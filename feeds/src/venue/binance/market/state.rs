@@ -33,7 +33,8 @@ impl Market {
         let state = if cause == Cause::Silence { FeedState::Stale } else { FeedState::Down };
         self.sequencer.reset();
         self.lost = cause;
-        (self.early_trade, self.early_diff) = (0, 0);
+        self.overlap_ended();
+        self.quote_floor = 0;
         for channel in CHANNELS {
             self.tell(now, channel, state, cause, out);
             if let Some(told) = &mut self.told[slot(channel)] {
@@ -42,14 +43,20 @@ impl Market {
         }
     }
 
-    /// The venue acknowledged: data may be expected from now on, and what was lost is being made good.
+    /// The venue acknowledged: data may be expected from now on. Quotes and books are being made good; trades need nothing but the
+    /// subscription: how many were missed the next one's id tells.
     pub fn subscribed(&mut self, now: Now, out: &mut Output) {
         for channel in CHANNELS {
             let Some(told) = &mut self.told[slot(channel)] else { continue };
             told.since.get_or_insert(now.mono);
-            if matches!(told.state, FeedState::Down | FeedState::Stale) {
-                let cause = told.cause;
-                self.tell(now, channel, FeedState::Resyncing, cause, out);
+            let lost = matches!(told.state, FeedState::Down | FeedState::Stale);
+            let cause = told.cause;
+            match channel {
+                Channel::Trade if lost || told.state == FeedState::Starting => {
+                    self.tell(now, channel, FeedState::Live, Cause::None, out);
+                }
+                Channel::Quote | Channel::Book if lost => self.tell(now, channel, FeedState::Resyncing, cause, out),
+                _ => {}
             }
         }
     }
@@ -80,6 +87,11 @@ impl Market {
                 self.tell(now, channel, FeedState::Quiet, Cause::None, out);
             }
         }
+    }
+
+    /// Nothing has said what the quote is since the line was (re)opened.
+    pub(super) fn quote_is_awaited(&self) -> bool {
+        self.told[slot(Channel::Quote)].is_some_and(|told| !matches!(told.state, FeedState::Live | FeedState::Quiet))
     }
 
     pub fn tell_book(&mut self, now: Now, state: FeedState, cause: Cause, out: &mut Output) {

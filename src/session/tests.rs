@@ -1,0 +1,454 @@
+//! Sessions without a socket: requests in, replies and frames out; and both transports over memory, where time or a silent peer ends them.
+//! Bounded: everything waits at most `PATIENCE`.
+
+use super::*;
+use crate::clock::Clock;
+use crate::config;
+use crate::encode::FrameBuilder;
+use crate::metrics::ShardMetrics;
+use crate::shard::{Shard, ShardContext};
+use crate::topic::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
+use futures_util::StreamExt;
+use http_body_util::BodyExt;
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::DuplexStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::time::timeout;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use wire::code::{Close, Code};
+use wire::codec::Decoder;
+use wire::event::{Aggressor, Quote, Trade};
+use wire::instrument::Instrument;
+use wire::record::RecordBody;
+use wire::request::{Request, Start, TopicResult};
+use wire::view::{Applied, View};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A shard, its dispatcher running, and the one feed of its map.
+struct Rig {
+    shard: Rc<Shard>,
+    topics: Vec<InstrumentTopics>,
+    published: Cell<i64>,
+    _draining: watch::Sender<bool>,
+}
+
+fn run<F: Future<Output = ()>>(limits: config::Session, test: impl FnOnce(Rig) -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let work = async move {
+        let (draining, seen) = watch::channel(false);
+        let map = TopicMap::new(TopicLimits { max_topics: 900, ..TopicLimits::default() }, 1, 7);
+        map.add_venue("sim");
+        let context = ShardContext {
+            map,
+            clock: Clock::new(),
+            session: Arc::new(limits),
+            metrics: Arc::<ShardMetrics>::default(),
+            node: "test".into(),
+            draining: seen,
+        };
+        let shard = Shard::new(0, context);
+        spawn_local(shard.clone().run());
+        let rig = Rig { shard, topics: Vec::new(), published: Cell::new(0), _draining: draining };
+        timeout(3 * PATIENCE, test(rig)).await.expect("the test hangs");
+    };
+    LocalSet::new().block_on(&runtime, work);
+}
+
+impl Rig {
+    fn list(&mut self, symbol: &str) -> usize {
+        let instrument = Instrument { symbol: symbol.to_owned(), native: format!("N{symbol}"), ..Instrument::default() };
+        self.topics.push(self.shard.context.map.list("sim", &instrument).unwrap());
+        self.topics.len() - 1
+    }
+
+    fn quote(&self, instrument: usize) {
+        self.published.set(self.published.get() + 1);
+        let quote = Quote { bid_price: Some(self.published.get()), ..Quote::default() };
+        self.shard.context.map.publish_quote(&self.topics[instrument], &quote, &Stamp::default());
+    }
+
+    fn trade(&self, instrument: usize) {
+        let trade = Trade { price: 5, size: 1, aggressor: Aggressor::Buy, id: Some(3), aggregated: false };
+        self.shard.context.map.publish_trade(&self.topics[instrument], &trade, &Stamp::default());
+    }
+
+    /// Lets the dispatcher see what was listed and published.
+    async fn settle(&self) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+
+    fn core(&self) -> SessionCore {
+        SessionCore::open(client(None, None), &self.shard)
+    }
+}
+
+fn client(bare: Option<&str>, lives_for: Option<Duration>) -> Client {
+    let expires_at = |left: Duration| Clock::new().wall_ns() + left.as_nanos() as i64;
+    Client {
+        peer: ([127, 0, 0, 1], 1).into(),
+        encoding: Encoding::Json,
+        bare: bare.map(|topic| BareSubscription {
+            topics: vec![topic.to_owned()],
+            pace: Pace::Realtime,
+            trades: TradeMode::Every,
+        }),
+        identity: lives_for.map(|left| Identity {
+            subject: "alice".to_owned(),
+            expires_at: expires_at(left),
+            topics: Vec::new(),
+        }),
+    }
+}
+
+/// No limit on commands, and one place for what a test changes.
+fn limits(change: impl FnOnce(&mut config::Session)) -> config::Session {
+    let mut limits = config::Session { commands_per_second: 0, check_interval_ms: 0, ..config::Session::default() };
+    change(&mut limits);
+    limits
+}
+
+fn sub(topics: &[&str]) -> Request {
+    Request::Sub {
+        id: Some(1),
+        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+        pace: Pace::Realtime,
+        trades: TradeMode::Every,
+        snapshot: true,
+        resume: BTreeMap::new(),
+    }
+}
+
+fn ask(core: &mut SessionCore, request: &Request) -> Vec<TopicResult> {
+    match core.on_text(&serde_json::to_string(request).unwrap()).unwrap() {
+        Reply::Ack { id: Some(1), results } => results,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn unsub(topic: &str) -> Request {
+    Request::Unsub { id: Some(1), topics: vec![topic.to_owned()] }
+}
+
+/// One word a result: what it is, and of which topic.
+fn words(results: &[TopicResult]) -> Vec<String> {
+    let word = |result: &TopicResult| match result {
+        TopicResult::Live { topic, start, pace, .. } => format!("{start:?} {topic} {pace}"),
+        TopicResult::Pending { topic } => format!("Pending {topic}"),
+        TopicResult::Pattern { topic, matched } => format!("{matched} of {topic}"),
+        TopicResult::Ended { topic } => format!("Ended {topic}"),
+        TopicResult::Refused { topic, code, .. } => format!("{code} {topic}"),
+    };
+    results.iter().map(word).collect()
+}
+
+/// What one frame said, record by record, without meta and state.
+fn said(core: &mut SessionCore, decoder: &mut Decoder, views: &mut BTreeMap<u32, View>) -> Vec<(String, Applied)> {
+    let mut frame = FrameBuilder::new(Vec::new(), Encoding::Json, 1 << 20);
+    let mut said = Vec::new();
+    if core.fill(&mut frame) {
+        let decoded = decoder.decode(frame.payload(), &mut |_, meta, record| {
+            let view = views.entry(meta.topic).or_insert_with(|| View::new(meta));
+            let applied = view.apply(record).unwrap();
+            if !matches!(record.body, RecordBody::Meta(_) | RecordBody::State(_)) {
+                said.push((meta.name.clone(), applied));
+            }
+        });
+        decoded.unwrap();
+    }
+    said
+}
+
+#[test]
+fn a_listing_that_comes_while_a_session_is_busy_is_not_missed() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        assert_eq!(words(&ask(&mut core, &sub(&["quote/sim:A"]))), ["Pending quote/sim:A"]);
+        assert!(!core.has_listings());
+        // Nobody waits in `listed` now: the session is writing its ack.
+        rig.list("A");
+        rig.settle().await;
+        assert!(core.has_listings());
+        timeout(PATIENCE, core.listed()).await.expect("a listing that was there before is news all the same");
+        let Some(Reply::Ack { id: None, results }) = core.on_listing() else { panic!("an ack") };
+        assert_eq!(words(&results), ["Snapshot quote/sim:A realtime"]);
+        assert!(!core.has_listings());
+        assert!(core.on_listing().is_none());
+    });
+}
+
+#[test]
+fn a_pending_topic_asked_for_twice_takes_one_place() {
+    run(limits(|limits| limits.max_subscriptions = 1), async |mut rig| {
+        let mut core = rig.core();
+        ask(&mut core, &sub(&["quote/sim:A"]));
+        let mut again = sub(&["quote/sim:A"]);
+        if let Request::Sub { pace, .. } = &mut again {
+            *pace = Pace::EveryMs(1000);
+        }
+        assert_eq!(words(&ask(&mut core, &again)), ["Pending quote/sim:A"]);
+        rig.list("A");
+        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        assert_eq!(words(&results), ["Snapshot quote/sim:A 1s"], "once, at the newer terms");
+    });
+}
+
+#[test]
+fn a_pattern_takes_in_later_listings_but_not_what_was_ended() {
+    run(limits(|limits| limits.max_subscriptions = 3), async |mut rig| {
+        let mut core = rig.core();
+        rig.list("A");
+        rig.list("B");
+        rig.settle().await;
+        let all = ask(&mut core, &sub(&["quote/sim:*", "quote/*:A"]));
+        let expected = ["2 of quote/sim:*", "Snapshot quote/sim:A realtime", "Snapshot quote/sim:B realtime", "1 of quote/*:A"];
+        assert_eq!(words(&all), expected, "what two patterns match is answered once");
+        assert_eq!(words(&ask(&mut core, &unsub("quote/sim:A"))), ["Ended quote/sim:A"]);
+        rig.list("C");
+        rig.settle().await;
+        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        assert_eq!(words(&results), ["Snapshot quote/sim:C realtime"], "not A, which the client ended");
+        // The third place, and the one that does not fit: told, not skipped.
+        rig.list("D");
+        rig.list("E");
+        rig.list("F");
+        rig.settle().await;
+        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        assert_eq!(words(&results), ["Snapshot quote/sim:D realtime", "too_many_topics quote/sim:*"]);
+    });
+}
+
+#[test]
+fn a_pattern_asked_for_again_has_its_new_pace_for_later_listings_too() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        rig.list("A");
+        for _ in 0..=config::MAX_PATTERNS {
+            ask(&mut core, &sub(&["quote/sim:*"]));
+        }
+        let mut slower = sub(&["quote/sim:*"]);
+        if let Request::Sub { pace, .. } = &mut slower {
+            *pace = Pace::EveryMs(1000);
+        }
+        assert_eq!(words(&ask(&mut core, &slower)), ["1 of quote/sim:*", "Delta quote/sim:A 1s"]);
+        rig.list("B");
+        let Some(Reply::Ack { results, .. }) = core.on_listing() else { panic!("an ack") };
+        assert_eq!(words(&results), ["Snapshot quote/sim:B 1s"]);
+    });
+}
+
+#[test]
+fn patterns_resume_and_say_how_their_topics_start() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        for symbol in ["A", "B"] {
+            let at = rig.list(symbol);
+            rig.quote(at);
+            rig.quote(at);
+        }
+        let mut request = sub(&["quote/sim:*"]);
+        if let Request::Sub { resume, snapshot, .. } = &mut request {
+            *snapshot = false;
+            resume.insert("quote/sim:A".to_owned(), (7, 1));
+        }
+        let results = words(&ask(&mut core, &request));
+        // Only streams start without a snapshot.
+        assert_eq!(results, ["2 of quote/sim:*", "Delta quote/sim:A realtime", "Snapshot quote/sim:B realtime"]);
+    });
+}
+
+#[test]
+fn another_trade_mode_loses_no_trade() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        let (mut decoder, mut views) = (Decoder::new(Encoding::Json), BTreeMap::new());
+        let at = rig.list("A");
+        rig.trade(at);
+        ask(&mut core, &sub(&["trade/sim:A"]));
+        assert_eq!(said(&mut core, &mut decoder, &mut views), [("trade/sim:A".to_owned(), Applied::Snapshot)]);
+        rig.trade(at);
+        rig.trade(at);
+        let mut request = sub(&["trade/sim:A"]);
+        if let Request::Sub { trades, .. } = &mut request {
+            *trades = TradeMode::Summary;
+        }
+        assert!(matches!(
+            ask(&mut core, &request)[..],
+            [TopicResult::Live { start: Start::Delta, trades: Some(TradeMode::Summary), .. }]
+        ));
+        rig.settle().await;
+        let summary = [("trade/sim:A".to_owned(), Applied::Delta { updates: 2 })];
+        assert_eq!(said(&mut core, &mut decoder, &mut views), summary);
+    });
+}
+
+#[test]
+fn answers_do_not_grow_with_the_mistake() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        rig.list("A");
+        let long = "é".repeat(5_000);
+        for (text, code) in [
+            (format!(r#"{{"type":"{long}"}}"#), Code::UnknownRequest),
+            (format!(r#"{{"type":"sub","topics":[],"{long}":1}}"#), Code::BadRequest),
+            (format!(r#"{{"type":"sub","topics":[],"pace":"{long}"}}"#), Code::BadRequest),
+            (format!(r#"{{"type":"sub","topics":[{}""]}}"#, r#""","#.repeat(5_000)), Code::TooManyTopics),
+            (format!(r#"{{"type":"unsub","topics":[{}""]}}"#, r#""","#.repeat(5_000)), Code::TooManyTopics),
+        ] {
+            let reply = core.on_text(&text).unwrap();
+            assert!(serde_json::to_string(&reply).unwrap().len() < 512, "{reply:?}");
+            assert!(matches!(reply, Reply::Error { code: told, .. } if told == code.name()));
+        }
+        let results = ask(&mut core, &sub(&[&long, &format!("{long}*")]));
+        assert!(serde_json::to_string(&results).unwrap().len() < 1_024, "{results:?}");
+        // The longest ack there may be: everything refused at length, and all patterns over all topics.
+        let session = rig.shard.context.session.clone();
+        for at in 0..99 {
+            rig.list(&format!("{at}{}", "X".repeat(100)));
+        }
+        let patterns = (0..config::MAX_PATTERNS).map(|at| if at % 2 == 0 { "quote/*:*" } else { "book/sim:*/full" });
+        let names = patterns.chain(std::iter::repeat_n("unknown-and-rather-long/x", 500)).collect::<Vec<_>>();
+        let text = serde_json::to_string(&sub(&names)).unwrap();
+        assert!(text.len() <= session.request_bytes, "{}", text.len());
+        let reply = serde_json::to_string(&core.on_text(&text).unwrap()).unwrap();
+        assert!(reply.len() <= session.largest_reply_bytes(), "{} > {}", reply.len(), session.largest_reply_bytes());
+    });
+}
+
+/// A WebSocket session over memory, and its client's end.
+fn websocket(rig: &Rig, client: Client) -> impl Future<Output = WebSocketStream<DuplexStream>> {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    let shard = rig.shard.clone();
+    spawn_local(async move {
+        let stream = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
+        super::websocket::run(stream, client, shard).await;
+    });
+    WebSocketStream::from_raw_socket(theirs, Role::Client, None)
+}
+
+/// The close code, and how many pings and data frames came before it.
+async fn until_closed(socket: &mut WebSocketStream<DuplexStream>) -> (Option<u16>, usize, usize) {
+    let (mut pings, mut frames) = (0, 0);
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Close(frame) => return (frame.map(|frame| frame.code.into()), pings, frames),
+            Message::Ping(_) => pings += 1,
+            Message::Text(text) => frames += usize::from(text.starts_with("{\"frame\"")),
+            _ => {}
+        }
+    }
+    (None, pings, frames)
+}
+
+#[test]
+fn a_token_that_expires_before_the_first_ping_ends_the_session() {
+    run(limits(|_| ()), async |rig| {
+        let began = Instant::now();
+        let mut socket = websocket(&rig, client(None, Some(Duration::from_millis(300)))).await;
+        let (code, ..) = until_closed(&mut socket).await;
+        assert_eq!(code, Some(Close::TokenExpired.row().number));
+        assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
+    });
+}
+
+#[test]
+fn a_session_that_always_has_data_still_pings_and_ends_with_its_token() {
+    run(limits(|limits| limits.ping_interval_ms = 50), async |mut rig| {
+        let at = rig.list("A");
+        let mut socket = websocket(&rig, client(Some("quote/sim:A"), Some(Duration::from_millis(500)))).await;
+        let publisher = spawn_local(async move {
+            // In step with the session: whenever it looks, there is something to write.
+            loop {
+                rig.quote(at);
+                yield_now().await;
+            }
+        });
+        let (code, pings, frames) = until_closed(&mut socket).await;
+        publisher.abort();
+        assert_eq!(code, Some(Close::TokenExpired.row().number));
+        assert!(pings > 0 && frames > 10, "{pings} pings, {frames} frames");
+    });
+}
+
+#[test]
+fn a_flood_of_pings_is_ended() {
+    run(limits(|limits| limits.commands_per_second = 5), async |rig| {
+        let (mut writer, mut reader) = websocket(&rig, client(None, None)).await.split();
+        spawn_local(async move {
+            use futures_util::SinkExt;
+            while writer.send(Message::Ping(Default::default())).await.is_ok() {}
+        });
+        loop {
+            match reader.next().await {
+                Some(Ok(Message::Close(frame))) => {
+                    assert_eq!(frame.map(|frame| frame.code.into()), Some(Close::TooManyCommands.row().number));
+                    break;
+                }
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn an_event_stream_ends_with_its_token() {
+    run(limits(|_| ()), async |mut rig| {
+        let at = rig.list("A");
+        rig.quote(at);
+        let cut = Rc::new(Notify::new());
+        let mut body = sse::body(client(Some("quote/sim:A"), Some(Duration::from_millis(300))), rig.shard.clone(), cut.clone());
+        let mut text = String::new();
+        while let Some(frame) = timeout(PATIENCE, body.frame()).await.expect("the body ends") {
+            text.push_str(std::str::from_utf8(frame.unwrap().data_ref().unwrap()).unwrap());
+        }
+        assert!(text.contains(r#""kind":"quote""#) && text.contains(r#""code":"token_expired""#), "{text}");
+        assert_eq!(rig.shard.context.metrics.close_count(Close::TokenExpired), 1);
+        assert_eq!(rig.shard.manager.borrow().session_count(), 0);
+    });
+}
+
+#[test]
+fn an_event_stream_that_nobody_reads_is_cut() {
+    for (lives_for, close) in [(None, Close::SlowConsumer), (Some(Duration::from_millis(200)), Close::TokenExpired)] {
+        run(limits(|limits| limits.write_timeout_ms = 300), async |mut rig| {
+            let at = rig.list("A");
+            rig.quote(at);
+            let cut = Rc::new(Notify::new());
+            let _body = sse::body(client(Some("quote/sim:A"), lives_for), rig.shard.clone(), cut.clone());
+            timeout(PATIENCE, cut.notified()).await.expect("the connection is to be dropped");
+            assert_eq!(rig.shard.context.metrics.close_count(close), 1);
+        });
+    }
+}
+
+#[test]
+fn an_event_stream_learns_of_listings_and_ends_with_its_reader() {
+    run(limits(|_| ()), async |mut rig| {
+        let cut = Rc::new(Notify::new());
+        let mut body = sse::body(client(Some("quote/sim:A"), None), rig.shard.clone(), cut);
+        let mut text = String::new();
+        let mut listed = false;
+        while !text.contains(r#""kind":"quote""#) {
+            let frame = timeout(PATIENCE, body.frame()).await.expect("an event").unwrap().unwrap();
+            text.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+            if !listed && text.contains(r#""status":"pending""#) {
+                // While the session is about to wait.
+                rig.list("A");
+                listed = true;
+            }
+        }
+        assert!(text.contains(r#""status":"live""#), "{text}");
+        drop(body);
+        rig.settle().await;
+        assert_eq!(rig.shard.manager.borrow().session_count(), 0);
+        assert_eq!(rig.shard.context.metrics.closed_by_client.get(), 1);
+    });
+}
