@@ -89,7 +89,7 @@ impl Server {
             threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone())?);
         }
         tokio::spawn(accept(listener, inboxes, gate.clone()));
-        tokio::spawn(watch_topics(map.clone(), metrics.clone(), stopped));
+        tokio::spawn(watch_topics(map.clone(), metrics.clone(), clock, stopped));
         Ok(Self {
             public,
             admin,
@@ -269,17 +269,18 @@ async fn accept(listener: TcpListener, inboxes: Vec<mpsc::Sender<Arrival>>, gate
     }
 }
 
-/// The topic map knows no metrics of its own: its totals are copied once a second.
-async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
+/// Once a second: tells the topic map the time, and copies its totals, because it knows no metrics of its own.
+async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, stopped: watch::Receiver<bool>) {
     let capacity = map.limits().max_topics;
     metrics.topics.capacity.set(i64::from(capacity));
-    let counters = [&metrics.topics.levels_dropped, &metrics.topics.redefinitions, &metrics.topics.overruns];
-    let mut told = [0; 3];
+    let of = &metrics.topics;
+    let counters = [&of.levels_dropped, &of.redefinitions, &of.overruns, &of.trades_too_late];
+    let mut told = [0; 4];
     while !*stopped.borrow() {
+        map.tick(clock.wall_ns());
         metrics.topics.topics.set(i64::from(map.len()));
-        for ((counter, held), now) in
-            counters.iter().zip(&mut told).zip([map.levels_dropped(), map.redefinitions(), map.overruns()])
-        {
+        let totals = [map.levels_dropped(), map.redefinitions(), map.overruns(), map.trades_too_late()];
+        for ((counter, held), now) in counters.iter().zip(&mut told).zip(totals) {
             counter.add(now - *held);
             *held = now;
         }

@@ -24,6 +24,8 @@ const TRADE_BYTES: u64 = 360;
 const CHANGE_BYTES: u64 = 48;
 /// A price and a size on both sides, in the book and in its spare, doubled as above.
 const LEVEL_BYTES: u64 = 16 * 2 * 2 * 2;
+/// Bars and a day's statistics of one instrument: 4 x 8 bars of 128 B, and 1,440 buckets of 96 B in a buffer that grows by doubling.
+const DERIVED_BYTES: u64 = 4 * 8 * 128 + 2_048 * 96;
 /// Views of a book: 5, 10, 20, 50 and full.
 const BOOK_VIEWS: u64 = 5;
 /// Names, metadata, marks and slot of one topic.
@@ -94,6 +96,11 @@ impl Config {
                 "trades",
                 instruments * topics.trade_ring as u64 * TRADE_BYTES,
                 format!("{instruments} instruments x {} trades x {TRADE_BYTES} B", topics.trade_ring),
+            ),
+            bound(
+                "bars and stats",
+                instruments * DERIVED_BYTES,
+                format!("{instruments} instruments x {DERIVED_BYTES} B: eight bars of four intervals, a day by the minute"),
             ),
             bound(
                 "topics",

@@ -8,8 +8,8 @@ use feeds::settings::{FeedSettings, ReplaySettings};
 use std::net::IpAddr;
 use wire::topic::TopicKey;
 
-/// quote, trade, five books, status, instrument.
-pub(super) const TOPICS_PER_INSTRUMENT: u64 = 9;
+/// quote, trade, five books, status, instrument, four bars, stats.
+pub const TOPICS_PER_INSTRUMENT: u64 = 14;
 /// Topics are u32 and the simulator's tables are made at once.
 const MAX_SIM_SYMBOLS: u32 = 100_000;
 

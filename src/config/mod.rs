@@ -13,4 +13,5 @@ mod types;
 
 pub use budget::{Bound, MAX_PATTERNS, REPLY_PART_BYTES, REPLY_TEXT_BYTES};
 pub use error::ConfigError;
+pub use feed_check::TOPICS_PER_INSTRUMENT;
 pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};

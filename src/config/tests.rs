@@ -51,7 +51,7 @@ fn values_that_cannot_work_are_refused_at_their_line() {
         ("[topics]\nbook_levels = 0\n", "dir/t.toml:6:15: topics.book_levels: 0 is too small; use 50 or more"),
         (
             "[topics]\nmax_topics = 90\n",
-            "dir/t.toml:6:14: topics.max_topics: 90 is too small: the feeds' 60 symbols have 540 topics; use 540 or more",
+            "dir/t.toml:6:14: topics.max_topics: 90 is too small: the feeds' 60 symbols have 840 topics; use 840 or more",
         ),
         ("[session]\nwrite_timeout_ms = 0\n", "dir/t.toml:6:20: session.write_timeout_ms: 0 is too small; use 1 or more"),
         ("[session]\nidle_timeout_ms = 20000\n", "dir/t.toml:6:19: session.idle_timeout_ms: 20000 ms is not longer than "),

@@ -184,7 +184,7 @@ impl Default for Session {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Topics {
-    /// Topics of all feeds together; an instrument has nine (quote, trade, five books, status, instrument).
+    /// Topics of all feeds together; an instrument has 14 (quote, trade, five books, four bars, stats, status, instrument).
     pub max_topics: u32,
     /// Trades kept an instrument; a cursor further back gets a gap.
     pub trade_ring: usize,
@@ -196,7 +196,7 @@ pub struct Topics {
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { max_topics: 9_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
+        Self { max_topics: 14_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
     }
 }
 

@@ -163,6 +163,7 @@ pub struct TopicMetrics {
     /// `since` found that the ring or log had moved past the cursor.
     pub overruns: Counter,
     pub levels_dropped: Counter,
+    pub trades_too_late: Counter,
 }
 
 /// Written by the accept loop and the shards.

@@ -93,6 +93,7 @@ impl TopicMetrics {
             (&c::TOPIC_REDEFINITIONS, &self.redefinitions),
             (&c::TOPIC_OVERRUNS, &self.overruns),
             (&c::TOPIC_LEVELS_DROPPED, &self.levels_dropped),
+            (&c::TOPIC_TRADES_TOO_LATE, &self.trades_too_late),
         ] {
             emit(row, &[], Value::Counter(counter.get()));
         }

@@ -1,7 +1,8 @@
-//! How instruments come into the topic map and change there. In: instruments as feeds announce them. Out: their nine topics, with
+//! How instruments come into the topic map and change there. In: instruments as feeds announce them. Out: their topics, with
 //! `Meta`. Bounded by `TopicLimits::max_topics`: a listing beyond it is refused.
 
 use super::book::BookState;
+use super::derived::{DerivedState, STATS};
 use super::last::{InstrumentState, StatusState};
 use super::map::{InstrumentTopics, TopicMap, TopicsFull};
 use super::marks::Marks;
@@ -45,9 +46,12 @@ impl TopicMap {
     fn create(&self, venue: &str, topics: &InstrumentTopics, instrument: &Instrument) {
         let keys = topics.keys(venue, &instrument.symbol);
         let metas = keys.clone().map(|(id, key)| meta(id, &key, instrument, self.epoch));
-        let [of_instrument, of_status, of_quote, of_trade, of_books @ ..] = metas;
+        let [of_instrument, of_status, of_quote, of_trade, top5, top10, top20, top50, full, of_derived @ ..] = metas;
+        let of_books = [top5, top10, top20, top50, full];
         let book = Arc::new(Mutex::new(BookState::new(of_books, &self.limits, self.totals.clone())));
         let view = |at| State::Book(book.clone(), at);
+        let derived = Arc::new(Mutex::new(DerivedState::new(of_derived)));
+        let derived = |at| State::Derived(derived.clone(), at);
         let states = [
             State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
             State::Status(Mutex::new(StatusState::new(of_status))),
@@ -58,6 +62,11 @@ impl TopicMap {
             view(2),
             view(3),
             view(4),
+            derived(0),
+            derived(1),
+            derived(2),
+            derived(3),
+            derived(STATS),
         ];
         for ((id, key), state) in keys.into_iter().zip(states) {
             // The slot is free: ids are given out once, under the lock.
@@ -105,7 +114,8 @@ impl TopicMap {
 }
 
 impl State {
-    /// True if there is news. The views of a book must change in one step, so the first of them does it for all.
+    /// True if there is news. The views of a book must change in one step, so the first of them does it for all; so with what is
+    /// derived from trades.
     fn redefine(
         &self,
         meta: &Meta,
@@ -122,10 +132,14 @@ impl State {
             Self::Quote(state) => state.lock().redefine(meta),
             Self::Trade(state) => state.lock().redefine(meta),
             Self::Book(state, 0) => {
-                let [_, _, _, _, of_books @ ..] = metas;
+                let [_, _, _, _, of_books @ .., _, _, _, _, _] = metas;
                 state.lock().redefine(of_books)
             }
-            Self::Book(..) => true,
+            Self::Derived(state, 0) => {
+                let [_, _, _, _, _, _, _, _, _, of_derived @ ..] = metas;
+                state.lock().redefine(of_derived)
+            }
+            Self::Book(..) | Self::Derived(..) => true,
         }
     }
 }
@@ -138,7 +152,7 @@ fn scale(instrument: &Instrument) -> (i8, i8, i64, i64) {
 fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta {
     let has_event_time = match key.kind {
         Kind::Quote => instrument.quote_has_event_time,
-        Kind::Trade => instrument.trade_has_event_time,
+        Kind::Trade | Kind::Bar | Kind::Stats => instrument.trade_has_event_time,
         Kind::Book => instrument.book_has_event_time,
         Kind::Status | Kind::Instrument => false,
     };

@@ -1,6 +1,7 @@
 //! All topics of a node. In: venues and instruments as feeds announce them; names and patterns of clients. Out: dense ids and the
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
+use super::derived::DERIVED;
 use super::marks::Marks;
 use super::slot::Topic;
 use dashmap::DashMap;
@@ -8,12 +9,14 @@ use parking_lot::{Mutex, RwLock};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wire::event::Channel;
-use wire::kind::{Depth, Kind};
+use wire::kind::{Depth, Interval, Kind};
 use wire::topic::{Pattern, TopicKey};
 
 /// One bit per shard in a topic's interest.
 const MAX_SHARDS: usize = u64::BITS as usize;
 const _: () = assert!(crate::config::MAX_SHARDS <= MAX_SHARDS);
+
+const _: () = assert!(crate::config::TOPICS_PER_INSTRUMENT == InstrumentTopics::COUNT as u64);
 
 /// What happened to all topics since start, for metrics.
 #[derive(Debug, Default)]
@@ -21,12 +24,13 @@ pub(super) struct Totals {
     pub levels_dropped: AtomicU64,
     pub redefinitions: AtomicU64,
     pub overruns: AtomicU64,
+    pub trades_too_late: AtomicU64,
 }
 
 /// What the topic map may hold. `config::Config::memory_budget` says what that means in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicLimits {
-    /// An instrument takes nine topics.
+    /// An instrument takes `InstrumentTopics::COUNT` topics.
     pub max_topics: u32,
     /// Trades (and gap markers) kept per instrument.
     pub trade_ring: usize,
@@ -44,7 +48,7 @@ impl Default for TopicLimits {
 
 /// The node has no room for another instrument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room for more topics: the limit is {max_topics} (nine an instrument)")]
+#[error("no room for more topics: the limit is {max_topics} ({count} an instrument)", count = InstrumentTopics::COUNT)]
 pub struct TopicsFull {
     pub max_topics: u32,
 }
@@ -68,24 +72,40 @@ pub struct InstrumentTopics {
     pub book: [u32; 5],
     pub status: u32,
     pub instrument: u32,
+    /// In the order of `Interval::ALL`.
+    pub bar: [u32; 4],
+    pub stats: u32,
 }
 
 impl InstrumentTopics {
-    pub(super) const COUNT: u32 = 9;
+    pub const COUNT: u32 = 14;
 
     pub(super) const fn from_first(first: u32) -> Self {
         let book = [first + 4, first + 5, first + 6, first + 7, first + 8];
-        Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book }
+        let bar = [first + 9, first + 10, first + 11, first + 12];
+        Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book, bar, stats: first + 13 }
     }
 
-    pub(super) fn channels(&self) -> [(Channel, &[u32]); 3] {
-        let of = std::slice::from_ref;
-        [(Channel::Quote, of(&self.quote)), (Channel::Trade, of(&self.trade)), (Channel::Book, &self.book)]
+    /// The data topics that a channel feeds.
+    pub(super) fn fed_by(&self, channel: Channel) -> impl Iterator<Item = u32> {
+        let (one, more) = match channel {
+            Channel::Quote => (Some(self.quote), None),
+            Channel::Trade => (Some(self.trade), Some(self.derived())),
+            Channel::Book => (None, Some(self.book)),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
+    }
+
+    /// In the order of `DerivedState`.
+    pub(super) fn derived(&self) -> [u32; DERIVED] {
+        let [second, minute, five_minutes, hour] = self.bar;
+        [second, minute, five_minutes, hour, self.stats]
     }
 
     pub(super) fn keys(&self, venue: &str, symbol: &str) -> [(u32, TopicKey); Self::COUNT as usize] {
-        let key = |id, kind, depth| (id, TopicKey::new(kind, venue, symbol, depth));
-        let book = |at: usize| key(self.book[at], Kind::Book, Some(Depth::ALL[at]));
+        let key = |id, kind, argument| (id, TopicKey::new(kind, venue, symbol, argument));
+        let book = |at: usize| key(self.book[at], Kind::Book, Some(Depth::ALL[at].into()));
+        let bar = |at: usize| key(self.bar[at], Kind::Bar, Some(Interval::ALL[at].into()));
         [
             key(self.instrument, Kind::Instrument, None),
             key(self.status, Kind::Status, None),
@@ -96,6 +116,11 @@ impl InstrumentTopics {
             book(2),
             book(3),
             book(4),
+            bar(0),
+            bar(1),
+            bar(2),
+            bar(3),
+            key(self.stats, Kind::Stats, None),
         ]
     }
 }
@@ -206,6 +231,11 @@ impl TopicMap {
     /// Answers to cursors that a trade ring or a book's change log had moved past, since start. One that is shared counts once.
     pub fn overruns(&self) -> u64 {
         self.totals.overruns.load(Ordering::Relaxed)
+    }
+
+    /// Trades that were too late for a bar or the day's statistics, once for each of those topics, since start.
+    pub fn trades_too_late(&self) -> u64 {
+        self.totals.trades_too_late.load(Ordering::Relaxed)
     }
 
     /// A venue that will list instruments.

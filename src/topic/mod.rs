@@ -12,9 +12,14 @@
 //! 3. `State`, if the feed's or the trading state changed: before the data, also on the way back to live;
 //! 4. data: a snapshot, a delta, or the stream's records.
 
+mod bars;
 mod book;
 mod cursor;
+mod day;
 mod depth;
+mod derived;
+#[cfg(test)]
+mod derived_tests;
 mod extremes;
 mod head;
 mod last;

@@ -1,10 +1,13 @@
 //! The writer's side of the topic map. In: what one feed thread says about an instrument. Out: new versions, and marks for the
 //! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
 
+use super::derived::{DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
+
+const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
 
 /// The times and flags of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +39,7 @@ impl TopicMap {
             state.lock().publish(trade, stamp);
             true
         });
+        self.derive(of, stamp, |derived| derived.trade(trade, stamp));
     }
 
     /// Trades are lost upstream, for good. Quotes and books have nothing to lose: their next value says it all.
@@ -48,6 +52,27 @@ impl TopicMap {
             state.lock().publish_gap(missing, cause, stamp);
             true
         });
+        self.derive(of, stamp, |derived| derived.gap(stamp));
+    }
+
+    /// Changes what is derived from an instrument's trades, in one step.
+    fn derive(&self, of: &InstrumentTopics, stamp: &Stamp, change: impl FnOnce(&mut DerivedState) -> DerivedStep) {
+        let Some(Topic { state: State::Derived(derived, _), .. }) = self.get(of.stats) else { return };
+        let step = change(&mut derived.lock());
+        if step.too_late > 0 {
+            self.totals.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
+        }
+        for (at, id) in of.derived().into_iter().enumerate() {
+            self.update(id, stamp, |_| step.topics & (1 << at) != 0);
+        }
+    }
+
+    /// Closes bars that are over and moves the windows of a day on. Call it about once a second, from any one thread.
+    pub fn tick(&self, now: Nanos) {
+        let stamp = Stamp { published: now, ..Stamp::default() };
+        for first in (0..self.len()).step_by(InstrumentTopics::COUNT as usize) {
+            self.derive(&InstrumentTopics::from_first(first), &stamp, |derived| derived.pass(now));
+        }
     }
 
     /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
@@ -65,11 +90,8 @@ impl TopicMap {
     /// State of one channel, or of all (`None`). The status topic shows the worst of the three.
     pub fn publish_state(&self, of: &InstrumentTopics, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
         let news = |held: &Status| Status { feed, cause, since: stamp.received, ..*held };
-        let is_about = |one| channel.is_none_or(|channel| channel == one);
-        for (one, ids) in of.channels() {
-            if is_about(one) {
-                ids.iter().for_each(|id| self.set_status(*id, news, stamp));
-            }
+        for one in CHANNELS.into_iter().filter(|one| channel.is_none_or(|channel| channel == *one)) {
+            of.fed_by(one).for_each(|id| self.set_status(id, news, stamp));
         }
         self.update(
             of.status,
@@ -80,8 +102,8 @@ impl TopicMap {
 
     /// Trading phase of the instrument: told by its status topic and by the `State` of all its data topics.
     pub fn publish_trading(&self, of: &InstrumentTopics, trading: TradingState, stamp: &Stamp) {
-        for (_, ids) in of.channels() {
-            ids.iter().for_each(|id| self.set_status(*id, |held| Status { trading, ..*held }, stamp));
+        for channel in CHANNELS {
+            of.fed_by(channel).for_each(|id| self.set_status(id, |held| Status { trading, ..*held }, stamp));
         }
         self.update(of.status, stamp, |state| matches!(state, State::Status(state) if state.lock().set_trading(trading, stamp)));
     }
@@ -91,6 +113,7 @@ impl TopicMap {
             State::Quote(state) => state.lock().head.update_status(news),
             State::Trade(state) => state.lock().head.update_status(news),
             State::Book(state, view) => state.lock().views[*view].head.update_status(news),
+            State::Derived(state, at) => state.lock().head_mut(*at).update_status(news),
             State::Status(_) | State::Instrument(_) => false,
         });
     }

@@ -3,6 +3,7 @@
 
 use super::book::BookState;
 use super::cursor::{Cursor, Start};
+use super::derived::DerivedState;
 use super::last::{InstrumentState, StatusState};
 use super::publish::Stamp;
 use super::quote::QuoteState;
@@ -35,6 +36,8 @@ pub(super) enum State {
     Book(Arc<Mutex<BookState>>, usize),
     Status(Mutex<StatusState>),
     Instrument(Mutex<InstrumentState>),
+    /// Bars and stats of an instrument live together; the number is the topic's place among them.
+    Derived(Arc<Mutex<DerivedState>>, usize),
 }
 
 impl Topic {
@@ -92,6 +95,7 @@ impl Topic {
             State::Book(state, view) => state.lock().views[*view].head.meta.clone(),
             State::Status(state) => state.lock().head.meta.clone(),
             State::Instrument(state) => state.lock().head.meta.clone(),
+            State::Derived(state, at) => state.lock().head(*at).meta.clone(),
         }
     }
 
@@ -117,6 +121,7 @@ impl Topic {
             }
             State::Status(state) => state.lock().since(cursor, emit),
             State::Instrument(state) => state.lock().since(cursor, emit),
+            State::Derived(state, at) => state.lock().since(*at, cursor, emit),
         }
     }
 
@@ -146,6 +151,10 @@ impl Topic {
             State::Instrument(state) => {
                 let state = state.lock();
                 (state.head.epoch(), cursor.seq <= state.seq())
+            }
+            State::Derived(state, at) => {
+                let state = state.lock();
+                (state.head(*at).epoch(), cursor.seq <= state.seq(*at))
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches
@@ -178,6 +187,10 @@ impl Topic {
             State::Instrument(state) => {
                 let state = state.lock();
                 (state.head.epoch(), state.seq(), state.hash())
+            }
+            State::Derived(state, at) => {
+                let state = state.lock();
+                (state.head(*at).epoch(), state.seq(*at), state.hash(*at))
             }
         };
         (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)

@@ -9,7 +9,7 @@ use wire::request::TradeMode;
 use wire::topic::{Pattern, TopicKey};
 
 fn map(trade_ring: usize) -> (Arc<TopicMap>, InstrumentTopics) {
-    let map = TopicMap::new(TopicLimits { max_topics: 18, trade_ring, book_log: 16, book_levels: 100 }, 2, 40);
+    let map = TopicMap::new(TopicLimits { max_topics: 28, trade_ring, book_log: 16, book_levels: 100 }, 2, 40);
     let topics = map.list("sim", &instrument("A-B")).unwrap();
     (map, topics)
 }
@@ -82,8 +82,8 @@ fn listings_are_told_and_bounded() {
     assert!(map.marks(1).listing_changed());
     let first = map.len();
     map.list("other", &instrument("A-C")).unwrap();
-    assert!(map.marks(0).listing_changed() && map.len() == first + 9);
-    assert_eq!(map.list("other", &instrument("A-D")), Err(TopicsFull { max_topics: 18 }));
+    assert!(map.marks(0).listing_changed() && map.len() == first + InstrumentTopics::COUNT);
+    assert_eq!(map.list("other", &instrument("A-D")), Err(TopicsFull { max_topics: 28 }));
     let mut names = Vec::new();
     map.matching(&Pattern::parse("trade/*:A-*").unwrap(), &mut |id| names.push(map.get(id).unwrap().name().to_owned()));
     assert_eq!(names, ["trade/sim:A-B", "trade/other:A-C"]);

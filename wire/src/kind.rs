@@ -21,6 +21,8 @@ pub enum Kind {
     Book,
     Status,
     Instrument,
+    Bar,
+    Stats,
 }
 
 pub struct KindRow {
@@ -30,21 +32,30 @@ pub struct KindRow {
     /// Number on the wire (in `meta`).
     pub number: u8,
     pub meaning: &'static str,
+    /// What may stand behind the symbol, and one of them must; none for kinds that take no argument.
+    pub arguments: &'static [Argument],
 }
 
-pub const KINDS: [KindRow; 5] = [
-    KindRow { kind: Kind::Quote, name: "quote", class: Class::Last, number: 1, meaning: "best bid and ask with their sizes" },
-    KindRow { kind: Kind::Trade, name: "trade", class: Class::Stream, number: 2, meaning: "single executions" },
-    KindRow { kind: Kind::Book, name: "book", class: Class::Keyed, number: 3, meaning: "price levels with absolute sizes" },
-    KindRow { kind: Kind::Status, name: "status", class: Class::Last, number: 4, meaning: "state of the feed and of trading" },
-    KindRow {
-        kind: Kind::Instrument,
-        name: "instrument",
-        class: Class::Last,
-        number: 5,
-        meaning: "what the symbol is and how its numbers scale",
-    },
+pub const KINDS: [KindRow; 7] = [
+    row(Kind::Quote, "quote", Class::Last, 1, "best bid and ask with their sizes", &[]),
+    row(Kind::Trade, "trade", Class::Stream, 2, "single executions", &[]),
+    row(Kind::Book, "book", Class::Keyed, 3, "price levels with absolute sizes", &Argument::DEPTHS),
+    row(Kind::Status, "status", Class::Last, 4, "state of the feed and of trading", &[]),
+    row(Kind::Instrument, "instrument", Class::Last, 5, "what the symbol is and how its numbers scale", &[]),
+    row(Kind::Bar, "bar", Class::Last, 6, "open, high, low, close, volume and count of each interval", &Argument::INTERVALS),
+    row(Kind::Stats, "stats", Class::Last, 7, "the last 24 hours of trading", &[]),
 ];
+
+const fn row(
+    kind: Kind,
+    name: &'static str,
+    class: Class,
+    number: u8,
+    meaning: &'static str,
+    arguments: &'static [Argument],
+) -> KindRow {
+    KindRow { kind, name, class, number, meaning, arguments }
+}
 
 impl Kind {
     pub fn row(self) -> &'static KindRow {
@@ -120,6 +131,103 @@ impl fmt::Display for Depth {
     }
 }
 
+/// How long a bar is. Bars are aligned to the Unix epoch, so all of these to the UTC day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Interval {
+    Second,
+    Minute,
+    FiveMinutes,
+    Hour,
+}
+
+impl Interval {
+    pub const ALL: [Self; 4] = [Self::Second, Self::Minute, Self::FiveMinutes, Self::Hour];
+
+    pub const fn seconds(self) -> i64 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::FiveMinutes => 300,
+            Self::Hour => 3_600,
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|interval| interval.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Second => "1s",
+            Self::Minute => "1m",
+            Self::FiveMinutes => "5m",
+            Self::Hour => "1h",
+        }
+    }
+}
+
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// What stands behind the symbol of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Argument {
+    Depth(Depth),
+    Interval(Interval),
+}
+
+impl Argument {
+    const DEPTHS: [Self; 5] = [
+        Self::Depth(Depth::Top5),
+        Self::Depth(Depth::Top10),
+        Self::Depth(Depth::Top20),
+        Self::Depth(Depth::Top50),
+        Self::Depth(Depth::Full),
+    ];
+    const INTERVALS: [Self; 4] = [
+        Self::Interval(Interval::Second),
+        Self::Interval(Interval::Minute),
+        Self::Interval(Interval::FiveMinutes),
+        Self::Interval(Interval::Hour),
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Depth(depth) => depth.name(),
+            Self::Interval(interval) => interval.name(),
+        }
+    }
+
+    pub fn depth(self) -> Option<Depth> {
+        if let Self::Depth(depth) = self { Some(depth) } else { None }
+    }
+
+    pub fn interval(self) -> Option<Interval> {
+        if let Self::Interval(interval) = self { Some(interval) } else { None }
+    }
+}
+
+impl From<Depth> for Argument {
+    fn from(depth: Depth) -> Self {
+        Self::Depth(depth)
+    }
+}
+
+impl From<Interval> for Argument {
+    fn from(interval: Interval) -> Self {
+        Self::Interval(interval)
+    }
+}
+
+impl fmt::Display for Argument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,5 +239,12 @@ mod tests {
             assert_eq!(Kind::from_name(row.name), Some(row.kind));
             assert_eq!(Kind::from_number(row.number), Some(row.kind));
         }
+    }
+
+    #[test]
+    fn the_table_lists_every_argument() {
+        let depths: Vec<_> = Kind::Book.row().arguments.iter().filter_map(|argument| argument.depth()).collect();
+        let intervals: Vec<_> = Kind::Bar.row().arguments.iter().filter_map(|argument| argument.interval()).collect();
+        assert_eq!((&depths[..], &intervals[..]), (&Depth::ALL[..], &Interval::ALL[..]));
     }
 }

@@ -64,6 +64,9 @@ pub enum RecordBody<'a> {
     },
     /// A stream topic at this sequence without any event to show (the snapshot of an empty tape).
     Tape,
+    /// Bars that changed, oldest first, each whole. With `Flags::SNAPSHOT` they are the whole view.
+    Bars(&'a [Bar]),
+    Stats(&'a StatsChange),
     Status(Status),
     Instrument(&'a Instrument),
     /// On any topic: how far its data can be trusted from here on. Moves no sequence.
@@ -117,4 +120,58 @@ pub struct TradeSummary {
     pub volume: u128,
     /// Sum of price * size, at price exponent + size exponent. Signed: prices may be negative.
     pub notional: i128,
+}
+
+/// The trades of one interval. There is none for an interval without trades. Its volume-weighted mean price is
+/// `notional / volume`, which is left to who needs it, because it is no decimal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bar {
+    /// When the interval begins: a whole multiple of its length since the Unix epoch.
+    pub start: Nanos,
+    /// The interval is over. A late trade may still correct the bar.
+    pub closed: bool,
+    /// Trades of this interval were missed.
+    pub incomplete: bool,
+    pub open: i64,
+    pub high: i64,
+    pub low: i64,
+    pub close: i64,
+    /// Number of trades.
+    pub count: u64,
+    /// Sum of sizes, at the size exponent.
+    pub volume: u128,
+    /// Sum of price * size, at price exponent + size exponent.
+    pub notional: i128,
+}
+
+/// The trades of the last 24 hours. The volume-weighted mean price is `notional / volume`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayStats {
+    /// Price of the newest trade, however old it is.
+    pub last: Option<i64>,
+    /// Of the trades in the window; `None` where it holds none.
+    pub open: Option<i64>,
+    pub high: Option<i64>,
+    pub low: Option<i64>,
+    pub volume: u128,
+    pub notional: i128,
+    pub count: u64,
+    /// Gaps upstream inside the window: so often trades were missed.
+    pub gaps: u64,
+    /// Trades before this time were not seen: the window begins here if that is later. 0 until the first trade.
+    pub from: Nanos,
+}
+
+/// Fields of `DayStats` that changed; `Some(None)` means "now missing".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatsChange {
+    pub last: Option<Option<i64>>,
+    pub open: Option<Option<i64>>,
+    pub high: Option<Option<i64>>,
+    pub low: Option<Option<i64>>,
+    pub volume: Option<u128>,
+    pub notional: Option<i128>,
+    pub count: Option<u64>,
+    pub gaps: Option<u64>,
+    pub from: Option<Nanos>,
 }

@@ -1,7 +1,7 @@
 //! In: topic names and patterns as clients write them. Out: parsed keys, or one clear sentence about what is wrong.
 //! Bounded by `MAX_NAME` bytes a name and by the alphabet of `is_symbol_byte`.
 
-use crate::kind::{Depth, Kind};
+use crate::kind::{Argument, Depth, Kind};
 use std::fmt;
 
 /// Longest topic name or pattern, in bytes.
@@ -15,8 +15,8 @@ pub struct TopicKey {
     pub venue: String,
     /// Normalized symbol, e.g. `BTC-USDT`; with a leading `!` the venue's own spelling, which the server resolves.
     pub symbol: String,
-    /// Depth for books; other kinds have none yet.
-    pub depth: Option<Depth>,
+    /// Depth of a book, interval of a bar; `None` for kinds that take none.
+    pub argument: Option<Argument>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +31,8 @@ pub enum TopicError {
     Venue(String),
     #[error("'{0}' is not a symbol: letters, digits, '.', '-' and '_'; a leading '!' for the venue's own spelling")]
     Symbol(String),
-    #[error("'{0}' is not a book depth; a book topic ends in /5, /10, /20, /50 or /full")]
-    Depth(String),
+    #[error("'{1}' is not {what} {0} topic; it ends in {arguments}", what = what_argument(*.0), arguments = list_arguments(*.0))]
+    Argument(Kind, String),
     #[error("kind '{0}' takes no argument after the symbol")]
     NoArgument(Kind),
     #[error("'*' may stand once in the venue and once in the symbol")]
@@ -61,7 +61,25 @@ struct Parts<'a> {
     kind: Kind,
     venue: &'a str,
     symbol: &'a str,
-    depth: Option<Depth>,
+    argument: Option<Argument>,
+}
+
+/// Completes "'7' is not a … book topic".
+fn what_argument(kind: Kind) -> &'static str {
+    match kind.row().arguments.first() {
+        Some(Argument::Depth(_)) => "a depth of a",
+        Some(Argument::Interval(_)) => "an interval of a",
+        None => "an argument of a",
+    }
+}
+
+/// `/5, /10 or /full`.
+fn list_arguments(kind: Kind) -> String {
+    let names: Vec<_> = kind.row().arguments.iter().map(|argument| format!("/{argument}")).collect();
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 fn split(name: &str) -> Result<Parts<'_>, TopicError> {
@@ -75,15 +93,16 @@ fn split(name: &str) -> Result<Parts<'_>, TopicError> {
         None => (rest, None),
     };
     let (venue, symbol) = instrument.split_once(':').ok_or(TopicError::Shape)?;
-    let depth = match (kind, arg) {
-        (Kind::Book, arg) => {
-            let arg = arg.unwrap_or("");
-            Some(Depth::from_name(arg).ok_or_else(|| TopicError::Depth(arg.to_owned()))?)
+    let argument = match (kind.row().arguments, arg) {
+        ([], None) => None,
+        ([], Some(_)) => return Err(TopicError::NoArgument(kind)),
+        (known, arg) => {
+            let name = arg.unwrap_or("");
+            let found = known.iter().find(|argument| argument.name() == name);
+            Some(*found.ok_or_else(|| TopicError::Argument(kind, name.to_owned()))?)
         }
-        (_, None) => None,
-        (kind, Some(_)) => return Err(TopicError::NoArgument(kind)),
     };
-    Ok(Parts { kind, venue, symbol, depth })
+    Ok(Parts { kind, venue, symbol, argument })
 }
 
 fn check_component(text: &str, allowed: fn(u8) -> bool, stars: usize) -> bool {
@@ -110,32 +129,37 @@ impl TopicKey {
         if !check_component(parts.symbol.strip_prefix('!').unwrap_or(parts.symbol), is_symbol_byte, 0) {
             return Err(TopicError::Symbol(parts.symbol.to_owned()));
         }
-        Ok(Self { kind: parts.kind, venue: parts.venue.to_owned(), symbol: parts.symbol.to_owned(), depth: parts.depth })
+        Ok(Self { kind: parts.kind, venue: parts.venue.to_owned(), symbol: parts.symbol.to_owned(), argument: parts.argument })
     }
 
     /// A key whose parts the caller already knows to be good (adapters, the topic map).
-    pub fn new(kind: Kind, venue: &str, symbol: &str, depth: Option<Depth>) -> Self {
-        Self { kind, venue: venue.to_owned(), symbol: symbol.to_owned(), depth }
+    pub fn new(kind: Kind, venue: &str, symbol: &str, argument: Option<Argument>) -> Self {
+        Self { kind, venue: venue.to_owned(), symbol: symbol.to_owned(), argument }
+    }
+
+    /// Depth of a book topic.
+    pub fn depth(&self) -> Option<Depth> {
+        self.argument.and_then(Argument::depth)
     }
 }
 
 impl fmt::Display for TopicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}:{}", self.kind, self.venue, self.symbol)?;
-        match self.depth {
-            Some(depth) => write!(f, "/{depth}"),
+        match self.argument {
+            Some(argument) => write!(f, "/{argument}"),
             None => Ok(()),
         }
     }
 }
 
-/// A topic name in which the venue and the symbol may each hold one `*`. The kind and the depth are always exact.
+/// A topic name in which the venue and the symbol may each hold one `*`. The kind and the argument are always exact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pattern {
     kind: Kind,
     venue: String,
     symbol: String,
-    depth: Option<Depth>,
+    argument: Option<Argument>,
 }
 
 impl Pattern {
@@ -158,12 +182,12 @@ impl Pattern {
                 });
             }
         }
-        Ok(Self { kind: parts.kind, venue: parts.venue.to_owned(), symbol: parts.symbol.to_owned(), depth: parts.depth })
+        Ok(Self { kind: parts.kind, venue: parts.venue.to_owned(), symbol: parts.symbol.to_owned(), argument: parts.argument })
     }
 
     pub fn matches(&self, key: &TopicKey) -> bool {
         self.kind == key.kind
-            && self.depth == key.depth
+            && self.argument == key.argument
             && star_matches(&self.venue, &key.venue)
             && star_matches(&self.symbol, &key.symbol)
     }
@@ -177,16 +201,17 @@ impl Pattern {
         self.kind
     }
 
+    /// Depth of a pattern of book topics.
     pub fn depth(&self) -> Option<Depth> {
-        self.depth
+        self.argument.and_then(Argument::depth)
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}:{}", self.kind, self.venue, self.symbol)?;
-        match self.depth {
-            Some(depth) => write!(f, "/{depth}"),
+        match self.argument {
+            Some(argument) => write!(f, "/{argument}"),
             None => Ok(()),
         }
     }
@@ -205,7 +230,14 @@ mod tests {
 
     #[test]
     fn names_round_trip() {
-        for name in ["quote/binance:BTC-USDT", "book/kraken:BTC-USD/10", "book/sim:S001-USD/full", "trade/binance:!BTCUSDT"] {
+        for name in [
+            "quote/binance:BTC-USDT",
+            "book/kraken:BTC-USD/10",
+            "book/sim:S001-USD/full",
+            "trade/binance:!BTCUSDT",
+            "bar/sim:A/5m",
+            "stats/sim:A",
+        ] {
             assert_eq!(TopicKey::parse(name).unwrap().to_string(), name);
         }
     }
@@ -220,7 +252,9 @@ mod tests {
             ("quote/binance:BTC USDT", "'BTC USDT' is not a symbol"),
             ("quote/binance:", "'' is not a symbol"),
             ("book/binance:BTC-USDT", "/5, /10, /20, /50 or /full"),
-            ("book/binance:BTC-USDT/7", "'7' is not a book depth"),
+            ("book/binance:BTC-USDT/7", "'7' is not a depth of a book topic; it ends in /5, /10, /20, /50 or /full"),
+            ("bar/binance:BTC-USDT/2m", "'2m' is not an interval of a bar topic; it ends in /1s, /1m, /5m or /1h"),
+            ("stats/binance:BTC-USDT/1h", "takes no argument"),
             ("quote/binance:BTC-USDT/5", "takes no argument"),
             ("quote/*:BTC-USDT", "'*'"),
         ] {

@@ -25,6 +25,8 @@ pub struct Stats {
     pub levels: u64,
     pub statuses: u64,
     pub instruments: u64,
+    pub bars: u64,
+    pub day_stats: u64,
     pub states: u64,
     pub metas: u64,
     pub unknown: u64,
@@ -64,6 +66,8 @@ impl Stats {
             }
             RecordBody::Status(_) => self.statuses += 1,
             RecordBody::Instrument(_) => self.instruments += 1,
+            RecordBody::Bars(_) => self.bars += 1,
+            RecordBody::Stats(_) => self.day_stats += 1,
             RecordBody::State(_) => self.states += 1,
             RecordBody::Unknown { .. } => self.unknown += 1,
             // Counted by what they did.

@@ -4,7 +4,7 @@ use super::report::feed_state;
 use client::Update;
 use client::wire::decimal::plain;
 use client::wire::event::{Nanos, Side, Status};
-use client::wire::record::{Meta, RecordBody};
+use client::wire::record::{Bar, Meta, RecordBody};
 use client::wire::view::ViewError;
 use std::fmt::{self, Write};
 
@@ -50,7 +50,7 @@ fn try_line(out: &mut String, update: &Update<'_>) -> fmt::Result {
         }
         RecordBody::Summary(summary) => {
             let price = |mantissa: i64| plain(mantissa.into(), meta.price_exponent);
-            let volume = i128::try_from(summary.volume).map_or_else(|_| "huge".to_owned(), |v| plain(v, meta.size_exponent));
+            let volume = magnitude(summary.volume, meta.size_exponent);
             let (last, high, low) = (price(summary.last), price(summary.high), price(summary.low));
             write!(out, "{} trades, volume {volume}, last {last}, high {high}, low {low}", summary.count)?;
         }
@@ -69,6 +69,26 @@ fn try_line(out: &mut String, update: &Update<'_>) -> fmt::Result {
                 write!(out, "   {}+{} levels", book.len(Side::Bid), book.len(Side::Ask))?;
             }
         }
+        RecordBody::Bars(bars) => {
+            for (at, bar) in bars.iter().enumerate() {
+                if at > 0 {
+                    write!(out, "\n{:15} {name:<28} ", "")?;
+                }
+                write!(out, "{}", OneBar(bar, meta))?;
+            }
+        }
+        RecordBody::Stats(_) => {
+            if let Some(stats) = view.stats() {
+                let price = |price| shown(price, meta.price_exponent);
+                let (last, open) = (price(stats.last), price(stats.open));
+                let (high, low) = (price(stats.high), price(stats.low));
+                write!(out, "last {last}, 24 h: open {open}, high {high}, low {low}, ")?;
+                write!(out, "volume {}, {} trades", magnitude(stats.volume, meta.size_exponent), stats.count)?;
+                if stats.gaps > 0 {
+                    write!(out, ", {} gaps", stats.gaps)?;
+                }
+            }
+        }
         RecordBody::Status(status) => write!(out, "{}", Shown(status))?,
         RecordBody::Instrument(instrument) => {
             let tick = plain(instrument.tick.into(), instrument.price_exponent);
@@ -83,6 +103,26 @@ fn try_line(out: &mut String, update: &Update<'_>) -> fmt::Result {
     }
     out.truncate(out.trim_end().len());
     Ok(())
+}
+
+fn magnitude(value: u128, exponent: i8) -> String {
+    i128::try_from(value).map_or_else(|_| "huge".to_owned(), |value| plain(value, exponent))
+}
+
+struct OneBar<'a>(&'a Bar, &'a Meta);
+
+impl fmt::Display for OneBar<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bar, meta) = self;
+        let price = |price: i64| plain(price.into(), meta.price_exponent);
+        let (open, high, low, close) = (price(bar.open), price(bar.high), price(bar.low), price(bar.close));
+        let start = Clock(bar.start).to_string();
+        // Bars begin at whole seconds.
+        let start = start.split('.').next().unwrap_or_default();
+        write!(f, "[{start}] {open} {high} {low} {close}  volume {}, ", magnitude(bar.volume, meta.size_exponent))?;
+        write!(f, "{} trades{}", bar.count, if bar.closed { ", closed" } else { "" })?;
+        if bar.incomplete { write!(f, ", incomplete") } else { Ok(()) }
+    }
 }
 
 /// `size@price`.

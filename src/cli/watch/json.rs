@@ -1,4 +1,4 @@
-//! In: one update. Out: a JSON object for scripts: the record, and for quotes and books the view after it.
+//! In: one update. Out: a JSON object for scripts: the record, and for quotes, books and stats the view after it.
 //! Bounded: books show their best five levels.
 
 use super::report::{TOP, feed_state, levels};
@@ -67,6 +67,20 @@ enum Body<'a> {
         volume: String,
         notional: String,
     },
+    Bars {
+        bars: Vec<OneBar>,
+    },
+    Stats {
+        last: Option<String>,
+        open: Option<String>,
+        high: Option<String>,
+        low: Option<String>,
+        volume: String,
+        notional: String,
+        count: u64,
+        gaps: u64,
+        from: String,
+    },
     Status {
         feed: &'a str,
         trading: &'a str,
@@ -94,6 +108,21 @@ enum Body<'a> {
         price_exponent: i8,
         size_exponent: i8,
     },
+}
+
+/// A bar that changed.
+#[derive(Debug, Serialize)]
+struct OneBar {
+    start: String,
+    closed: bool,
+    incomplete: bool,
+    open: String,
+    high: String,
+    low: String,
+    close: String,
+    count: u64,
+    volume: String,
+    notional: String,
 }
 
 /// Appends the object.
@@ -124,6 +153,12 @@ fn body<'a>(
 ) -> (&'static str, Body<'a>) {
     let price = |mantissa: i64| plain(mantissa.into(), meta.price_exponent);
     let size = |mantissa: i64| plain(mantissa.into(), meta.size_exponent);
+    let notional = |mantissa: i128| plain(mantissa, meta.price_exponent.saturating_add(meta.size_exponent));
+    let volume = |mantissa: u128| {
+        let mut text = Vec::new();
+        put_plain_magnitude(&mut text, mantissa, meta.size_exponent);
+        text.into_iter().map(char::from).collect()
+    };
     match record {
         RecordBody::Quote(_) => {
             let quote = view.quote().copied().unwrap_or_default();
@@ -144,18 +179,45 @@ fn body<'a>(
             ("trade", Body::Trade { price, size, aggressor, trade_id, aggregated: trade.aggregated })
         }
         RecordBody::Summary(summary) => {
-            let mut volume = Vec::new();
-            put_plain_magnitude(&mut volume, summary.volume, meta.size_exponent);
-            let exponent = meta.price_exponent.saturating_add(meta.size_exponent);
             let body = Body::Summary {
                 last: price(summary.last),
                 high: price(summary.high),
                 low: price(summary.low),
                 count: summary.count,
-                volume: volume.into_iter().map(char::from).collect(),
-                notional: plain(summary.notional, exponent),
+                volume: volume(summary.volume),
+                notional: notional(summary.notional),
             };
             ("summary", body)
+        }
+        RecordBody::Bars(bars) => {
+            let bars = bars.iter().map(|bar| OneBar {
+                start: bar.start.to_string(),
+                closed: bar.closed,
+                incomplete: bar.incomplete,
+                open: price(bar.open),
+                high: price(bar.high),
+                low: price(bar.low),
+                close: price(bar.close),
+                count: bar.count,
+                volume: volume(bar.volume),
+                notional: notional(bar.notional),
+            });
+            ("bar", Body::Bars { bars: bars.collect() })
+        }
+        RecordBody::Stats(_) => {
+            let stats = view.stats().copied().unwrap_or_default();
+            let body = Body::Stats {
+                last: stats.last.map(price),
+                open: stats.open.map(price),
+                high: stats.high.map(price),
+                low: stats.low.map(price),
+                volume: volume(stats.volume),
+                notional: notional(stats.notional),
+                count: stats.count,
+                gaps: stats.gaps,
+                from: stats.from.to_string(),
+            };
+            ("stats", body)
         }
         RecordBody::Status(status) => ("status", status_body(status)),
         RecordBody::State(status) => ("state", status_body(status)),

@@ -88,7 +88,7 @@ impl Report {
             "records": stats.records,
             "by_kind": {
                 "quote": stats.quotes, "trade": stats.trades, "summary": stats.summaries, "book": stats.books,
-                "status": stats.statuses, "instrument": stats.instruments, "state": stats.states, "meta": stats.metas,
+                "bar": stats.bars, "stats": stats.day_stats, "status": stats.statuses, "instrument": stats.instruments, "state": stats.states, "meta": stats.metas,
                 "gap": stats.gaps, "check": stats.checks_ok + stats.check_mismatches, "unknown": stats.unknown,
             },
             "book_levels": stats.levels,

@@ -8,7 +8,11 @@ const META: &str = r#"{"topic":"book/sim:A/10","id":1,"kind":"meta","topic_kind"
 
 /// The lines of a frame that follows a book's meta.
 fn lines(records: &str) -> Vec<[String; 2]> {
-    let frame = format!(r#"{{"frame":1,"sent":"1723161600000000000","data":[{META},{records}]}}"#);
+    lines_after(META, records)
+}
+
+fn lines_after(meta: &str, records: &str) -> Vec<[String; 2]> {
+    let frame = format!(r#"{{"frame":1,"sent":"1723161600000000000","data":[{meta},{records}]}}"#);
     let mut tracker = Tracker::new(Encoding::Json);
     let mut lines = Vec::new();
     let taken = tracker.on_frame(frame.as_bytes(), 1_723_161_600_000_000_000, |update| {
@@ -42,4 +46,50 @@ fn a_book_shows_the_view_after_each_record() {
     );
     assert!(json[4].contains(r#""kind":"check","seq":11,"state":"live","ok":false,"error":"check failed"#), "{}", json[4]);
     assert!(json.iter().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
+}
+
+/// The lines of frames about one topic, whose first record is its meta.
+fn lines_of(topic: &str, kind: &str, records: &str) -> Vec<[String; 2]> {
+    let meta = META.replace("book/sim:A/10", topic).replace(r#""topic_kind":"book""#, &format!(r#""topic_kind":"{kind}""#));
+    lines_after(&meta, records)
+}
+
+#[test]
+fn bars_show_one_line_each() {
+    let lines = lines_of(
+        "bar/sim:A/1m",
+        "bar",
+        r#"{"topic":"bar/sim:A/1m","id":1,"kind":"bar","seq":9,"snapshot":true,"time":"1723161661000000000","bars":[
+        {"start":"1723161600000000000","closed":true,"incomplete":true,"open":"10","high":"12.5","low":"9","close":"11","count":3,"volume":"7","notional":"73"},
+        {"start":"1723161660000000000","open":"11","high":"11","low":"11","close":"11","count":1,"volume":"1","notional":"11"}]}"#,
+    );
+    assert_eq!(
+        lines[0][0],
+        "00:01:01.000000 bar/sim:A/1m                 [00:00:00] 10 12.5 9 11  volume 7, 3 trades, closed, incomplete\n                bar/sim:A/1m                 [00:01:00] 11 11 11 11  volume 1, 1 trades"
+    );
+    assert_eq!(
+        lines[0][1],
+        r#"{"topic":"bar/sim:A/1m","kind":"bar","seq":9,"time":"1723161661000000000","snapshot":true,"bars":[{"start":"1723161600000000000","closed":true,"incomplete":true,"open":"10","high":"12.5","low":"9","close":"11","count":3,"volume":"7","notional":"73"},{"start":"1723161660000000000","closed":false,"incomplete":false,"open":"11","high":"11","low":"11","close":"11","count":1,"volume":"1","notional":"11"}]}"#
+    );
+}
+
+#[test]
+fn stats_show_the_value_after_each_record() {
+    let head = r#"{"topic":"stats/sim:A","id":1,"kind":"stats""#;
+    let lines = lines_of(
+        "stats/sim:A",
+        "stats",
+        &format!(
+            r#"{head},"seq":1,"snapshot":true,"time":"0","last":"5","open":"4","high":"6","low":null,"volume":"7","notional":"35","count":2,"gaps":0,"from":"1"}},
+            {head},"adv":1,"time":"1723161600000000000","last":"5.5","gaps":1}}"#
+        ),
+    );
+    assert_eq!(
+        lines[1][0],
+        "00:00:00.000000 stats/sim:A                  last 5.5, 24 h: open 4, high 6, low -, volume 7, 2 trades, 1 gaps"
+    );
+    assert_eq!(
+        lines[1][1],
+        r#"{"topic":"stats/sim:A","kind":"stats","seq":2,"time":"1723161600000000000","last":"5.5","open":"4","high":"6","low":null,"volume":"7","notional":"35","count":2,"gaps":1,"from":"1"}"#
+    );
 }

@@ -1,10 +1,11 @@
 //! The law as property tests, one a kind: whatever happens, whoever polls whenever, after `since` a subscriber's view is the truth.
 //! In: random operations, random subscribers, small bounds so that they bite. Bounded by the number of cases.
 
+mod derived;
 mod subscriber;
 mod world;
 
-use super::TopicLimits;
+use super::{InstrumentTopics, TopicLimits};
 use proptest::prelude::*;
 use subscriber::{Comeback, Subscriber};
 use wire::event::{Aggressor, Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
@@ -91,6 +92,18 @@ fn any_trade() -> impl Strategy<Value = Op> {
     prop_oneof![12 => trade, 1 => gap]
 }
 
+/// Trades at all distances, late ones, gaps, and time that passes.
+fn any_trading() -> impl Strategy<Value = Op> {
+    const SECOND: i64 = 1_000_000_000;
+    let span =
+        || prop_oneof![4 => 0..SECOND, 6 => 0..5 * SECOND, 4 => 0..600 * SECOND, 3 => 0..8_000 * SECOND, 1 => 0..90_000 * SECOND];
+    let late = (any_trade(), span()).prop_map(|(op, late)| match op {
+        Op::Trade(trade) => Op::Late(trade, late),
+        op => op,
+    });
+    prop_oneof![4 => any_trade(), 2 => late, 4 => span().prop_map(Op::Pass)]
+}
+
 fn any_book() -> impl Strategy<Value = Op> {
     let level = || (0i64..70, prop_oneof![1 => Just(0i64), 2 => 1i64..4]);
     let levels = move |n| proptest::collection::vec(level().prop_map(|(price, size)| Level { price, size }), 0..n);
@@ -102,11 +115,15 @@ fn any_book() -> impl Strategy<Value = Op> {
 
 fn limits() -> impl Strategy<Value = TopicLimits> {
     (1usize..20, 0usize..60, prop_oneof![1usize..10, 50usize..80]).prop_map(|(trade_ring, book_log, book_levels)| TopicLimits {
-        max_topics: 9,
+        max_topics: InstrumentTopics::COUNT,
         trade_ring,
         book_log,
         book_levels,
     })
+}
+
+fn default_limits() -> TopicLimits {
+    TopicLimits { max_topics: InstrumentTopics::COUNT, ..TopicLimits::default() }
 }
 
 proptest! {
@@ -126,6 +143,21 @@ proptest! {
     }
 
     #[test]
+    fn law_of_short_bars(steps in steps(any_trading())) {
+        keep_the_law(default_limits(), steps, TradeMode::Every, |world, who| world.topics.bar[who / 2]);
+    }
+
+    #[test]
+    fn law_of_long_bars(steps in steps(any_trading())) {
+        keep_the_law(default_limits(), steps, TradeMode::Every, |world, who| world.topics.bar[2 + who / 2]);
+    }
+
+    #[test]
+    fn law_of_stats(steps in steps(any_trading())) {
+        keep_the_law(default_limits(), steps, TradeMode::Every, |world, _| world.topics.stats);
+    }
+
+    #[test]
     fn law_of_shallow_books(limits in limits(), steps in steps(any_book())) {
         keep_the_law(limits, steps, TradeMode::Every, |world, who| world.topics.book[who / 2]);
     }
@@ -142,8 +174,7 @@ proptest! {
 
     #[test]
     fn law_of_status_and_instrument(steps in steps(any_condition())) {
-        let limits = TopicLimits { max_topics: 9, ..TopicLimits::default() };
-        keep_the_law(limits, steps, TradeMode::Every, |world, who| {
+        keep_the_law(default_limits(), steps, TradeMode::Every, |world, who| {
             if who < 2 { world.topics.status } else { world.topics.instrument }
         });
     }

@@ -4,7 +4,7 @@
 use super::super::Cursor;
 use super::world::{Item, World};
 use wire::event::{Cause, Flags, Side, Trade};
-use wire::kind::Kind;
+use wire::kind::{Argument, Kind};
 use wire::record::{Meta, Record, RecordBody, TradeSummary};
 use wire::request::TradeMode;
 use wire::view::{Applied, View};
@@ -260,11 +260,17 @@ impl Subscriber {
                 assert_eq!(view.sequence, world.tapes.get(&world.epoch).map(|tape| tape.len() as u64));
             }
             Kind::Book => {
-                let Some((book, depth)) = view.book().zip(topic.key().depth) else { panic!("a book has a depth") };
+                let Some((book, depth)) = view.book().zip(topic.key().depth()) else { panic!("a book has a depth") };
                 for side in [Side::Bid, Side::Ask] {
                     assert_eq!(book.levels(side, usize::MAX).collect::<Vec<_>>(), world.levels(side, depth));
                 }
             }
+            Kind::Bar => {
+                let interval = topic.key().argument.and_then(Argument::interval);
+                let Some((bars, interval)) = view.bars().zip(interval) else { panic!("a bar has an interval") };
+                assert_eq!(bars.bars(), world.derived.bars(interval));
+            }
+            Kind::Stats => assert_eq!(view.stats(), Some(&world.derived.stats())),
             Kind::Status => assert_eq!(view.status(), Some(&world.status())),
             Kind::Instrument => assert_eq!(view.instrument(), Some(&world.instrument)),
         }

@@ -2,6 +2,7 @@
 //! Out: what any view must show. Bounded by the length of the test.
 
 use super::super::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
+use super::derived::DerivedTruth;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Status, Trade, TradingState};
@@ -16,6 +17,10 @@ pub enum Op {
     Quote(Quote),
     Trade(Trade),
     Gap(Option<u64>, Cause),
+    /// Like `Trade`, but made so many ns before it came.
+    Late(Trade, i64),
+    /// So many ns pass.
+    Pass(i64),
     Book {
         bids: Vec<Level>,
         asks: Vec<Level>,
@@ -46,6 +51,7 @@ pub struct World {
     pub quote_time: i64,
     /// All tapes there ever were, by epoch.
     pub tapes: HashMap<u64, Vec<Item>>,
+    pub derived: DerivedTruth,
     book: [BTreeMap<i64, i64>; 2],
     /// Of quote, trade, book.
     pub channels: [Status; 3],
@@ -75,10 +81,12 @@ impl World {
             quote: Quote::default(),
             quote_time: 0,
             tapes: HashMap::from([(7, Vec::new())]),
+            derived: DerivedTruth::default(),
             book: Default::default(),
             channels: Default::default(),
             trading: TradingState::Unknown,
-            clock: 1_000,
+            // Some days: late trades stay on this side of 0.
+            clock: 1_000_000_000_000_000,
             versions: Vec::new(),
         };
         world.versions = world.all_versions();
@@ -101,13 +109,20 @@ impl World {
                     self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
                 }
             }
-            Op::Trade(trade) => {
-                self.map.publish_trade(&self.topics, trade, &stamp);
-                self.tape().push(Item::Trade(*trade));
+            Op::Trade(trade) => self.trade(trade, &stamp),
+            Op::Late(trade, late) => {
+                let made = Stamp { event: stamp.event - late, received: stamp.received - late, ..stamp };
+                self.trade(trade, &made);
+            }
+            Op::Pass(time) => {
+                self.clock += time;
+                self.map.tick(self.clock);
+                self.derived.pass(self.clock);
             }
             Op::Gap(missing, cause) => {
                 self.map.publish_gap(&self.topics, Channel::Trade, *missing, *cause, &stamp);
                 self.tape().push(Item::Gap(*cause, *missing));
+                self.derived.gap(stamp.published);
             }
             Op::Book { bids, asks, snapshot } => {
                 self.map.publish_book(&self.topics, bids, asks, *snapshot, &stamp);
@@ -141,6 +156,7 @@ impl World {
                     self.epoch += 1;
                     self.tapes.insert(self.epoch, Vec::new());
                     (self.quote, self.quote_time, self.book) = (Quote::default(), 0, Default::default());
+                    self.derived = DerivedTruth::default();
                 }
             }
             Op::Retime(has) => {
@@ -151,6 +167,24 @@ impl World {
             }
         }
         self.marks_are_exact();
+    }
+
+    fn trade(&mut self, trade: &Trade, stamp: &Stamp) {
+        let too_late = self.map.trades_too_late();
+        self.map.publish_trade(&self.topics, trade, stamp);
+        self.tape().push(Item::Trade(*trade));
+        let known = self.derived.newest_time().unwrap_or(stamp.received);
+        let time = match (self.instrument.trade_has_event_time, stamp.event) {
+            (false, _) => stamp.received,
+            (true, 0) => known,
+            (true, event) => event,
+        };
+        let in_time = self.derived.trade(time, *trade, stamp.published);
+        let late = in_time.iter().filter(|in_time| !**in_time).count() as u64;
+        assert_eq!(self.map.trades_too_late() - too_late, late, "each topic counts what it refuses");
+        for (id, in_time) in self.topics.bar.into_iter().zip(in_time) {
+            assert_eq!(self.changed(id), in_time, "a trade moves a bar topic, unless it is too late for it");
+        }
     }
 
     fn list_again(&mut self) {
@@ -200,7 +234,7 @@ impl World {
     pub fn status_of(&self, kind: Kind) -> Option<Status> {
         match kind {
             Kind::Quote => Some(self.channels[0]),
-            Kind::Trade => Some(self.channels[1]),
+            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channels[1]),
             Kind::Book => Some(self.channels[2]),
             Kind::Status | Kind::Instrument => None,
         }

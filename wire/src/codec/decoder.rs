@@ -1,11 +1,11 @@
 //! In: the frames of one connection, in order. Out: their records with the meta each needs.
-//! Bounded: metas of `MAX_TOPICS` topics and one scratch of levels no larger than a frame.
+//! Bounded: metas of `MAX_TOPICS` topics and one scratch of levels and bars no larger than a frame.
 
 use super::error::{DecodeError, Problem};
 use super::frame::FrameHeader;
 use super::{binary, json};
 use crate::event::Level;
-use crate::record::{Meta, Record};
+use crate::record::{Bar, Meta, Record, StatsChange};
 use crate::request::Encoding;
 use std::collections::HashMap;
 
@@ -20,12 +20,20 @@ pub type Each<'a> = &'a mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>);
 pub struct Decoder {
     encoding: Encoding,
     topics: Topics,
-    levels: Vec<Level>,
+    scratch: Scratch,
+}
+
+/// What the record that is being handed out borrows.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub levels: Vec<Level>,
+    pub bars: Vec<Bar>,
+    pub stats: StatsChange,
 }
 
 impl Decoder {
     pub fn new(encoding: Encoding) -> Self {
-        Self { encoding, topics: Topics::default(), levels: Vec::new() }
+        Self { encoding, topics: Topics::default(), scratch: Scratch::default() }
     }
 
     pub fn encoding(&self) -> Encoding {
@@ -39,8 +47,8 @@ impl Decoder {
         each: &mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>),
     ) -> Result<FrameHeader, DecodeError> {
         match self.encoding {
-            Encoding::Binary => binary::read::frame(&mut self.topics, &mut self.levels, bytes, each),
-            Encoding::Json => json::read::frame(&mut self.topics, &mut self.levels, bytes, each),
+            Encoding::Binary => binary::read::frame(&mut self.topics, &mut self.scratch, bytes, each),
+            Encoding::Json => json::read::frame(&mut self.topics, &mut self.scratch, bytes, each),
         }
     }
 

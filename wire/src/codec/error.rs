@@ -55,6 +55,8 @@ pub enum Problem {
     NotText(&'static str),
     #[error("levels are not in best-first order")]
     LevelOrder,
+    #[error("bars are not in the order of their starts")]
+    BarOrder,
     #[error("trade id is a step, but no trade came before")]
     NoPreviousTrade,
     #[error("'{0}' is missing")]

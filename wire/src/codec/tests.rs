@@ -5,7 +5,7 @@ use super::*;
 use crate::event::{Aggressor, Cause, FeedState, Flags, Level, Status, TradingState};
 use crate::instrument::{Instrument, InstrumentClass};
 use crate::kind::KINDS;
-use crate::record::{Clock, QuoteChange, RecordBody, TradeRecord, TradeSummary};
+use crate::record::{Bar, Clock, QuoteChange, RecordBody, StatsChange, TradeRecord, TradeSummary};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -15,6 +15,8 @@ enum Owned {
     Meta(Meta),
     Instrument(Instrument),
     Book(Vec<Level>, Vec<Level>),
+    Bars(Vec<Bar>),
+    Stats(StatsChange),
     Plain(RecordBody<'static>),
 }
 
@@ -32,6 +34,8 @@ impl OwnedRecord {
             Owned::Meta(meta) => RecordBody::Meta(meta),
             Owned::Instrument(instrument) => RecordBody::Instrument(instrument),
             Owned::Book(bids, asks) => RecordBody::Book { bids, asks },
+            Owned::Bars(bars) => RecordBody::Bars(bars),
+            Owned::Stats(change) => RecordBody::Stats(change),
             Owned::Plain(body) => *body,
         };
         Record { topic: 3, flags: self.flags, sequence: self.sequence, time: self.time, body }
@@ -45,6 +49,8 @@ impl OwnedRecord {
             RecordBody::Quote(body) => Owned::Plain(RecordBody::Quote(body)),
             RecordBody::Trade(body) => Owned::Plain(RecordBody::Trade(body)),
             RecordBody::Summary(body) => Owned::Plain(RecordBody::Summary(body)),
+            RecordBody::Bars(bars) => Owned::Bars(bars.to_vec()),
+            RecordBody::Stats(change) => Owned::Stats(*change),
             RecordBody::Tape => Owned::Plain(RecordBody::Tape),
             RecordBody::Status(body) => Owned::Plain(RecordBody::Status(body)),
             RecordBody::State(body) => Owned::Plain(RecordBody::State(body)),
@@ -139,6 +145,48 @@ fn summary() -> impl Strategy<Value = TradeSummary> {
         .prop_map(|(last, high, low, count, volume, notional)| TradeSummary { last, high, low, count, volume, notional })
 }
 
+fn bar() -> impl Strategy<Value = Bar> {
+    let prices = (number(), number(), number(), number());
+    (any::<bool>(), any::<bool>(), prices, any::<u64>(), any::<u128>(), any::<i128>()).prop_map(
+        |(closed, incomplete, (open, high, low, close), count, volume, notional)| Bar {
+            start: 0,
+            closed,
+            incomplete,
+            open,
+            high,
+            low,
+            close,
+            count,
+            volume,
+            notional,
+        },
+    )
+}
+
+fn bars() -> impl Strategy<Value = Vec<Bar>> {
+    let start = prop_oneof![4 => 1_700_000_000i64..1_700_000_100, 1 => -9_223_372_036i64..9_223_372_036];
+    proptest::collection::btree_map(start, bar(), 0..9)
+        .prop_map(|bars| bars.into_iter().map(|(second, bar)| Bar { start: second * 1_000_000_000, ..bar }).collect())
+}
+
+fn stats() -> impl Strategy<Value = StatsChange> {
+    use proptest::option::of;
+    let prices = (of(nullable()), of(nullable()), of(nullable()), of(nullable()));
+    (prices, of(any::<u128>()), of(any::<i128>()), of(any::<u64>()), of(any::<u64>()), of(number())).prop_map(
+        |((last, open, high, low), volume, notional, count, gaps, from)| StatsChange {
+            last,
+            open,
+            high,
+            low,
+            volume,
+            notional,
+            count,
+            gaps,
+            from,
+        },
+    )
+}
+
 fn body() -> impl Strategy<Value = Owned> {
     prop_oneof![
         meta().prop_map(Owned::Meta),
@@ -151,6 +199,8 @@ fn body() -> impl Strategy<Value = Owned> {
         trade().prop_map(|body| Owned::Plain(RecordBody::Trade(body))),
         summary().prop_map(|body| Owned::Plain(RecordBody::Summary(body))),
         Just(Owned::Plain(RecordBody::Tape)),
+        bars().prop_map(Owned::Bars),
+        stats().prop_map(Owned::Stats),
         status().prop_map(|body| Owned::Plain(RecordBody::Status(body))),
         status().prop_map(|body| Owned::Plain(RecordBody::State(body))),
         (select(Cause::ALL), proptest::option::of(any::<u64>()))

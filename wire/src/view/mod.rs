@@ -1,7 +1,9 @@
 //! What a subscriber holds of a topic: the views that records apply to, and their hashes. Server tests, client and audit
 //! share them, so that "exact" means the same everywhere.
 
+pub mod bars;
 pub mod book;
+mod stats;
 pub mod tape;
 
 #[cfg(test)]
@@ -10,8 +12,10 @@ mod tests;
 use crate::event::{Cause, Flags, Nanos, Quote, Status};
 use crate::instrument::Instrument;
 use crate::kind::Kind;
-use crate::record::{Meta, QuoteChange, Record, RecordBody};
+use crate::record::{DayStats, Meta, QuoteChange, Record, RecordBody};
+use bars::Bars;
 use book::Book;
+pub use stats::stats_hash;
 use tape::Tape;
 
 /// The client side of one topic: where it stands (`epoch`, `sequence`), how far it can be trusted (`state`), what it says.
@@ -38,6 +42,8 @@ enum Body {
     Book(Book),
     Status(Status),
     Instrument(Box<Instrument>),
+    Bars(Bars),
+    Stats(Box<DayStats>),
 }
 
 /// What a record did.
@@ -144,6 +150,8 @@ impl View {
             Body::Book(book) => book.hash(usize::MAX),
             Body::Status(status) => status_hash(status),
             Body::Instrument(instrument) => instrument_hash(instrument),
+            Body::Bars(bars) => bars.hash(),
+            Body::Stats(stats) => stats_hash(stats),
         }
     }
 
@@ -167,6 +175,14 @@ impl View {
     pub fn instrument(&self) -> Option<&Instrument> {
         if let Body::Instrument(instrument) = &self.body { Some(instrument) } else { None }
     }
+
+    pub fn bars(&self) -> Option<&Bars> {
+        if let Body::Bars(bars) = &self.body { Some(bars) } else { None }
+    }
+
+    pub fn stats(&self) -> Option<&DayStats> {
+        if let Body::Stats(stats) = &self.body { Some(stats) } else { None }
+    }
 }
 
 struct WrongKind;
@@ -179,6 +195,8 @@ impl Body {
             Kind::Book => Self::Book(Book::default()),
             Kind::Status => Self::Status(Status::default()),
             Kind::Instrument => Self::Instrument(Box::default()),
+            Kind::Bar => Self::Bars(Bars::default()),
+            Kind::Stats => Self::Stats(Box::default()),
         }
     }
 
@@ -206,6 +224,19 @@ impl Body {
                     RecordBody::Summary(summary) => tape.add(&summary),
                     _ => {}
                 }
+            }
+            (Self::Bars(bars), RecordBody::Bars(changed)) => {
+                if snapshot {
+                    bars.replace(changed);
+                } else {
+                    bars.apply(changed);
+                }
+            }
+            (Self::Stats(stats), RecordBody::Stats(change)) => {
+                if snapshot {
+                    **stats = DayStats::default();
+                }
+                change.apply(stats);
             }
             (Self::Status(status), RecordBody::Status(new)) => *status = new,
             (Self::Instrument(instrument), RecordBody::Instrument(new)) => **instrument = new.clone(),

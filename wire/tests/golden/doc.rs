@@ -6,9 +6,10 @@ use crate::{blessing, root};
 use wire::code::{CLOSES, Code, ComeBack};
 use wire::event::{Aggressor, Cause, FeedState, Flags, TradingState};
 use wire::instrument::InstrumentClass;
-use wire::kind::{Depth, KINDS};
+use wire::kind::{Depth, Interval, KINDS};
 use wire::record::Clock;
 use wire::request::{LADDER_MS, Pace};
+use wire::view::bars::KEPT;
 
 fn doc() -> String {
     std::fs::read_to_string(root().join("docs/protocol.md")).expect("docs/protocol.md")
@@ -63,12 +64,15 @@ fn tables_equal_the_code() {
 }
 
 #[test]
-fn paces_and_depths_are_listed() {
+fn paces_and_arguments_are_listed() {
     let doc = doc();
     let paces = LADDER_MS.map(|ms| format!("`{}`", Pace::EveryMs(ms))).join(", ");
     assert!(doc.contains(&paces), "{paces}");
     let depths = Depth::ALL.map(|depth| format!("`/{depth}`")).join(", ");
     assert!(doc.contains(&depths), "{depths}");
+    let intervals = Interval::ALL.map(|interval| format!("`/{interval}`")).join(", ");
+    assert!(doc.contains(&intervals), "{intervals}");
+    assert!(doc.contains(&format!("the newest {KEPT} bars")), "{KEPT}");
 }
 
 /// The text with every golden frame behind its mark put in anew.

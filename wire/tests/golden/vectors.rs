@@ -8,9 +8,10 @@ use wire::codec::{Context, Decoder, put};
 use wire::event::{Aggressor, Cause, FeedState, Flags, Level, Quote, Status, TradingState};
 use wire::instrument::{Instrument, InstrumentClass};
 use wire::kind::Kind;
-use wire::record::{Clock, Meta, QuoteChange, Record, RecordBody, TradeRecord, TradeSummary};
+use wire::record::{Bar, Clock, DayStats, Meta, QuoteChange, Record, RecordBody, StatsChange, TradeRecord, TradeSummary};
 use wire::request::Encoding;
-use wire::view::{View, quote_hash, trade_hash};
+use wire::view::bars::bars_hash;
+use wire::view::{View, quote_hash, stats_hash, trade_hash};
 
 /// 2024-08-09 00:00:00 UTC.
 const SECOND: i64 = 1_723_161_600;
@@ -37,10 +38,14 @@ type Part<'a> = (Flags, u64, i64, RecordBody<'a>);
 const PLAIN: Flags = Flags(0);
 
 fn meta(topic: u32, kind: Kind, base: i64) -> Meta {
-    let depth = if kind == Kind::Book { "/10" } else { "" };
+    let argument = match kind {
+        Kind::Book => "/10",
+        Kind::Bar => "/1m",
+        _ => "",
+    };
     Meta {
         topic,
-        name: format!("{kind}/binance:BTC-USDT{depth}"),
+        name: format!("{kind}/binance:BTC-USDT{argument}"),
         kind,
         epoch: 1_723_161_253_937,
         price_exponent: -2,
@@ -331,8 +336,102 @@ fn evolution() -> Connection {
     all
 }
 
+/// `count` trades of 0.1 coins: one at each of the other prices, the rest at the open.
+fn one_bar(minutes: i64, prices: [i64; 4], count: u64) -> Bar {
+    let [open, high, low, close] = prices;
+    let notional = (i128::from(open) * i128::from(count - 3) + i128::from(high + low + close)) * 10_000;
+    let (start, volume) = (SECOND_NS + minutes * 60_000_000_000, u128::from(count) * 10_000);
+    Bar { start, closed: false, incomplete: false, open, high, low, close, count, volume, notional }
+}
+
+fn bar() -> Connection {
+    let meta = meta(12, Kind::Bar, 6_183_763);
+    let mut all = Connection::new("bar.json", "A bar topic: snapshot, a bar that closes, a late trade, a check.", meta);
+    let meta = all.meta.clone();
+    let before = Bar { closed: true, incomplete: true, ..one_bar(-3, [6_180_000, 6_180_500, 6_179_000, 6_180_100], 4) };
+    let last = one_bar(-1, [6_183_000, 6_183_900, 6_183_000, 6_183_763], 120);
+    all.frame(
+        "snapshot",
+        "Two bars at sequence 124; nothing was traded in the minute between them. Trades of the first one were missed.",
+        &[(PLAIN, 0, 0, RecordBody::Meta(&meta)), (Flags::SNAPSHOT, 124, -342_000_000, RecordBody::Bars(&[before, last]))],
+    );
+    let (closed, now) = (Bar { closed: true, ..last }, one_bar(0, [6_183_764, 6_183_764, 6_183_764, 6_183_764], 3));
+    all.frame(
+        "closed",
+        "The first trade of a minute closes the bar before; two more trades are merged into the record.",
+        &[(Flags::CONFLATED, 3, 342_000_000, RecordBody::Bars(&[closed, now]))],
+    );
+    let corrected = Bar {
+        low: 6_182_900,
+        count: closed.count + 1,
+        volume: closed.volume + 5,
+        notional: closed.notional + 6_182_900 * 5,
+        ..closed
+    };
+    let hash = bars_hash([before, corrected, now].iter());
+    all.frame(
+        "corrected",
+        "A late trade lowers the low of a closed bar; the check follows.",
+        &[(PLAIN, 1, 342_000_000, RecordBody::Bars(&[corrected])), (PLAIN, 0, 0, RecordBody::Check { hash })],
+    );
+    all
+}
+
+fn stats() -> Connection {
+    let meta = meta(13, Kind::Stats, 6_183_763);
+    let mut all = Connection::new("stats.json", "A stats topic: snapshot, changed fields, a window without trades.", meta);
+    let meta = all.meta.clone();
+    let first = DayStats {
+        last: Some(6_183_764),
+        open: Some(5_511_200),
+        high: Some(6_274_523),
+        low: Some(5_472_800),
+        volume: 5_023_456_789,
+        notional: 29_612_345_678_901_234,
+        count: 2_534_567,
+        gaps: 0,
+        from: SECOND_NS - 90_000_000_000_000,
+    };
+    all.frame(
+        "snapshot",
+        "Meta and all fields at sequence 2534700.",
+        &[
+            (PLAIN, 0, 0, RecordBody::Meta(&meta)),
+            (Flags::SNAPSHOT, 2_534_700, 187_000_000, RecordBody::Stats(&StatsChange::full(&first))),
+        ],
+    );
+    let change = StatsChange {
+        last: Some(Some(6_183_763)),
+        volume: Some(first.volume + 57),
+        notional: Some(first.notional + 57 * 6_183_763),
+        count: Some(first.count + 1),
+        ..StatsChange::default()
+    };
+    all.frame("delta", "One trade.", &[(PLAIN, 1, 416_000_000, RecordBody::Stats(&change))]);
+    let empty = StatsChange {
+        open: Some(None),
+        high: Some(None),
+        low: Some(None),
+        volume: Some(0),
+        notional: Some(0),
+        count: Some(0),
+        gaps: Some(1),
+        ..StatsChange::default()
+    };
+    let now = DayStats { last: Some(6_183_763), gaps: 1, from: first.from, ..DayStats::default() };
+    all.frame(
+        "empty",
+        "A day later, after a gap: no trade is left in the window, the last price stays; the check follows.",
+        &[
+            (Flags::CONFLATED, 1441, 416_000_000, RecordBody::Stats(&empty)),
+            (PLAIN, 0, 0, RecordBody::Check { hash: stats_hash(&now) }),
+        ],
+    );
+    all
+}
+
 pub fn all() -> Vec<Connection> {
-    vec![quote(), trade(), summary(), book(), status(), instrument(), extremes(), evolution()]
+    vec![quote(), trade(), summary(), book(), status(), instrument(), bar(), stats(), extremes(), evolution()]
 }
 
 #[test]

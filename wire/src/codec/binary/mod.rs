@@ -22,6 +22,11 @@ mod extended {
     pub const META: u64 = 1;
     pub const INSTRUMENT: u64 = 2;
     pub const TAPE: u64 = 3;
+    pub const BARS: u64 = 4;
+    pub const STATS: u64 = 5;
+
+    /// Those that are about a topic which must be known.
+    pub const ABOUT_TOPICS: [u64; 4] = [INSTRUMENT, TAPE, BARS, STATS];
 }
 
 /// Bit 4 of the head byte. Types 0 to 4 then also write their sequence; without it they move it by 1 and have no flags.
@@ -39,6 +44,22 @@ const HAS_TIME: u8 = 0b0010;
 /// Field mask of books.
 const HAS_BIDS: u8 = 0b0001;
 const HAS_ASKS: u8 = 0b0010;
+
+/// Field mask at the head of a stats body, in the order of `StatsChange`. Later fields follow behind these.
+mod stats {
+    pub const LAST: u64 = 1;
+    pub const OPEN: u64 = 1 << 1;
+    pub const HIGH: u64 = 1 << 2;
+    pub const LOW: u64 = 1 << 3;
+    pub const VOLUME: u64 = 1 << 4;
+    pub const NOTIONAL: u64 = 1 << 5;
+    pub const COUNT: u64 = 1 << 6;
+    pub const GAPS: u64 = 1 << 7;
+    pub const FROM: u64 = 1 << 8;
+}
+
+/// Bars start at whole seconds.
+const SECOND_NS: Nanos = 1_000_000_000;
 
 /// Wire-only flag bit of trades: the venue merged several executions into this one (`TradeRecord::aggregated`).
 const AGGREGATED: Flags = Flags(0x10);

@@ -1,15 +1,15 @@
 //! In: one record. Out: its bytes, appended. Nothing else is allocated.
-//! Bounded by the record: at most 20 bytes a level, some 90 for any other body but `Meta` and `Instrument` (their names).
+//! Bounded by the record: at most 20 bytes a level, 100 a bar, 130 for any other body but `Meta` and `Instrument` (their names).
 
 use super::super::Context;
 use super::super::varint::{
     put_difference, put_nullable, put_nullable_difference, put_text, put_u64, put_u128, put_zigzag, zigzag_wide,
 };
 use super::{ABSOLUTE_ID, AGGREGATED, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
-use super::{extended, number, unit_ns};
+use super::{SECOND_NS, extended, number, stats, unit_ns};
 use crate::event::{Flags, Level, Nanos, Status};
 use crate::instrument::Instrument;
-use crate::record::{Meta, QuoteChange, Record, RecordBody, TradeRecord, TradeSummary};
+use crate::record::{Bar, Meta, QuoteChange, Record, RecordBody, StatsChange, TradeRecord, TradeSummary};
 
 pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
     let base = context.meta.base;
@@ -55,6 +55,12 @@ pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
         }
         RecordBody::Tape => {
             put_moving_extended(out, context, record, extended::TAPE, |_| ());
+        }
+        RecordBody::Bars(bars) => {
+            put_moving_extended(out, context, record, extended::BARS, |out| put_bars(out, context, bars));
+        }
+        RecordBody::Stats(change) => {
+            put_moving_extended(out, context, record, extended::STATS, |out| put_stats(out, base, change));
         }
         RecordBody::Unknown { number } => {
             put_moving_extended(out, context, record, number, |_| ());
@@ -173,6 +179,55 @@ fn put_extended(out: &mut Vec<u8>, number: u64, body: impl FnOnce(&mut Vec<u8>))
     put_u64(out, length as u64);
     let prefix = out.len() - start - length;
     out[start..].rotate_right(prefix);
+}
+
+fn put_bars(out: &mut Vec<u8>, context: &Context<'_>, bars: &[Bar]) {
+    put_u64(out, bars.len() as u64);
+    // The first one counts from the frame's second, every other from the one before it.
+    let mut from = context.base_second;
+    for bar in bars {
+        let start = bar.start.div_euclid(SECOND_NS);
+        put_difference(out, start, from);
+        from = start;
+        out.push(bar.state());
+        put_difference(out, bar.open, context.meta.base);
+        for price in [bar.high, bar.low, bar.close] {
+            put_difference(out, price, bar.open);
+        }
+        put_u64(out, bar.count);
+        put_u128(out, bar.volume);
+        put_u128(out, zigzag_wide(bar.notional));
+    }
+}
+
+fn put_stats(out: &mut Vec<u8>, base: i64, change: &StatsChange) {
+    let StatsChange { last, open, high, low, volume, notional, count, gaps, from } = *change;
+    let bit = |present: bool, bit: u64| if present { bit } else { 0 };
+    let mask = bit(last.is_some(), stats::LAST)
+        | bit(open.is_some(), stats::OPEN)
+        | bit(high.is_some(), stats::HIGH)
+        | bit(low.is_some(), stats::LOW)
+        | bit(volume.is_some(), stats::VOLUME)
+        | bit(notional.is_some(), stats::NOTIONAL)
+        | bit(count.is_some(), stats::COUNT)
+        | bit(gaps.is_some(), stats::GAPS)
+        | bit(from.is_some(), stats::FROM);
+    put_u64(out, mask);
+    for price in [last, open, high, low].into_iter().flatten() {
+        put_nullable_difference(out, price, base);
+    }
+    if let Some(volume) = volume {
+        put_u128(out, volume);
+    }
+    if let Some(notional) = notional {
+        put_u128(out, zigzag_wide(notional));
+    }
+    for number in [count, gaps].into_iter().flatten() {
+        put_u64(out, number);
+    }
+    if let Some(from) = from {
+        put_zigzag(out, from);
+    }
 }
 
 fn put_meta(out: &mut Vec<u8>, meta: &Meta) {

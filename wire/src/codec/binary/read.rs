@@ -1,19 +1,19 @@
 //! In: the bytes of a binary frame. Out: its records, one at a time, borrowed from the decoder's scratch.
 //! Bounded by the frame: a count of levels is believed only as far as the bytes behind it reach.
 
-use super::super::decoder::{Each, Topics};
+use super::super::decoder::{Each, Scratch, Topics};
 use super::super::error::{At, DecodeError, Problem};
 use super::super::frame::{self, FrameHeader};
 use super::super::varint::{Reader, unzigzag_wide};
 use super::{ABSOLUTE_ID, AGGREGATED, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
-use super::{extended, number, unit_ns};
+use super::{SECOND_NS, extended, number, stats, unit_ns};
 use crate::decimal::{MAX_EXPONENT, MIN_EXPONENT};
 use crate::event::{Aggressor, Cause, FeedState, Flags, Level, Nanos, Status, TradingState};
 use crate::instrument::{Instrument, InstrumentClass};
 use crate::kind::Kind;
-use crate::record::{Clock, Meta, QuoteChange, Record, RecordBody, TradeRecord, TradeSummary};
+use crate::record::{Bar, Clock, Meta, QuoteChange, Record, RecordBody, StatsChange, TradeRecord, TradeSummary};
 
-pub fn frame(topics: &mut Topics, levels: &mut Vec<Level>, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
+pub fn frame(topics: &mut Topics, scratch: &mut Scratch, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
     let mut reader = Reader::new(bytes);
     let header = frame::read_header(&mut reader).map_err(|problem| DecodeError {
         length: bytes.len(),
@@ -22,7 +22,7 @@ pub fn frame(topics: &mut Topics, levels: &mut Vec<Level>, bytes: &[u8], each: E
     })?;
     let mut count = 0;
     while reader.remaining() > 0 {
-        record(&mut reader, &header, topics, levels, each).map_err(|problem| DecodeError {
+        record(&mut reader, &header, topics, scratch, each).map_err(|problem| DecodeError {
             length: bytes.len(),
             at: At::Record { record: count, offset: reader.at() },
             problem,
@@ -36,7 +36,7 @@ fn record(
     reader: &mut Reader<'_>,
     header: &FrameHeader,
     topics: &mut Topics,
-    levels: &mut Vec<Level>,
+    scratch: &mut Scratch,
     each: Each<'_>,
 ) -> Result<(), Problem> {
     let topic = reader.u32("topic id")?;
@@ -44,7 +44,7 @@ fn record(
     let flags = if head & FLAGS_FOLLOW == 0 { Flags::default() } else { Flags(reader.u8()?) };
     let (kind, mask) = (head >> 5, head & 0x0f);
     if kind == number::EXTENDED {
-        return extended_record(reader, header, topics, topic, flags, mask, each);
+        return extended_record(reader, header, topics, scratch, (topic, flags, mask), each);
     }
     let state = topics.get_mut(topic)?;
     let meta = &state.meta;
@@ -71,6 +71,7 @@ fn record(
         }
         number::BOOK => {
             no_bits(mask, !(HAS_BIDS | HAS_ASKS))?;
+            let levels = &mut scratch.levels;
             levels.clear();
             if mask & HAS_BIDS != 0 {
                 side(reader, meta.base, levels, i64::checked_sub_unsigned)?;
@@ -110,9 +111,8 @@ fn extended_record(
     reader: &mut Reader<'_>,
     header: &FrameHeader,
     topics: &mut Topics,
-    topic: u32,
-    flags: Flags,
-    mask: u8,
+    scratch: &mut Scratch,
+    (topic, flags, mask): (u32, Flags, u8),
     each: Each<'_>,
 ) -> Result<(), Problem> {
     no_bits(mask, !(HAS_SEQUENCE | HAS_TIME))?;
@@ -130,12 +130,20 @@ fn extended_record(
     }
     // An unknown record may well be about no topic at all, so a missing meta is an error only for those we know.
     let Some(state) = topics.get(topic) else {
-        return if matches!(number, extended::INSTRUMENT | extended::TAPE) { Err(Problem::UnknownTopic(topic)) } else { Ok(()) };
+        return if extended::ABOUT_TOPICS.contains(&number) { Err(Problem::UnknownTopic(topic)) } else { Ok(()) };
     };
     let instrument = if number == extended::INSTRUMENT { read_instrument(&mut body)? } else { None };
     let body = match (&instrument, number) {
         (Some(instrument), _) => RecordBody::Instrument(instrument),
         (None, extended::TAPE) => RecordBody::Tape,
+        (None, extended::BARS) => {
+            bars(&mut body, header.base_second, state.meta.base, &mut scratch.bars)?;
+            RecordBody::Bars(&scratch.bars)
+        }
+        (None, extended::STATS) => {
+            scratch.stats = day_stats(&mut body, state.meta.base)?;
+            RecordBody::Stats(&scratch.stats)
+        }
         (None, number) => RecordBody::Unknown { number },
     };
     each(header, &state.meta, &Record { topic, flags, sequence, time, body });
@@ -217,6 +225,65 @@ fn side(reader: &mut Reader<'_>, base: i64, levels: &mut Vec<Level>, next: fn(i6
         better = Some(price);
     }
     Ok(())
+}
+
+fn bars(reader: &mut Reader<'_>, base_second: i64, base: i64, bars: &mut Vec<Bar>) -> Result<(), Problem> {
+    let count = reader.u64("bars")?;
+    // A bar takes at least nine bytes.
+    if count > reader.remaining() as u64 / 9 {
+        return Err(Problem::Truncated);
+    }
+    bars.clear();
+    let mut from = base_second;
+    for at in 0..count {
+        let second = reader.difference(from, "start")?;
+        if at > 0 && second <= from {
+            return Err(Problem::BarOrder);
+        }
+        from = second;
+        let mut bar = Bar { start: second.checked_mul(SECOND_NS).ok_or(Problem::OutOfRange("start"))?, ..Bar::default() };
+        bar.set_state(reader.u8()?);
+        bar.open = reader.difference(base, "open")?;
+        bar.high = reader.difference(bar.open, "high")?;
+        bar.low = reader.difference(bar.open, "low")?;
+        bar.close = reader.difference(bar.open, "close")?;
+        bar.count = reader.u64("count")?;
+        bar.volume = reader.u128("volume")?;
+        bar.notional = reader.zigzag_i128("notional")?;
+        bars.push(bar);
+    }
+    Ok(())
+}
+
+fn day_stats(reader: &mut Reader<'_>, base: i64) -> Result<StatsChange, Problem> {
+    let mask = reader.u64("fields")?;
+    let mut change = StatsChange::default();
+    for (bit, field, name) in [
+        (stats::LAST, &mut change.last, "last"),
+        (stats::OPEN, &mut change.open, "open"),
+        (stats::HIGH, &mut change.high, "high"),
+        (stats::LOW, &mut change.low, "low"),
+    ] {
+        if mask & bit != 0 {
+            *field = Some(reader.nullable_difference(base, name)?);
+        }
+    }
+    if mask & stats::VOLUME != 0 {
+        change.volume = Some(reader.u128("volume")?);
+    }
+    if mask & stats::NOTIONAL != 0 {
+        change.notional = Some(reader.zigzag_i128("notional")?);
+    }
+    if mask & stats::COUNT != 0 {
+        change.count = Some(reader.u64("count")?);
+    }
+    if mask & stats::GAPS != 0 {
+        change.gaps = Some(reader.u64("gaps")?);
+    }
+    if mask & stats::FROM != 0 {
+        change.from = Some(reader.zigzag("from")?);
+    }
+    Ok(change)
 }
 
 fn status(reader: &mut Reader<'_>) -> Result<Status, Problem> {

@@ -1,13 +1,14 @@
 //! In: one JSON record object. Out: its fields, then the record they spell. No floating point: decimals are text.
 //! Bounded by the object; texts borrow from the frame where they hold no escapes.
 
+use super::super::decoder::Scratch;
 use super::super::error::Problem;
 use super::{NAMED_FLAGS, kind};
 use crate::decimal::{MAX_EXPONENT, MIN_EXPONENT, parse_plain};
 use crate::event::{Aggressor, Cause, FeedState, Flags, Level, Nanos, Status, TradingState};
 use crate::instrument::{Instrument, InstrumentClass};
 use crate::kind::Kind;
-use crate::record::{Clock, Meta, QuoteChange, RecordBody, TradeRecord, TradeSummary};
+use crate::record::{Bar, Clock, Meta, QuoteChange, RecordBody, StatsChange, TradeRecord, TradeSummary};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use std::borrow::Cow;
@@ -57,13 +58,20 @@ pub struct Fields<'a> {
     trade_id: Option<Text<'a>>,
     #[serde(default)]
     aggregated: bool,
-    #[serde(borrow)]
-    last: Option<Text<'a>>,
-    #[serde(borrow)]
-    high: Option<Text<'a>>,
-    #[serde(borrow)]
-    low: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    last: Option<Option<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    open: Option<Option<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    high: Option<Option<Text<'a>>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    low: Option<Option<Text<'a>>>,
     count: Option<u64>,
+    gaps: Option<u64>,
+    #[serde(borrow)]
+    from: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    bars: Vec<BarFields<'a>>,
     #[serde(borrow)]
     volume: Option<Text<'a>>,
     #[serde(borrow)]
@@ -108,6 +116,48 @@ pub struct Fields<'a> {
     event_time_exponent: Option<i8>,
 }
 
+/// Every key of a bar.
+#[derive(Deserialize)]
+struct BarFields<'a> {
+    #[serde(borrow)]
+    start: Option<Text<'a>>,
+    #[serde(default)]
+    closed: bool,
+    #[serde(default)]
+    incomplete: bool,
+    #[serde(borrow)]
+    open: Option<Text<'a>>,
+    #[serde(borrow)]
+    high: Option<Text<'a>>,
+    #[serde(borrow)]
+    low: Option<Text<'a>>,
+    #[serde(borrow)]
+    close: Option<Text<'a>>,
+    count: Option<u64>,
+    #[serde(borrow)]
+    volume: Option<Text<'a>>,
+    #[serde(borrow)]
+    notional: Option<Text<'a>>,
+}
+
+impl BarFields<'_> {
+    fn bar(&self, meta: &Meta) -> Result<Bar, Problem> {
+        let price = meta.price_exponent;
+        Ok(Bar {
+            start: need(integer(&self.start, "start")?, "start")?,
+            closed: self.closed,
+            incomplete: self.incomplete,
+            open: decimal(&self.open, price, "open")?,
+            high: decimal(&self.high, price, "high")?,
+            low: decimal(&self.low, price, "low")?,
+            close: decimal(&self.close, price, "close")?,
+            count: need(self.count, "count")?,
+            volume: volume(&self.volume, meta)?,
+            notional: notional(&self.notional, meta)?,
+        })
+    }
+}
+
 impl Fields<'_> {
     pub fn is_known(&self) -> bool {
         matches!(
@@ -117,6 +167,8 @@ impl Fields<'_> {
                 | kind::SUMMARY
                 | kind::BOOK
                 | kind::TAPE
+                | kind::BAR
+                | kind::STATS
                 | kind::STATUS
                 | kind::INSTRUMENT
                 | kind::STATE
@@ -140,7 +192,7 @@ impl Fields<'_> {
     }
 
     /// The body of any record but `meta` and `instrument`, whose bodies somebody must own.
-    pub fn body<'s>(&self, meta: &Meta, levels: &'s mut Vec<Level>) -> Result<RecordBody<'s>, Problem> {
+    pub fn body<'s>(&self, meta: &Meta, scratch: &'s mut Scratch) -> Result<RecordBody<'s>, Problem> {
         let (price, size) = (meta.price_exponent, meta.size_exponent);
         Ok(match &*self.kind.0 {
             kind::QUOTE => RecordBody::Quote(QuoteChange {
@@ -158,17 +210,41 @@ impl Fields<'_> {
                 aggregated: self.aggregated,
             }),
             kind::SUMMARY => RecordBody::Summary(TradeSummary {
-                last: decimal(&self.last, price, "last")?,
-                high: decimal(&self.high, price, "high")?,
-                low: decimal(&self.low, price, "low")?,
+                last: present_decimal(&self.last, price, "last")?,
+                high: present_decimal(&self.high, price, "high")?,
+                low: present_decimal(&self.low, price, "low")?,
                 count: need(self.count, "count")?,
-                volume: match wide(&self.volume, size, "volume")? {
-                    (false, volume) => volume,
-                    (true, _) => return Err(Problem::Decimal("volume")),
-                },
-                notional: signed(wide(&self.notional, price.saturating_add(size), "notional")?, "notional")?,
+                volume: volume(&self.volume, meta)?,
+                notional: notional(&self.notional, meta)?,
             }),
+            kind::BAR => {
+                let bars = &mut scratch.bars;
+                bars.clear();
+                for fields in &self.bars {
+                    bars.push(fields.bar(meta)?);
+                }
+                if bars.is_sorted_by(|a, b| a.start < b.start) {
+                    RecordBody::Bars(bars)
+                } else {
+                    return Err(Problem::BarOrder);
+                }
+            }
+            kind::STATS => {
+                scratch.stats = StatsChange {
+                    last: change(&self.last, price, "last")?,
+                    open: change(&self.open, price, "open")?,
+                    high: change(&self.high, price, "high")?,
+                    low: change(&self.low, price, "low")?,
+                    volume: self.volume.is_some().then(|| volume(&self.volume, meta)).transpose()?,
+                    notional: self.notional.is_some().then(|| notional(&self.notional, meta)).transpose()?,
+                    count: self.count,
+                    gaps: self.gaps,
+                    from: integer(&self.from, "from")?,
+                };
+                RecordBody::Stats(&scratch.stats)
+            }
             kind::BOOK => {
+                let levels = &mut scratch.levels;
                 levels.clear();
                 side(&self.bids, meta, levels)?;
                 let bids = levels.len();
@@ -287,6 +363,22 @@ fn mantissa(text: &Text<'_>, exponent: i8, field: &'static str) -> Result<i64, P
 
 fn decimal(value: &Option<Text<'_>>, exponent: i8, field: &'static str) -> Result<i64, Problem> {
     mantissa(value.as_ref().ok_or(Problem::Missing(field))?, exponent, field)
+}
+
+/// A decimal whose key other records may set to `null`.
+fn present_decimal(value: &Option<Option<Text<'_>>>, exponent: i8, field: &'static str) -> Result<i64, Problem> {
+    mantissa(value.as_ref().and_then(Option::as_ref).ok_or(Problem::Missing(field))?, exponent, field)
+}
+
+fn volume(value: &Option<Text<'_>>, meta: &Meta) -> Result<u128, Problem> {
+    match wide(value, meta.size_exponent, "volume")? {
+        (false, volume) => Ok(volume),
+        (true, _) => Err(Problem::Decimal("volume")),
+    }
+}
+
+fn notional(value: &Option<Text<'_>>, meta: &Meta) -> Result<i128, Problem> {
+    signed(wide(value, meta.price_exponent.saturating_add(meta.size_exponent), "notional")?, "notional")
 }
 
 fn change(value: &Option<Option<Text<'_>>>, exponent: i8, field: &'static str) -> Result<Option<Option<i64>>, Problem> {

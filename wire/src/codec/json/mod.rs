@@ -11,6 +11,8 @@ mod kind {
     pub const SUMMARY: &str = "summary";
     pub const BOOK: &str = "book";
     pub const TAPE: &str = "tape";
+    pub const BAR: &str = "bar";
+    pub const STATS: &str = "stats";
     pub const STATUS: &str = "status";
     pub const INSTRUMENT: &str = "instrument";
     pub const STATE: &str = "state";

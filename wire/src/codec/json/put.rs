@@ -1,12 +1,12 @@
 //! In: one record. Out: its JSON object and a comma, appended. Nothing else is allocated.
-//! Bounded by the record: at most some 80 bytes a level, some 700 for any other body.
+//! Bounded by the record: at most some 80 bytes a level, some 400 a bar, some 700 for any other body.
 
 use super::super::Context;
 use super::{NAMED_FLAGS, kind};
 use crate::decimal::{put_plain, put_plain_magnitude};
 use crate::event::{Level, Nanos, Status};
 use crate::instrument::Instrument;
-use crate::record::{Meta, QuoteChange, Record, RecordBody, TradeRecord, TradeSummary};
+use crate::record::{Bar, Meta, QuoteChange, Record, RecordBody, StatsChange, TradeRecord, TradeSummary};
 
 pub fn put(out: &mut Vec<u8>, context: &Context<'_>, record: &Record<'_>) {
     let meta = match record.body {
@@ -47,6 +47,8 @@ fn name(body: &RecordBody<'_>) -> &'static str {
         RecordBody::Summary(_) => kind::SUMMARY,
         RecordBody::Book { .. } => kind::BOOK,
         RecordBody::Tape => kind::TAPE,
+        RecordBody::Bars(_) => kind::BAR,
+        RecordBody::Stats(_) => kind::STATS,
         RecordBody::Status(_) => kind::STATUS,
         RecordBody::Instrument(_) => kind::INSTRUMENT,
         RecordBody::State(_) => kind::STATE,
@@ -67,6 +69,8 @@ fn put_body(out: &mut Vec<u8>, meta: &Meta, body: &RecordBody<'_>) {
             put_levels(out, "asks", meta, asks);
         }
         RecordBody::Tape => {}
+        RecordBody::Bars(bars) => put_bars(out, meta, bars),
+        RecordBody::Stats(change) => put_stats(out, meta, change),
         RecordBody::Status(status) | RecordBody::State(status) => put_status(out, status),
         RecordBody::Instrument(instrument) => put_instrument(out, instrument),
         RecordBody::Gap { cause, missing } => {
@@ -114,11 +118,70 @@ fn put_summary(out: &mut Vec<u8>, meta: &Meta, summary: &TradeSummary) {
     put_decimal(out, "high", summary.high.into(), meta.price_exponent);
     put_decimal(out, "low", summary.low.into(), meta.price_exponent);
     put_number(out, "count", summary.count);
+    put_volume(out, meta, summary.volume);
+    put_notional(out, meta, summary.notional);
+}
+
+fn put_volume(out: &mut Vec<u8>, meta: &Meta, volume: u128) {
     put_key(out, "volume");
     out.push(b'"');
-    put_plain_magnitude(out, summary.volume, meta.size_exponent);
+    put_plain_magnitude(out, volume, meta.size_exponent);
     out.push(b'"');
-    put_decimal(out, "notional", summary.notional, meta.price_exponent.saturating_add(meta.size_exponent));
+}
+
+fn put_notional(out: &mut Vec<u8>, meta: &Meta, notional: i128) {
+    put_decimal(out, "notional", notional, meta.price_exponent.saturating_add(meta.size_exponent));
+}
+
+fn put_bars(out: &mut Vec<u8>, meta: &Meta, bars: &[Bar]) {
+    put_key(out, "bars");
+    out.push(b'[');
+    for bar in bars {
+        out.extend_from_slice(b"{\"start\":\"");
+        out.extend_from_slice(itoa::Buffer::new().format(bar.start).as_bytes());
+        out.push(b'"');
+        if bar.closed {
+            put_true(out, "closed");
+        }
+        if bar.incomplete {
+            put_true(out, "incomplete");
+        }
+        for (key, price) in [("open", bar.open), ("high", bar.high), ("low", bar.low), ("close", bar.close)] {
+            put_decimal(out, key, price.into(), meta.price_exponent);
+        }
+        put_number(out, "count", bar.count);
+        put_volume(out, meta, bar.volume);
+        put_notional(out, meta, bar.notional);
+        out.extend_from_slice(b"},");
+    }
+    if out.last() == Some(&b',') {
+        out.pop();
+    }
+    out.push(b']');
+}
+
+fn put_stats(out: &mut Vec<u8>, meta: &Meta, change: &StatsChange) {
+    for (key, change) in [("last", change.last), ("open", change.open), ("high", change.high), ("low", change.low)] {
+        match change {
+            None => {}
+            Some(None) => put_null(out, key),
+            Some(Some(price)) => put_decimal(out, key, price.into(), meta.price_exponent),
+        }
+    }
+    if let Some(volume) = change.volume {
+        put_volume(out, meta, volume);
+    }
+    if let Some(notional) = change.notional {
+        put_notional(out, meta, notional);
+    }
+    for (key, number) in [("count", change.count), ("gaps", change.gaps)] {
+        if let Some(number) = number {
+            put_number(out, key, number);
+        }
+    }
+    if let Some(from) = change.from {
+        put_time(out, "from", from);
+    }
 }
 
 fn put_levels(out: &mut Vec<u8>, key: &str, meta: &Meta, levels: &[Level]) {

@@ -1,19 +1,19 @@
 //! In: the text of a JSON data frame. Out: its records, one at a time, borrowed from the decoder's scratch.
 //! Bounded by the frame: records are handed out while it is read, so only one of them is held.
 
-use super::super::decoder::{Each, Topics};
+use super::super::decoder::{Each, Scratch, Topics};
 use super::super::error::{At, DecodeError, Problem};
 use super::super::frame::{self, FrameHeader};
 use super::fields::{Fields, Text};
 use super::kind;
-use crate::event::{Level, Nanos};
+use crate::event::Nanos;
 use crate::record::{Record, RecordBody};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-pub fn frame(topics: &mut Topics, levels: &mut Vec<Level>, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
+pub fn frame(topics: &mut Topics, scratch: &mut Scratch, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
     let mut run =
-        Run { topics, levels, each, number: None, sent: None, in_data: false, had_data: false, records: 0, problem: None };
+        Run { topics, scratch, each, number: None, sent: None, in_data: false, had_data: false, records: 0, problem: None };
     let mut text = serde_json::Deserializer::from_slice(bytes);
     let outcome = text.deserialize_map(&mut run).and_then(|()| text.end());
     let (problem, at) = match (outcome, run.header()) {
@@ -38,7 +38,7 @@ fn offset(bytes: &[u8], error: &serde_json::Error) -> usize {
 
 struct Run<'a> {
     topics: &'a mut Topics,
-    levels: &'a mut Vec<Level>,
+    scratch: &'a mut Scratch,
     each: Each<'a>,
     number: Option<u64>,
     sent: Option<Nanos>,
@@ -84,7 +84,7 @@ impl Run<'_> {
         let instrument = if fields.kind.0 == kind::INSTRUMENT { fields.instrument()? } else { None };
         let body = match &instrument {
             Some(instrument) => RecordBody::Instrument(instrument),
-            None => fields.body(meta, self.levels)?,
+            None => fields.body(meta, self.scratch)?,
         };
         (self.each)(header, meta, &Record { topic, flags, sequence, time, body });
         Ok(())

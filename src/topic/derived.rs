@@ -1,0 +1,157 @@
+//! What the server makes of an instrument's trades: bars of four intervals and the statistics of a day. In: trades, upstream gaps,
+//! the passing of time. Out: which of the five topics have news. Bounded by `bars` and `day`; a trade costs integer adds.
+//!
+//! They are kept whether anybody watches or not: what was not added up cannot be told later.
+
+use super::bars::BarState;
+use super::cursor::Cursor;
+use super::day::StatsState;
+use super::head::{Emit, Head, Redefined};
+use super::publish::Stamp;
+use wire::event::{Nanos, Trade};
+use wire::kind::Interval;
+use wire::record::{Clock, Meta};
+
+/// Topics of one instrument that are derived: a bar for each of `Interval::ALL`, then stats.
+pub(super) const DERIVED: usize = Interval::ALL.len() + 1;
+/// The place of stats among them.
+pub(super) const STATS: usize = DERIVED - 1;
+
+#[derive(Debug)]
+pub(super) struct DerivedState {
+    bars: [BarState; Interval::ALL.len()],
+    stats: StatsState,
+    newest: Option<Newest>,
+    /// Trades were missed since the newest one. True at first: nobody knows what came before the first trade.
+    after_gap: bool,
+}
+
+/// The newest trade in the venue's time, and when it was published here.
+#[derive(Clone, Copy, Debug)]
+struct Newest {
+    time: Nanos,
+    published: Nanos,
+}
+
+/// What a publication did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct DerivedStep {
+    /// One bit per topic that has news.
+    pub topics: u8,
+    /// Topics for which a trade came too late.
+    pub too_late: u64,
+}
+
+impl DerivedState {
+    /// `metas` in the order of the topics.
+    pub fn new(metas: [Meta; DERIVED]) -> Self {
+        let [second, minute, five_minutes, hour, of_stats] = metas;
+        let bars = [
+            BarState::new(second, Interval::Second),
+            BarState::new(minute, Interval::Minute),
+            BarState::new(five_minutes, Interval::FiveMinutes),
+            BarState::new(hour, Interval::Hour),
+        ];
+        Self { bars, stats: StatsState::new(of_stats), newest: None, after_gap: true }
+    }
+
+    /// A new epoch starts from nothing, for all topics in one step. True if there is news.
+    pub fn redefine(&mut self, metas: &[Meta]) -> bool {
+        let mut redefined = Redefined::Nothing;
+        for (bars, meta) in self.bars.iter_mut().zip(metas) {
+            redefined = bars.redefine(meta);
+        }
+        if let Some(meta) = metas.get(STATS) {
+            self.stats.redefine(meta);
+        }
+        if redefined == Redefined::Epoch {
+            (self.newest, self.after_gap) = (None, true);
+        }
+        redefined != Redefined::Nothing
+    }
+
+    pub fn trade(&mut self, trade: &Trade, stamp: &Stamp) -> DerivedStep {
+        let time = self.time(stamp);
+        let mut step = DerivedStep::default();
+        for (at, bars) in self.bars.iter_mut().enumerate() {
+            match bars.trade(time, trade, self.after_gap, stamp) {
+                Ok(()) => step.topics |= 1 << at,
+                Err(_) => step.too_late += 1,
+            }
+        }
+        match self.stats.trade(time, trade, stamp) {
+            Ok(news) => step.topics |= u8::from(news) << STATS,
+            Err(_) => step.too_late += 1,
+        }
+        if self.newest.is_none_or(|newest| time >= newest.time) {
+            self.newest = Some(Newest { time, published: stamp.published });
+            self.after_gap = false;
+        }
+        step
+    }
+
+    /// Trades were missed between the newest one and now.
+    pub fn gap(&mut self, stamp: &Stamp) -> DerivedStep {
+        let mut step = self.pass(stamp.published);
+        self.after_gap = true;
+        let Some(now) = self.venue_now(stamp.published) else { return step };
+        for (at, bars) in self.bars.iter_mut().enumerate() {
+            step.topics |= u8::from(bars.miss()) << at;
+        }
+        step.topics |= u8::from(self.stats.miss(now)) << STATS;
+        step
+    }
+
+    /// Time passes without trades.
+    pub fn pass(&mut self, now: Nanos) -> DerivedStep {
+        let mut step = DerivedStep::default();
+        let Some(now) = self.venue_now(now) else { return step };
+        for (at, bars) in self.bars.iter_mut().enumerate() {
+            step.topics |= u8::from(bars.pass(now)) << at;
+        }
+        step.topics |= u8::from(self.stats.pass(now)) << STATS;
+        step
+    }
+
+    /// When a trade was made, on the clock of the trade topic. A trade without a time was made when the newest one was.
+    fn time(&self, stamp: &Stamp) -> Nanos {
+        match self.stats.head.meta.clock {
+            Clock::Event if stamp.event != 0 => stamp.event,
+            Clock::Event => self.newest.map_or(stamp.received, |newest| newest.time),
+            Clock::Received => stamp.received,
+        }
+    }
+
+    /// The venue's time, as far as the newest trade tells: so a skewed clock closes no bar early, and neither does a recording.
+    fn venue_now(&self, now: Nanos) -> Option<Nanos> {
+        self.newest.map(|newest| newest.time.saturating_add(now.saturating_sub(newest.published).max(0)))
+    }
+
+    pub fn head(&self, topic: usize) -> &Head {
+        self.bars.get(topic).map_or(&self.stats.head, |bars| &bars.head)
+    }
+
+    pub fn head_mut(&mut self, topic: usize) -> &mut Head {
+        match self.bars.get_mut(topic) {
+            Some(bars) => &mut bars.head,
+            None => &mut self.stats.head,
+        }
+    }
+
+    pub fn seq(&self, topic: usize) -> u64 {
+        self.bars.get(topic).map_or(self.stats.seq(), BarState::seq)
+    }
+
+    pub fn since(&self, topic: usize, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
+        let time = self.newest.map_or(0, |newest| newest.time);
+        match self.bars.get(topic) {
+            Some(bars) => bars.since(time, cursor, emit),
+            None => self.stats.since(time, cursor, emit),
+        }
+    }
+
+    /// `wire::view` hash of what a topic shows.
+    pub fn hash(&self, topic: usize) -> u32 {
+        self.bars.get(topic).map_or_else(|| self.stats.hash(), BarState::hash)
+    }
+}
