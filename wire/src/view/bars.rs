@@ -67,7 +67,7 @@ impl Bar {
 
     /// Its two truths in one byte, as on the wire.
     pub fn state(&self) -> u8 {
-        u8::from(self.closed) * Self::CLOSED | u8::from(self.incomplete) * Self::INCOMPLETE
+        (u8::from(self.closed) * Self::CLOSED) | (u8::from(self.incomplete) * Self::INCOMPLETE)
     }
 
     /// Bits that are not known say nothing.
