@@ -82,7 +82,9 @@ async fn subscriptions_are_capped() {
 async fn a_pattern_may_match_as_many_topics_as_a_session_may_hold() {
     let server = TestServer::start().await;
     let mut market = server.market();
-    (0..900).for_each(|number| drop(market.list(&format!("N{number}-USD"))));
+    for number in 0..900 {
+        market.list(&format!("N{number}-USD"));
+    }
     let mut client = TestClient::connect(&server, Encoding::Binary).await;
     let results = client.sub(&["quote/test:N*"], |_| ()).await;
     assert_eq!(results.len(), 901, "the pattern and each of its topics, in one ack");
