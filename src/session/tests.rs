@@ -8,7 +8,7 @@ use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
-use futures_util::StreamExt;
+use futures_util::{SinkExt, Stream, StreamExt};
 use http_body_util::BodyExt;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -20,8 +20,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::code::{Close, Code};
 use wire::codec::Decoder;
 use wire::event::{Aggressor, Quote, Trade};
@@ -372,18 +372,14 @@ fn websocket(rig: &Rig, client: Client) -> impl Future<Output = WebSocketStream<
     WebSocketStream::from_raw_socket(theirs, Role::Client, None)
 }
 
-/// The close code, and how many pings and data frames came before it.
-async fn until_closed(socket: &mut WebSocketStream<DuplexStream>) -> (Option<u16>, usize, usize) {
-    let (mut pings, mut frames) = (0, 0);
-    while let Some(Ok(message)) = socket.next().await {
-        match message {
-            Message::Close(frame) => return (frame.map(|frame| frame.code.into()), pings, frames),
-            Message::Ping(_) => pings += 1,
-            Message::Text(text) => frames += usize::from(text.starts_with("{\"frame\"")),
-            _ => {}
+async fn close_code(socket: &mut (impl Stream<Item = Result<Message, Error>> + Unpin)) -> Option<u16> {
+    loop {
+        match socket.next().await {
+            Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+            Some(Ok(_)) => {}
+            other => panic!("{other:?} instead of a close frame"),
         }
     }
-    (None, pings, frames)
 }
 
 #[test]
@@ -391,28 +387,43 @@ fn a_token_that_expires_before_the_first_ping_ends_the_session() {
     run(limits(|_| ()), async |rig| {
         let began = Instant::now();
         let mut socket = websocket(&rig, client(None, Some(Duration::from_millis(300)))).await;
-        let (code, ..) = until_closed(&mut socket).await;
-        assert_eq!(code, Some(Close::TokenExpired.row().number));
+        assert_eq!(close_code(&mut socket).await, Some(Close::TokenExpired.row().number));
         assert!(began.elapsed() >= Duration::from_millis(300), "{:?}", began.elapsed());
     });
 }
 
 #[test]
-fn a_session_that_always_has_data_still_pings_and_ends_with_its_token() {
-    run(limits(|limits| limits.ping_interval_ms = 50), async |mut rig| {
-        let at = rig.list("A");
-        let mut socket = websocket(&rig, client(Some("quote/sim:A"), Some(Duration::from_millis(500)))).await;
+fn a_session_that_always_has_data_still_hears_of_time_and_listings() {
+    // One topic a frame: while the session writes one, the others are due.
+    let busy = limits(|limits| (limits.ping_interval_ms, limits.frame_bytes) = (50, 1));
+    run(busy, async |mut rig| {
+        (0..8).for_each(|at| _ = rig.list(&format!("S{at}")));
+        let mut socket = websocket(&rig, client(Some("quote/sim:*"), Some(Duration::from_millis(600)))).await;
         let publisher = spawn_local(async move {
-            // In step with the session: whenever it looks, there is something to write.
+            let began = Instant::now();
             loop {
-                rig.quote(at);
+                (0..8).for_each(|at| rig.quote(at));
+                if rig.topics.len() == 8 && began.elapsed() > Duration::from_millis(100) {
+                    rig.list("LATE");
+                }
                 yield_now().await;
             }
         });
-        let (code, pings, frames) = until_closed(&mut socket).await;
+        let (mut pings, mut frames, mut late) = (0, 0, false);
+        let code = loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(frame))) => break frame.map(|frame| frame.code.into()),
+                Some(Ok(Message::Ping(_))) => pings += 1,
+                Some(Ok(Message::Text(text))) => {
+                    frames += usize::from(text.starts_with("{\"frame\""));
+                    late |= text.starts_with("{\"type\":\"ack\"") && text.contains("quote/sim:LATE");
+                }
+                other => panic!("{other:?}"),
+            }
+        };
         publisher.abort();
         assert_eq!(code, Some(Close::TokenExpired.row().number));
-        assert!(pings > 0 && frames > 10, "{pings} pings, {frames} frames");
+        assert!(pings > 2 && frames > 20 && late, "{pings} pings, {frames} frames, listing told: {late}");
     });
 }
 
@@ -420,20 +431,8 @@ fn a_session_that_always_has_data_still_pings_and_ends_with_its_token() {
 fn a_flood_of_pings_is_ended() {
     run(limits(|limits| limits.commands_per_second = 5), async |rig| {
         let (mut writer, mut reader) = websocket(&rig, client(None, None)).await.split();
-        spawn_local(async move {
-            use futures_util::SinkExt;
-            while writer.send(Message::Ping(Default::default())).await.is_ok() {}
-        });
-        loop {
-            match reader.next().await {
-                Some(Ok(Message::Close(frame))) => {
-                    assert_eq!(frame.map(|frame| frame.code.into()), Some(Close::TooManyCommands.row().number));
-                    break;
-                }
-                Some(Ok(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
+        spawn_local(async move { while writer.send(Message::Ping(Default::default())).await.is_ok() {} });
+        assert_eq!(close_code(&mut reader).await, Some(Close::TooManyCommands.row().number));
     });
 }
 

@@ -370,25 +370,27 @@ enum Step {
     Unsub { client: usize, topic: usize },
 }
 
-const INSTRUMENTS: usize = 2;
-const CLIENTS: usize = 3;
+/// Few, so that much happens to each.
+const INSTRUMENTS: usize = 1;
+const CLIENTS: usize = 2;
 
 fn step() -> impl Strategy<Value = Step> {
     let (client, topic) = (0..CLIENTS, 0..2 * INSTRUMENTS);
     let pace = prop_oneof![
         2 => Just(Pace::Realtime),
         3 => prop::sample::select(LADDER_MS.to_vec()).prop_map(Pace::EveryMs),
+        3 => prop::sample::select(vec![1000, 5000]).prop_map(Pace::EveryMs),
     ];
     let mode = prop_oneof![Just(TradeMode::Every), Just(TradeMode::Summary)];
     prop_oneof![
         8 => (0..INSTRUMENTS).prop_map(Step::Quote),
         6 => (0..INSTRUMENTS).prop_map(Step::Trade),
         3 => Just(Step::Dispatch),
-        8 => prop_oneof![3 => 0i64..30, 1 => 30i64..6_000].prop_map(Step::Advance),
+        8 => prop_oneof![2 => 0i64..30, 2 => 30i64..1_500, 1 => 1_500i64..6_000].prop_map(Step::Advance),
         8 => (client.clone(), prop_oneof![Just(LARGE), 1usize..120]).prop_map(|(client, limit)| Step::Flush { client, limit }),
         5 => (client.clone(), topic.clone(), pace, mode)
             .prop_map(|(client, topic, pace, mode)| Step::Sub { client, topic, pace, mode }),
-        3 => (client, topic).prop_map(|(client, topic)| Step::Unsub { client, topic }),
+        1 => (client, topic).prop_map(|(client, topic)| Step::Unsub { client, topic }),
     ]
 }
 
@@ -405,7 +407,10 @@ proptest! {
                 Step::Trade(instrument) => rig.trade(instrument),
                 Step::Dispatch => rig.dispatch(),
                 Step::Advance(ms) => rig.advance(ms),
-                Step::Flush { client, limit } => drop(rig.flush(client, limit)),
+                Step::Flush { client, limit } => {
+                    rig.dispatch();
+                    rig.flush(client, limit);
+                }
                 Step::Sub { client, topic, pace, mode } => rig.sub(client, topics[topic], pace, mode),
                 Step::Unsub { client, topic } => rig.unsub(client, topics[topic]),
             }

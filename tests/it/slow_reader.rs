@@ -1,9 +1,11 @@
 //! A client that stops reading: memory stays bounded, the others do not notice, and it is exact again when it reads on.
 
+use crate::harness::client::tls;
 use crate::harness::{Market, TestClient, TestServer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use wire::code::Close;
 use wire::request::{Encoding, Request, TradeMode};
 
@@ -127,4 +129,37 @@ async fn a_client_that_never_reads_is_closed_as_a_slow_consumer() {
     publisher.join().unwrap();
     while stuck.step().await {}
     assert!(matches!(stuck.closed, None | Some(4001)), "{:?}", stuck.closed);
+}
+
+#[tokio::test]
+async fn an_event_stream_that_is_never_read_is_dropped() {
+    let server = TestServer::start_with(|config| {
+        config.session.write_timeout_ms = 500;
+        config.listen.send_buffer_bytes = 16_384;
+    })
+    .await;
+    let mut market = server.market();
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let mut stuck = tls(&server, Some(8_192)).await.unwrap();
+    let request = format!("GET /v1/sse?sub={QUOTE},{TRADE},{BOOK} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    stuck.write_all(request.as_bytes()).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = storm(market, stop.clone());
+    let metrics = server.server.metrics();
+    let closed = || metrics.shards().iter().map(|shard| shard.close_count(Close::SlowConsumer)).sum::<u64>();
+    crate::harness::soon("the end of the stuck session", async {
+        while closed() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let ended = tokio::time::Instant::now();
+    while metrics.gate.connections.get() > 0 {
+        // The kernel's own end of such a connection takes more than 10 s.
+        assert!(ended.elapsed() < Duration::from_secs(5), "the session is over, the connection is not");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    publisher.join().unwrap();
 }

@@ -68,13 +68,7 @@ impl TestClient {
             let name = encoding.subprotocol().parse().expect("a header value");
             request.headers_mut().insert("Sec-WebSocket-Protocol", name);
         }
-        let socket = TcpSocket::new_v4()?;
-        if let Some(bytes) = receive_buffer {
-            socket.set_recv_buffer_size(bytes)?;
-        }
-        let stream = socket.connect(server.server.public_address()).await?;
-        let name = "localhost".try_into().expect("a server name");
-        let tls = TlsConnector::from(tls_config(&server.server.certificate_pem())).connect(name, stream).await?;
+        let tls = tls(server, receive_buffer).await?;
         let (socket, _) = tokio_tungstenite::client_async(request, tls).await?;
         Ok(Self {
             socket,
@@ -277,6 +271,17 @@ pub fn sub(topics: &[&str]) -> Request {
         resume: BTreeMap::new(),
         strict: false,
     }
+}
+
+/// The connection alone, for clients that speak something else.
+pub async fn tls(server: &TestServer, receive_buffer: Option<u32>) -> std::io::Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    if let Some(bytes) = receive_buffer {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    let stream = socket.connect(server.server.public_address()).await?;
+    let name = "localhost".try_into().expect("a server name");
+    TlsConnector::from(tls_config(&server.server.certificate_pem())).connect(name, stream).await
 }
 
 /// Trusts exactly this server's certificate.
