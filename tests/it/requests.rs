@@ -481,7 +481,7 @@ async fn fifty_thousand_topics_in_one_strict_request_delay_nobody() {
     .await;
     let mut market = server.market();
     let symbols: Vec<_> = (0..INSTRUMENTS).map(|number| format!("S{number:04}-USD")).collect();
-    symbols.iter().for_each(|symbol| drop(market.list(symbol)));
+    symbols.iter().for_each(|symbol| _ = market.list(symbol));
     let kinds = ["quote", "trade", "status", "instrument"];
     let all = symbols.iter().flat_map(|symbol| {
         let books = ["5", "10", "20", "50", "full"].map(|depth| format!("book/test:{symbol}/{depth}"));
