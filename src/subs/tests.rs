@@ -1,6 +1,8 @@
 //! The manager in virtual time: who is due when, by example and against a plain model of subscribers. In: publications, marks, windows,
 //! flushes in any order. Bounded by the number of cases.
 
+mod control;
+
 use super::pace::Grid;
 use super::*;
 use crate::encode::FrameBuilder;
