@@ -357,6 +357,9 @@ impl Manager {
                 subscription.cursor = whole.to;
                 frame.push(&whole, false);
                 subscription.count(&whole);
+                if let Some(grid) = subscription.grid {
+                    subscription.window = grid.window(now);
+                }
             }
             subscription.promised = false;
             subscription.queue = Queue::Idle;

@@ -43,6 +43,10 @@ struct Model {
 impl Model {
     fn flush(&mut self, rig: &mut Rig, limit: usize) {
         rig.dispatch();
+        // What was asked for is not bound to a window, and may need two frames.
+        for topic in &self.promised {
+            rig.clients[0].held.get_mut(topic).unwrap().window = None;
+        }
         let trade = rig.topics[0].trade;
         let before = rig.clients[0].views.get(&trade).and_then(|view| view.sequence);
         let said = rig.flush(0, limit);
@@ -99,10 +103,8 @@ proptest! {
                 }
                 Turn::Get { topic } => {
                     let topic = topics[topic];
-                    if let Some(held) = rig.clients[0].held.get_mut(&topic) {
+                    if let Some(held) = rig.clients[0].held.get(&topic) {
                         rig.manager.promise_snapshot(&rig.map, held.handle);
-                        // Asked for: not bound to a window.
-                        held.window = None;
                         model.promised.insert(topic);
                     }
                 }
