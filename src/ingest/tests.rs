@@ -106,7 +106,7 @@ fn unknown_symbols_are_pending_until_all_instruments_are_known() {
 
 #[test]
 fn what_was_not_announced_or_has_no_room_is_counted_and_ignored() {
-    let mut rig = rig(9);
+    let mut rig = rig(14);
     rig.publish(vec![
         event(7, EventBody::Trading(wire::event::TradingState::Open)),
         listed(5, "X-Y"),

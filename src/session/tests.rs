@@ -44,7 +44,7 @@ fn run<F: Future<Output = ()>>(limits: config::Session, test: impl FnOnce(Rig) -
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let work = async move {
         let (draining, seen) = watch::channel(false);
-        let map = TopicMap::new(TopicLimits { max_topics: 900, ..TopicLimits::default() }, 1, 7);
+        let map = TopicMap::new(TopicLimits { max_topics: 1_400, ..TopicLimits::default() }, 1, 7);
         map.add_venue("sim");
         let context = ShardContext {
             map,

@@ -8,7 +8,7 @@ use super::cursor::Cursor;
 use super::day::StatsState;
 use super::head::{Emit, Head, Redefined};
 use super::publish::Stamp;
-use wire::event::{Nanos, Trade};
+use wire::event::{Nanos, Status, Trade};
 use wire::kind::Interval;
 use wire::record::{Clock, Meta};
 
@@ -55,19 +55,28 @@ impl DerivedState {
         Self { bars, stats: StatsState::new(of_stats), newest: None, after_gap: true }
     }
 
-    /// A new epoch starts from nothing, for all topics in one step. True if there is news.
-    pub fn redefine(&mut self, metas: &[Meta]) -> bool {
-        let mut redefined = Redefined::Nothing;
-        for (bars, meta) in self.bars.iter_mut().zip(metas) {
-            redefined = bars.redefine(meta);
-        }
-        if let Some(meta) = metas.get(STATS) {
-            self.stats.redefine(meta);
+    /// A new epoch starts from nothing, for all topics in one step.
+    pub fn redefine(&mut self, metas: &[Meta; DERIVED]) -> DerivedStep {
+        let [of_bars @ .., of_stats] = metas;
+        let redefined = self.stats.redefine(of_stats);
+        let mut step = DerivedStep { topics: u8::from(redefined != Redefined::Nothing) << STATS, too_late: 0 };
+        for (at, (bars, meta)) in self.bars.iter_mut().zip(of_bars).enumerate() {
+            step.topics |= u8::from(bars.redefine(meta) != Redefined::Nothing) << at;
         }
         if redefined == Redefined::Epoch {
             (self.newest, self.after_gap) = (None, true);
         }
-        redefined != Redefined::Nothing
+        step
+    }
+
+    /// Feed or trading state changed; they are those of the trades.
+    pub fn update_status(&mut self, news: impl Fn(&Status) -> Status) -> DerivedStep {
+        let mut step = DerivedStep::default();
+        for (at, bars) in self.bars.iter_mut().enumerate() {
+            step.topics |= u8::from(bars.head.update_status(&news)) << at;
+        }
+        step.topics |= u8::from(self.stats.head.update_status(&news)) << STATS;
+        step
     }
 
     pub fn trade(&mut self, trade: &Trade, stamp: &Stamp) -> DerivedStep {
@@ -129,13 +138,6 @@ impl DerivedState {
 
     pub fn head(&self, topic: usize) -> &Head {
         self.bars.get(topic).map_or(&self.stats.head, |bars| &bars.head)
-    }
-
-    pub fn head_mut(&mut self, topic: usize) -> &mut Head {
-        match self.bars.get_mut(topic) {
-            Some(bars) => &mut bars.head,
-            None => &mut self.stats.head,
-        }
     }
 
     pub fn seq(&self, topic: usize) -> u64 {

@@ -57,6 +57,7 @@ impl Head {
 
     /// Tells the head a price; the first one of an epoch becomes the base. True if `meta` changed by it, which means that
     /// every subscriber is owed the new one before the first record with a price.
+    #[inline]
     pub fn anchor(&mut self, price: Option<i64>) -> bool {
         let Some(price) = price.filter(|_| !self.base_known) else { return false };
         self.base_known = true;

@@ -110,12 +110,13 @@ impl TopicMap {
         for meta in &metas {
             self.update(meta.topic, &now, |state| state.redefine(meta, &metas, instrument, now.published));
         }
+        let [_, _, _, _, _, _, _, _, _, of_derived @ ..] = &metas;
+        self.derive(topics, &now, |derived| derived.redefine(of_derived));
     }
 }
 
 impl State {
-    /// True if there is news. The views of a book must change in one step, so the first of them does it for all; so with what is
-    /// derived from trades.
+    /// True if there is news. The views of a book must change in one step, so the first of them does it for all.
     fn redefine(
         &self,
         meta: &Meta,
@@ -135,11 +136,9 @@ impl State {
                 let [_, _, _, _, of_books @ .., _, _, _, _, _] = metas;
                 state.lock().redefine(of_books)
             }
-            Self::Derived(state, 0) => {
-                let [_, _, _, _, _, _, _, _, _, of_derived @ ..] = metas;
-                state.lock().redefine(of_derived)
-            }
-            Self::Book(..) | Self::Derived(..) => true,
+            Self::Book(..) => true,
+            // Has a step of its own.
+            Self::Derived(..) => false,
         }
     }
 }

@@ -86,14 +86,10 @@ impl InstrumentTopics {
         Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book, bar, stats: first + 13 }
     }
 
-    /// The data topics that a channel feeds.
-    pub(super) fn fed_by(&self, channel: Channel) -> impl Iterator<Item = u32> {
-        let (one, more) = match channel {
-            Channel::Quote => (Some(self.quote), None),
-            Channel::Trade => (Some(self.trade), Some(self.derived())),
-            Channel::Book => (None, Some(self.book)),
-        };
-        one.into_iter().chain(more.into_iter().flatten())
+    /// The topics that a channel feeds, but for those derived from trades.
+    pub(super) fn channels(&self) -> [(Channel, &[u32]); 3] {
+        let of = std::slice::from_ref;
+        [(Channel::Quote, of(&self.quote)), (Channel::Trade, of(&self.trade)), (Channel::Book, &self.book)]
     }
 
     /// In the order of `DerivedState`.

@@ -7,8 +7,6 @@ use super::slot::{State, Topic};
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
 
-const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
-
 /// The times and flags of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
@@ -55,15 +53,25 @@ impl TopicMap {
         self.derive(of, stamp, |derived| derived.gap(stamp));
     }
 
-    /// Changes what is derived from an instrument's trades, in one step.
-    fn derive(&self, of: &InstrumentTopics, stamp: &Stamp, change: impl FnOnce(&mut DerivedState) -> DerivedStep) {
+    /// Changes what is derived from an instrument's trades, in one step, and makes it known.
+    pub(super) fn derive(&self, of: &InstrumentTopics, stamp: &Stamp, change: impl FnOnce(&mut DerivedState) -> DerivedStep) {
         let Some(Topic { state: State::Derived(derived, _), .. }) = self.get(of.stats) else { return };
-        let step = change(&mut derived.lock());
+        let topics = of.derived().map(|id| self.get(id));
+        let mut derived = derived.lock();
+        let step = change(&mut derived);
+        for (at, topic) in topics.into_iter().enumerate() {
+            let Some(topic) = topic else { continue };
+            topic.note_received(stamp.received);
+            if step.topics & (1 << at) != 0 {
+                topic.note_published_locked(stamp);
+            }
+        }
+        drop(derived);
+        for topic in topics.into_iter().enumerate().filter_map(|(at, topic)| topic.filter(|_| step.topics & (1 << at) != 0)) {
+            self.mark(topic);
+        }
         if step.too_late > 0 {
             self.totals.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
-        }
-        for (at, id) in of.derived().into_iter().enumerate() {
-            self.update(id, stamp, |_| step.topics & (1 << at) != 0);
         }
     }
 
@@ -90,8 +98,14 @@ impl TopicMap {
     /// State of one channel, or of all (`None`). The status topic shows the worst of the three.
     pub fn publish_state(&self, of: &InstrumentTopics, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
         let news = |held: &Status| Status { feed, cause, since: stamp.received, ..*held };
-        for one in CHANNELS.into_iter().filter(|one| channel.is_none_or(|channel| channel == *one)) {
-            of.fed_by(one).for_each(|id| self.set_status(id, news, stamp));
+        let is_about = |one| channel.is_none_or(|channel| channel == one);
+        for (one, ids) in of.channels() {
+            if is_about(one) {
+                ids.iter().for_each(|id| self.set_status(*id, news, stamp));
+            }
+        }
+        if is_about(Channel::Trade) {
+            self.derive(of, stamp, |derived| derived.update_status(news));
         }
         self.update(
             of.status,
@@ -102,9 +116,11 @@ impl TopicMap {
 
     /// Trading phase of the instrument: told by its status topic and by the `State` of all its data topics.
     pub fn publish_trading(&self, of: &InstrumentTopics, trading: TradingState, stamp: &Stamp) {
-        for channel in CHANNELS {
-            of.fed_by(channel).for_each(|id| self.set_status(id, |held| Status { trading, ..*held }, stamp));
+        let news = |held: &Status| Status { trading, ..*held };
+        for (_, ids) in of.channels() {
+            ids.iter().for_each(|id| self.set_status(*id, news, stamp));
         }
+        self.derive(of, stamp, |derived| derived.update_status(news));
         self.update(of.status, stamp, |state| matches!(state, State::Status(state) if state.lock().set_trading(trading, stamp)));
     }
 
@@ -113,8 +129,7 @@ impl TopicMap {
             State::Quote(state) => state.lock().head.update_status(news),
             State::Trade(state) => state.lock().head.update_status(news),
             State::Book(state, view) => state.lock().views[*view].head.update_status(news),
-            State::Derived(state, at) => state.lock().head_mut(*at).update_status(news),
-            State::Status(_) | State::Instrument(_) => false,
+            State::Derived(..) | State::Status(_) | State::Instrument(_) => false,
         });
     }
 
@@ -126,10 +141,14 @@ impl TopicMap {
             return;
         }
         topic.note_published(stamp);
-        // After the change, under whose lock a watcher that comes too late for this mark sees it.
+        self.mark(topic);
+    }
+
+    /// After the change, under whose lock a watcher that comes too late for this mark sees it.
+    fn mark(&self, topic: &Topic) {
         let mut shards = topic.watchers();
         while shards != 0 {
-            self.marks(shards.trailing_zeros() as usize).mark(id);
+            self.marks(shards.trailing_zeros() as usize).mark(topic.id());
             shards &= shards - 1;
         }
     }

@@ -235,4 +235,11 @@ impl Topic {
         self.published.store(stamp.published, Ordering::Relaxed);
         self.version.fetch_add(1, Ordering::AcqRel);
     }
+
+    /// The same for a topic that is only ever changed under one lock, which the caller holds: no two threads count at once, so
+    /// no atomic addition is needed.
+    pub(super) fn note_published_locked(&self, stamp: &Stamp) {
+        self.published.store(stamp.published, Ordering::Relaxed);
+        self.version.store(self.version.load(Ordering::Relaxed) + 1, Ordering::Release);
+    }
 }

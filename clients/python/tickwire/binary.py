@@ -3,7 +3,7 @@
 from .errors import DecodeError
 from .model import Frame, Meta, Record
 from .reader import Reader
-from .tables import AGGREGATED, AGGRESSORS, CAUSES, CLASSES, CLOCKS, EVENT_TIMES, FEEDS, KINDS, TRADING
+from .tables import AGGREGATED, AGGRESSORS, CAUSES, CLASSES, CLOCKS, CLOSED, EVENT_TIMES, FEEDS, INCOMPLETE, KINDS, STATS_FIELDS, TRADING
 
 QUOTE_FIELDS = ((1, "bid"), (2, "bid_size"), (4, "ask"), (8, "ask_size"))
 # Widths in bits of what is not a plain 64-bit number: see docs/protocol.md, Values.
@@ -110,7 +110,7 @@ class BinaryDecoder:
                 self.trade_ids.pop(topic_id, None)
             self.metas[topic_id] = meta
             return Record("meta", meta)
-        if number not in (2, 3) and topic_id not in self.metas:
+        if number not in (2, 3, 4, 5) and topic_id not in self.metas:
             return None  # a later kind of record, about no topic that this client knows
         meta = self._meta(topic_id)
         time_ns = None if time is None else _at(time, second, meta)
@@ -119,6 +119,10 @@ class BinaryDecoder:
             record.kind, record.body = "instrument", _read_instrument(body)
         elif number == 3:
             record.kind = "tape"
+        elif number == 4:
+            record.kind, record.body = "bar", {"bars": _read_bars(body, second, meta)}
+        elif number == 5:
+            record.kind, record.body = "stats", _read_stats(body, meta)
         return record
 
 
@@ -170,6 +174,33 @@ def _check(reader, record, mask):
     if mask:
         raise DecodeError(f"byte {reader.at}: mask {mask} of a check")
     record.body = {"hash": int.from_bytes(reader.take(4), "little")}
+
+
+def _read_bars(body, second, meta):
+    bars, start = [], second
+    for _ in range(body.uvarint()):
+        start += body.zigzag(PRICE_BITS)
+        state, open_ = body.u8(), _price(body, meta)
+        bar = {"start": start * 10**9, "closed": bool(state & CLOSED), "incomplete": bool(state & INCOMPLETE), "open": open_}
+        bar |= {name: open_ + body.zigzag(PRICE_BITS) for name in ("high", "low", "close")}
+        bar |= {"count": body.uvarint(), "volume": body.uvarint(WIDE_BITS), "notional": body.zigzag(WIDE_BITS)}
+        bars.append(bar)
+    return bars
+
+
+def _read_stats(body, meta):
+    mask, fields = body.uvarint(), {}
+    for bit, name in enumerate(STATS_FIELDS):
+        if not mask >> bit & 1:
+            continue
+        if bit < 4:
+            coded = body.uvarint(NULLABLE_PRICE_BITS)
+            fields[name] = meta.base + _unzigzag(coded - 1) if coded else None
+        elif name in ("notional", "from"):
+            fields[name] = body.zigzag(WIDE_BITS)
+        else:
+            fields[name] = body.uvarint(WIDE_BITS if name == "volume" else 64)
+    return fields
 
 
 def _read_meta(body, topic_id):

@@ -1,6 +1,6 @@
 """The protocol's numbers and names, as docs/protocol.md lists them. In: a number or a name. Out: the name, or `unknown` for newer ones."""
 
-KINDS = {1: "quote", 2: "trade", 3: "book", 4: "status", 5: "instrument"}
+KINDS = {1: "quote", 2: "trade", 3: "book", 4: "status", 5: "instrument", 6: "bar", 7: "stats"}
 FEEDS = {0: "starting", 1: "live", 2: "quiet", 3: "stale", 4: "resyncing", 5: "down", 6: "replay"}
 TRADING = {0: "unknown", 1: "open", 2: "halted", 3: "auction", 4: "closed"}
 CAUSES = {
@@ -18,10 +18,14 @@ FLAGS = {
     "maybe_bad_book": MAYBE_BAD_BOOK, "stale": STALE, "conflated": CONFLATED,
 }
 AGGREGATED = 0x10
+# Bits of a bar's state.
+CLOSED, INCOMPLETE = 1, 2
+# Fields of `stats` in the order of their bits.
+STATS_FIELDS = ("last", "open", "high", "low", "volume", "notional", "count", "gaps", "from")
 EVENT_TIMES = {"quote": 1, "trade": 2, "book": 4}
 
 # Records that carry a sequence, a flag byte and a time. `check`, `state` and `meta` do not.
-MOVING = {"quote", "trade", "summary", "tape", "book", "status", "instrument", "gap"}
+MOVING = {"quote", "trade", "summary", "tape", "book", "status", "instrument", "bar", "stats", "gap"}
 
 
 def number_of(table, name):

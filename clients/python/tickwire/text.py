@@ -3,7 +3,7 @@
 from .decimals import mantissa
 from .errors import DecodeError
 from .model import Frame, Meta, Record
-from .tables import CAUSES, CLASSES, EVENT_TIMES, FEEDS, FLAGS, MOVING, SNAPSHOT, TRADING, number_of
+from .tables import CAUSES, CLASSES, EVENT_TIMES, FEEDS, FLAGS, MOVING, SNAPSHOT, STATS_FIELDS, TRADING, number_of
 
 PRICES, SIZES = ("bid", "ask", "price", "last", "high", "low"), ("bid_size", "ask_size", "size", "volume")
 
@@ -59,6 +59,10 @@ def _body(item, kind, meta):
         if kind == "summary":
             body |= {"count": item["count"], "notional": mantissa(item["notional"], meta.price_exponent + meta.size_exponent)}
         return body
+    if kind == "bar":
+        return {"bars": [_bar(bar, meta) for bar in item["bars"]]}
+    if kind == "stats":
+        return _stats(item, meta)
     if kind == "book":
         return {side: [_level(level, meta) for level in item[side]] for side in ("bids", "asks") if side in item}
     if kind in ("status", "state"):
@@ -71,6 +75,29 @@ def _body(item, kind, meta):
     if kind == "gap":
         return {"cause": item["cause"], "missing": item["missing"]}
     return {"hash": item["hash"]} if kind == "check" else {}
+
+
+def _bar(item, meta):
+    bar = {"start": int(item["start"]), "closed": item.get("closed", False), "incomplete": item.get("incomplete", False)}
+    bar |= {key: mantissa(item[key], meta.price_exponent) for key in ("open", "high", "low", "close")}
+    bar |= {"count": item["count"], "volume": mantissa(item["volume"], meta.size_exponent)}
+    return bar | {"notional": mantissa(item["notional"], meta.price_exponent + meta.size_exponent)}
+
+
+def _stats(item, meta):
+    exponents = {"volume": meta.size_exponent, "notional": meta.price_exponent + meta.size_exponent}
+    body = {}
+    for key in STATS_FIELDS:
+        if key not in item:
+            continue
+        value = item[key]
+        if key in ("count", "gaps"):
+            body[key] = value
+        elif key == "from":
+            body[key] = int(value)
+        else:
+            body[key] = None if value is None else mantissa(value, exponents.get(key, meta.price_exponent))
+    return body
 
 
 def _level(level, meta):

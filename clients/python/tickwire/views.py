@@ -3,7 +3,7 @@
 import struct
 from zlib import crc32
 
-from .tables import SNAPSHOT
+from .tables import CLOSED, INCOMPLETE, SNAPSHOT, STATS_FIELDS
 
 MISSING = -(1 << 63)
 
@@ -82,6 +82,52 @@ class TradeView:
         return crc32(struct.pack("<Q", sequence))
 
 
+class BarView:
+    """The newest bars, by their starts."""
+
+    KEPT = 8
+
+    def __init__(self):
+        self.bars = {}
+
+    def apply(self, record):
+        if record.kind != "bar":
+            return
+        if record.flags & SNAPSHOT:
+            self.bars = {}
+        self.bars |= {bar["start"]: bar for bar in record.body["bars"]}
+        self.bars = dict(sorted(self.bars.items())[-self.KEPT :])
+
+    def hash(self, _sequence):
+        crc = crc32(struct.pack("<I", len(self.bars)))
+        for bar in self.bars.values():
+            state = bar["closed"] * CLOSED | bar["incomplete"] * INCOMPLETE
+            prices = (bar[name] for name in ("open", "high", "low", "close"))
+            crc = crc32(struct.pack("<qB4qQ", bar["start"], state, *prices, bar["count"]), crc)
+            crc = crc32(bar["volume"].to_bytes(16, "little") + bar["notional"].to_bytes(16, "little", signed=True), crc)
+        return crc
+
+
+class StatsView:
+    """The last 24 hours of trading; None is missing."""
+
+    def __init__(self):
+        self.fields = dict.fromkeys(STATS_FIELDS)
+
+    def apply(self, record):
+        if record.kind != "stats":
+            return
+        if record.flags & SNAPSHOT:
+            self.fields = dict.fromkeys(STATS_FIELDS)
+        self.fields |= record.body
+
+    def hash(self, _sequence):
+        fields = self.fields
+        prices = struct.pack("<4q", *(MISSING if fields[name] is None else fields[name] for name in STATS_FIELDS[:4]))
+        sums = fields["volume"].to_bytes(16, "little") + fields["notional"].to_bytes(16, "little", signed=True)
+        return crc32(prices + sums + struct.pack("<QQq", fields["count"], fields["gaps"], fields["from"]))
+
+
 class ValueView:
     """A status or an instrument: every record is the whole value. The hash is None where a name is newer than this client."""
 
@@ -110,4 +156,7 @@ class InstrumentView(ValueView):
         return crc32(texts + struct.pack("<BbbqqBb", *numbers, value["event_time_exponent"]))
 
 
-VIEWS = {"quote": QuoteView, "trade": TradeView, "book": BookView, "status": StatusView, "instrument": InstrumentView}
+VIEWS = {
+    "quote": QuoteView, "trade": TradeView, "book": BookView, "status": StatusView, "instrument": InstrumentView, "bar": BarView,
+    "stats": StatsView,
+}
