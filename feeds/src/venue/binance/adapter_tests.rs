@@ -219,7 +219,7 @@ fn starts_from_nothing_to_live() {
     script.message(0, &diff(90, 99, ("9.00", "1")));
     script.message(0, &diff(100, 103, ("9.50", "1")));
     script.message(0, &diff(104, 105, ("9.60", "1")));
-    script.says(&["trade live none"]);
+    script.says(&[]);
     script.answer(
         "/api/v3/depth?symbol=BTCUSDT&limit=5000",
         r#"{"lastUpdateId":101,"bids":[["10.00","1"]],"asks":[["11.00","2"]]}"#,
@@ -238,7 +238,7 @@ fn starts_from_nothing_to_live() {
     script.says(&[]);
     script.message(0, &quote(106, "10.01"));
     script.message(0, &trade(7));
-    script.says(&["quote 10.01x1 11x2", "trade 7 10.5x0.5 sell"]);
+    script.says(&["quote 10.01x1 11x2", "trade live none", "trade 7 10.5x0.5 sell"]);
     script.faulted(&[]);
 }
 

@@ -49,14 +49,12 @@ impl Market {
         for channel in CHANNELS {
             let Some(told) = &mut self.told[slot(channel)] else { continue };
             told.since.get_or_insert(now.mono);
-            let lost = matches!(told.state, FeedState::Down | FeedState::Stale);
-            let cause = told.cause;
-            match channel {
-                Channel::Trade if lost || told.state == FeedState::Starting => {
-                    self.tell(now, channel, FeedState::Live, Cause::None, out);
-                }
-                Channel::Quote | Channel::Book if lost => self.tell(now, channel, FeedState::Resyncing, cause, out),
-                _ => {}
+            if matches!(told.state, FeedState::Down | FeedState::Stale) {
+                let (state, cause) = match channel {
+                    Channel::Trade => (FeedState::Live, Cause::None),
+                    Channel::Quote | Channel::Book => (FeedState::Resyncing, told.cause),
+                };
+                self.tell(now, channel, state, cause, out);
             }
         }
     }
