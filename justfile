@@ -29,8 +29,17 @@ serve CONFIG="config/demo.toml":
 check CONFIG="config/production.toml":
     cargo run -- check --config {{CONFIG}}
 
-bench *ARGS:
-    cargo bench --workspace --locked {{ARGS}}
+# Every stage of a tick's way; writes benches/results/stages.md.
+bench:
+    TICKWIRE_BENCH_RESULTS=benches/results/stages.md cargo bench --locked --bench stages
+
+# Some of the stages, by a part of their name: `just bench-only since`. Writes nothing.
+bench-only FILTER:
+    cargo bench --locked --bench stages -- {{FILTER}}
+
+# Memory of the server per idle session.
+bench-idle:
+    cargo bench --locked --bench idle
 
 # Licences, bans and advisories; the advisory database must have been fetched once (`cargo deny fetch`).
 deny:

@@ -3,6 +3,7 @@
 
 use crate::clock::Clock;
 use crate::config;
+use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
 use crate::subs::Manager;
 use crate::topic::TopicMap;
@@ -11,11 +12,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use wire::request::Encoding;
 
-/// Frame buffers kept for the next flush. A session holds one only while its frame is on its way.
-const POOLED_BUFFERS: usize = 32;
-/// A buffer that a deep snapshot has blown up is not kept.
-const POOLED_BUFFER_BYTES: usize = 256 * 1024;
+/// Frames kept for the next flush. A session holds one only while it is on its way.
+const POOLED_FRAMES: usize = 32;
+/// A frame that a deep snapshot has blown up is not kept.
+const POOLED_FRAME_BYTES: usize = 256 * 1024;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -39,7 +41,7 @@ pub struct Shard {
     listings: Cell<u64>,
     listed: Notify,
     next_session: Cell<u64>,
-    pool: RefCell<Vec<Vec<u8>>>,
+    pool: RefCell<Vec<FrameBuilder>>,
 }
 
 impl Shard {
@@ -102,14 +104,17 @@ impl Shard {
         format!("{}-{}-{number}", self.context.node, self.index)
     }
 
-    pub fn take_buffer(&self) -> Vec<u8> {
-        self.pool.borrow_mut().pop().unwrap_or_default()
+    pub fn take_frame(&self, encoding: Encoding) -> FrameBuilder {
+        let pooled = self.pool.borrow_mut().pop();
+        let mut frame = pooled.unwrap_or_else(|| FrameBuilder::new(encoding, self.context.session.frame_bytes));
+        frame.set_encoding(encoding);
+        frame
     }
 
-    pub fn give_buffer(&self, buffer: Vec<u8>) {
+    pub fn give_frame(&self, frame: FrameBuilder) {
         let mut pool = self.pool.borrow_mut();
-        if pool.len() < POOLED_BUFFERS && buffer.capacity() <= POOLED_BUFFER_BYTES {
-            pool.push(buffer);
+        if pool.len() < POOLED_FRAMES && frame.capacity() <= POOLED_FRAME_BYTES {
+            pool.push(frame);
         }
     }
 }

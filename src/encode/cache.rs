@@ -2,7 +2,6 @@
 //! Bounded: `SLOTS` chunks a topic, each at most `MAX_CACHED_BYTES`; larger ones (deep snapshots) are made anew each time.
 
 use crate::topic::{Cursor, Topic};
-use bytes::Bytes;
 use wire::codec::{self, Context};
 use wire::event::{Flags, Nanos};
 use wire::record::{Record, RecordBody};
@@ -27,7 +26,7 @@ pub struct Request {
 /// The bytes of all records that bring a subscriber from one cursor to another.
 #[derive(Clone, Debug)]
 pub struct Chunk {
-    pub bytes: Bytes,
+    pub bytes: Vec<u8>,
     pub to: Cursor,
     /// Updates that were merged away (sequence advance beyond one per record).
     pub merged: u64,
@@ -38,6 +37,12 @@ pub struct Chunk {
     pub published: Nanos,
     /// There is more behind it than one chunk may hold.
     pub more: bool,
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        Self { bytes: Vec::new(), to: Cursor::NEW, merged: 0, records: 0, gaps: 0, snapshots: 0, published: 0, more: false }
+    }
 }
 
 struct Slot {
@@ -55,18 +60,18 @@ pub struct Chunks {
 }
 
 impl Chunks {
-    /// The chunk for `request`, and whether it was made before.
-    pub fn get(&mut self, topic: &Topic, request: Request, scratch: &mut Vec<u8>) -> (Chunk, bool) {
+    /// The chunk for `request`, and whether it was made before. `spare` is working memory, and holds what is not kept.
+    pub fn get<'a>(&'a mut self, topic: &Topic, request: Request, spare: &'a mut Chunk) -> (&'a Chunk, bool) {
         // Read before the state: a change in between makes this chunk newer than its version says, never older.
         let version = topic.version();
-        if let Some(slot) = self.slots.iter().find(|slot| slot.version == version && slot.request == request) {
-            return (slot.chunk.clone(), true);
+        if let Some(at) = self.slots.iter().position(|slot| slot.version == version && slot.request == request) {
+            return (&self.slots[at].chunk, true);
         }
-        let chunk = encode(topic, request, scratch);
-        if chunk.bytes.len() <= MAX_CACHED_BYTES {
-            self.keep(Slot { request, version, chunk: chunk.clone() });
+        encode(topic, request, spare);
+        if spare.bytes.len() > MAX_CACHED_BYTES {
+            return (spare, false);
         }
-        (chunk, false)
+        (self.keep(request, version, spare), false)
     }
 
     /// Hash of the view at `cursor`, worked out once per sequence; `None` unless the cursor is at the head.
@@ -83,22 +88,32 @@ impl Chunks {
         }
     }
 
-    fn keep(&mut self, slot: Slot) {
+    /// Puts a copy into the next slot. A slot keeps its buffer, so that nothing is allocated once it has its size.
+    fn keep(&mut self, request: Request, version: u64, chunk: &Chunk) -> &Chunk {
         if self.slots.len() < SLOTS {
-            self.slots.push(slot);
-        } else {
-            self.slots[self.next] = slot;
-            self.next = (self.next + 1) % SLOTS;
+            self.slots.push(Slot { request, version, chunk: chunk.clone() });
+            return &self.slots[self.slots.len() - 1].chunk;
         }
+        let slot = &mut self.slots[self.next];
+        self.next = (self.next + 1) % SLOTS;
+        (slot.request, slot.version) = (request, version);
+        let mut bytes = std::mem::take(&mut slot.chunk.bytes);
+        bytes.clear();
+        // Exactly, so that no slot holds more than `MAX_CACHED_BYTES`.
+        bytes.reserve_exact(chunk.bytes.len());
+        bytes.extend_from_slice(&chunk.bytes);
+        slot.chunk = Chunk { bytes, ..*chunk };
+        &slot.chunk
     }
 }
 
-fn encode(topic: &Topic, request: Request, scratch: &mut Vec<u8>) -> Chunk {
-    scratch.clear();
+fn encode(topic: &Topic, request: Request, chunk: &mut Chunk) {
+    let mut bytes = std::mem::take(&mut chunk.bytes);
+    bytes.clear();
     let (mut merged, mut records, mut gaps, mut snapshots, mut stream) = (0, 0, 0, 0, 0);
     let published = topic.published();
     let to = topic.since(&request.cursor, request.mode, MAX_STREAM_RECORDS, &mut |meta, record: &Record<'_>| {
-        codec::put(scratch, request.encoding, &Context { base_second: request.base_second, meta }, record);
+        codec::put(&mut bytes, request.encoding, &Context { base_second: request.base_second, meta }, record);
         records += 1;
         match record.body {
             RecordBody::Gap { .. } => {
@@ -114,14 +129,5 @@ fn encode(topic: &Topic, request: Request, scratch: &mut Vec<u8>) -> Chunk {
             merged += record.sequence.saturating_sub(1);
         }
     });
-    Chunk {
-        bytes: Bytes::copy_from_slice(scratch),
-        to,
-        merged,
-        records,
-        gaps,
-        snapshots,
-        published,
-        more: stream >= MAX_STREAM_RECORDS,
-    }
+    *chunk = Chunk { bytes, to, merged, records, gaps, snapshots, published, more: stream >= MAX_STREAM_RECORDS };
 }

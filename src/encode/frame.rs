@@ -11,7 +11,7 @@ use wire::request::Encoding;
 /// Room for the largest WebSocket header of an unmasked frame, in front of the payload.
 const HEADER_ROOM: usize = 10;
 
-/// Builds a frame in a buffer that it borrows from the shard's pool.
+/// Builds one frame after another. It belongs to the shard's pool, and to a session only while its frame is on its way.
 pub struct FrameBuilder {
     buffer: Vec<u8>,
     encoding: Encoding,
@@ -27,9 +27,9 @@ pub struct FrameBuilder {
 }
 
 impl FrameBuilder {
-    pub fn new(buffer: Vec<u8>, encoding: Encoding, limit: usize) -> Self {
+    pub fn new(encoding: Encoding, limit: usize) -> Self {
         Self {
-            buffer,
+            buffer: Vec::new(),
             encoding,
             base_second: 0,
             limit,
@@ -125,8 +125,13 @@ impl FrameBuilder {
         &self.buffer[start..]
     }
 
-    /// Gives the buffer back.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.buffer
+    /// The next frame is for a session of this encoding.
+    pub fn set_encoding(&mut self, encoding: Encoding) {
+        self.encoding = encoding;
+    }
+
+    /// Memory that it holds on to.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.realtime_published.capacity() * size_of::<Nanos>()
     }
 }

@@ -1,7 +1,6 @@
 //! A session over server-sent events. In: subscriptions of the query string. Out: an HTTP body of events, in JSON.
 //! Bounded: one event waits in the body; the next is only made when the connection has taken it, under the write timeout.
 
-use crate::encode::FrameBuilder;
 use crate::session::{Client, SessionCore, draining_notice};
 use crate::shard::Shard;
 use bytes::Bytes;
@@ -88,16 +87,16 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
             tokio::task::yield_now().await;
             continue;
         }
-        let mut frame = FrameBuilder::new(shard.take_buffer(), core.client().encoding, shard.context.session.frame_bytes);
+        let mut frame = shard.take_frame(core.client().encoding);
         let event = core.fill(&mut frame).then(|| event("data", frame.payload()));
         if let Some(event) = event {
             let size = event.len();
             place.send(event);
             core.wrote(&frame, size);
-            shard.give_buffer(frame.into_buffer());
+            shard.give_frame(frame);
             continue;
         }
-        shard.give_buffer(frame.into_buffer());
+        shard.give_frame(frame);
         if core.is_ready() {
             // Much was due and none of it held anything: others get a turn first.
             tokio::task::yield_now().await;

@@ -181,7 +181,7 @@ fn words(results: &[TopicResult]) -> Vec<String> {
 
 /// What one frame said, record by record, without meta and state.
 fn said(core: &mut SessionCore, decoder: &mut Decoder, views: &mut BTreeMap<u32, View>) -> Vec<(String, Applied)> {
-    let mut frame = FrameBuilder::new(Vec::new(), Encoding::Json, 1 << 20);
+    let mut frame = FrameBuilder::new(Encoding::Json, 1 << 20);
     let mut said = Vec::new();
     if core.fill(&mut frame) {
         let decoded = decoder.decode(frame.payload(), &mut |_, meta, record| {

@@ -209,11 +209,10 @@ where
     /// Writes one frame of whatever is due. False if nothing was.
     async fn write_due(&mut self) -> Result<bool, End> {
         let shard = self.core.shard().clone();
-        let limit = shard.context.session.frame_bytes;
-        let mut frame = FrameBuilder::new(shard.take_buffer(), self.core.client().encoding, limit);
+        let mut frame = shard.take_frame(self.core.client().encoding);
         let filled = self.core.fill(&mut frame);
         let result = if filled { self.write_frame(&mut frame).await } else { Ok(()) };
-        shard.give_buffer(frame.into_buffer());
+        shard.give_frame(frame);
         result.map(|()| filled)
     }
 

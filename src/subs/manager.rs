@@ -106,7 +106,8 @@ pub struct Manager {
     wheel: BTreeMap<i64, Vec<Handle>>,
     next_generation: u32,
     check_interval_ns: i64,
-    scratch: Vec<u8>,
+    /// Working memory of the encoder.
+    spare: Chunk,
 }
 
 impl Manager {
@@ -120,7 +121,7 @@ impl Manager {
             wheel: BTreeMap::new(),
             next_generation: 0,
             check_interval_ns,
-            scratch: Vec::new(),
+            spare: Chunk::default(),
         }
     }
 
@@ -324,7 +325,7 @@ impl Manager {
                 encoding,
                 base_second: frame.base_second(),
             };
-            let (chunk, hit) = local.chunks.get(topic, request, &mut self.scratch);
+            let (chunk, hit) = local.chunks.get(topic, request, &mut self.spare);
             if hit {
                 flushed.chunk_hits += 1;
             } else {
@@ -335,9 +336,10 @@ impl Manager {
                 break;
             }
             subscription.cursor = chunk.to;
-            if chunk.records > 0 {
-                frame.push(&chunk, subscription.grid.is_none());
-                subscription.count(&chunk);
+            let is_news = chunk.records > 0;
+            if is_news {
+                frame.push(chunk, subscription.grid.is_none());
+                subscription.count(chunk);
                 if let Some(grid) = subscription.grid {
                     subscription.window = grid.window(now);
                 }
@@ -348,15 +350,15 @@ impl Manager {
             }
             if subscription.promised && chunk.snapshots == 0 {
                 // A stream's events up to here were told one by one; now the snapshot, if nothing came in between.
-                let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, &mut self.scratch);
+                let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, &mut self.spare);
                 let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
                 if place(&whole.to) != place(&subscription.cursor) || !frame.fits(whole.bytes.len()) {
                     member.due.push_back(handle);
                     continue;
                 }
                 subscription.cursor = whole.to;
-                frame.push(&whole, false);
-                subscription.count(&whole);
+                frame.push(whole, false);
+                subscription.count(whole);
                 if let Some(grid) = subscription.grid {
                     subscription.window = grid.window(now);
                 }
@@ -371,7 +373,7 @@ impl Manager {
             }
             if subscription.check_at != 0
                 && now >= subscription.check_at
-                && chunk.records > 0
+                && is_news
                 && let Some(hash) = local.chunks.check(topic, &subscription.cursor)
             {
                 frame.push_check(&topic.meta(), hash);

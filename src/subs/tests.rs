@@ -120,7 +120,7 @@ impl Rig {
     /// One frame to a client; what it said, one entry a record that moves a sequence.
     fn flush(&mut self, client: usize, limit: usize) -> Vec<(u32, Applied)> {
         let Client { key, decoder, next_frame, views, held, .. } = &mut self.clients[client];
-        let mut frame = FrameBuilder::new(Vec::new(), Encoding::Binary, limit);
+        let mut frame = FrameBuilder::new(Encoding::Binary, limit);
         frame.begin(*next_frame, self.now);
         self.manager.flush(&self.map, *key, self.now, &mut frame);
         if frame.is_empty() {
