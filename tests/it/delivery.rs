@@ -10,6 +10,9 @@ const QUOTE: &str = "quote/test:BTC-USD";
 const TRADE: &str = "trade/test:BTC-USD";
 const BOOK_5: &str = "book/test:BTC-USD/5";
 const BOOK_FULL: &str = "book/test:BTC-USD/full";
+const BAR_1S: &str = "bar/test:BTC-USD/1s";
+const BAR_1H: &str = "bar/test:BTC-USD/1h";
+const STATS: &str = "stats/test:BTC-USD";
 const STATUS: &str = "status/test:BTC-USD";
 const INSTRUMENT: &str = "instrument/test:BTC-USD";
 const ENCODINGS: [Encoding; 2] = [Encoding::Binary, Encoding::Json];
@@ -45,7 +48,7 @@ async fn every_kind_in_both_encodings() {
     full_book(&mut market);
     for encoding in ENCODINGS {
         let mut client = TestClient::connect(&server, encoding).await;
-        let topics = [QUOTE, TRADE, BOOK_5, BOOK_FULL, STATUS, INSTRUMENT];
+        let topics = [QUOTE, TRADE, BOOK_5, BOOK_FULL, STATUS, INSTRUMENT, BAR_1S, BAR_1H, STATS];
         let results = client.sub(&topics, |_| ()).await;
         for (result, name) in results.iter().zip(topics) {
             assert!(
@@ -53,7 +56,7 @@ async fn every_kind_in_both_encodings() {
                 "{result:?}"
             );
         }
-        client.until("six snapshots", |client| topics.iter().all(|topic| client.sequence(topic).is_some())).await;
+        client.until("a snapshot of each", |client| topics.iter().all(|topic| client.sequence(topic).is_some())).await;
 
         let quote = *client.view(QUOTE).quote().unwrap();
         assert_eq!((quote.bid_price, quote.ask_size), (Some(9_999), Some(2_500)));
@@ -66,9 +69,35 @@ async fn every_kind_in_both_encodings() {
         assert_eq!(client.view(STATUS).status().unwrap().feed, FeedState::Live);
         let instrument = client.view(INSTRUMENT).instrument().unwrap();
         assert_eq!((instrument.native.as_str(), instrument.price_exponent, instrument.size_exponent), ("BTCUSD", -2, -3));
-        for topic in [QUOTE, TRADE, BOOK_5, BOOK_FULL] {
+        let hour = client.view(BAR_1H).bars().unwrap().newest().unwrap();
+        assert_eq!((hour.open, hour.close, hour.count, hour.volume, hour.notional), (10_000, 10_000, 1, 7, 70_000));
+        let stats = client.view(STATS).stats().unwrap();
+        assert_eq!((stats.last, stats.high, stats.volume, stats.gaps), (Some(10_000), Some(10_000), 7, 0));
+        for topic in [QUOTE, TRADE, BOOK_5, BOOK_FULL, BAR_1S, STATS] {
             assert_eq!(client.view(topic).state.unwrap().feed, FeedState::Live, "{topic}");
         }
+    }
+}
+
+#[tokio::test]
+async fn bars_close_by_the_servers_clock_and_stay_exact() {
+    let server = TestServer::start().await;
+    let mut market = server.market();
+    for encoding in ENCODINGS {
+        let mut client = TestClient::connect(&server, encoding).await;
+        client.sub(&[BAR_1S, BAR_1H, STATS, TRADE], |_| ()).await;
+        client.until("a snapshot of each", |client| client.sequence(STATS).is_some() && client.sequence(BAR_1S).is_some()).await;
+        let (count, before) = client.view(STATS).stats().map_or((0, 0), |stats| (stats.count, stats.volume));
+        for size in 1..=100 {
+            market.trade(0, 10_000 + size % 7, size);
+        }
+        client.until("all trades in the day", |client| client.view(STATS).stats().unwrap().count == count + 100).await;
+        assert_eq!(client.view(STATS).stats().unwrap().volume, before + 5_050);
+        let all_closed = |client: &TestClient| client.view(BAR_1S).bars().unwrap().newest().is_some_and(|newest| newest.closed);
+        client.until_within(Duration::from_secs(20), "the second to be closed", all_closed).await;
+        // The change that closed it came later than the check interval, so a check goes with it; a wrong one panics.
+        client.until("a check", |client| client.checks > 0).await;
+        assert_eq!(client.gaps, 0);
     }
 }
 
