@@ -473,7 +473,7 @@ async fn fifty_thousand_topics_in_one_strict_request_delay_nobody() {
     const TOPICS: usize = 50_000;
     let server = TestServer::start_with(|config| {
         config.node.shards = 1;
-        config.topics.max_topics = 9 * (INSTRUMENTS as u32 + 1);
+        config.topics.max_topics = tickwire::config::TOPICS_PER_INSTRUMENT as u32 * (INSTRUMENTS as u32 + 1);
         config.session.max_subscriptions = TOPICS;
         config.session.request_bytes = 2 << 20;
         config.session.check_interval_ms = 0;
