@@ -48,6 +48,8 @@ fn answering_a_cursor_allocates_nothing() {
         (topics.trade, TradeMode::Summary),
         (topics.book[1], TradeMode::Every),
         (topics.book[4], TradeMode::Every),
+        (topics.bar[0], TradeMode::Every),
+        (topics.stats, TradeMode::Every),
     ] {
         market.map.watch(0, id);
         let mut cursor = Cursor::NEW;
@@ -102,7 +104,7 @@ struct Market {
 
 impl Market {
     fn new() -> Self {
-        let limits = TopicLimits { max_topics: 9, trade_ring: 256, book_log: 256, book_levels: 500 };
+        let limits = TopicLimits { max_topics: InstrumentTopics::COUNT, trade_ring: 256, book_log: 256, book_levels: 500 };
         let map = TopicMap::new(limits, 1, 1);
         let instrument = Instrument { symbol: "A-B".into(), native: "AB".into(), ..Instrument::default() };
         let topics = map.list("sim", &instrument).unwrap();
@@ -113,7 +115,8 @@ impl Market {
     fn publish(&mut self) {
         self.step += 1;
         let step = self.step;
-        let time = NOW + step * 1_000;
+        // A millisecond a step: seconds pass, so bars are opened and closed.
+        let time = NOW + step * 1_000_000;
         let stamp = Stamp { event: time, received: time, published: time, flags: Flags::default() };
         let quote =
             Quote { bid_price: Some(99 - step % 5), bid_size: Some(step), ask_price: Some(101 + step % 3), ask_size: Some(7) };

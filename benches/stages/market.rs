@@ -20,7 +20,7 @@ pub struct Market {
 
 impl Market {
     pub fn new(instruments: usize) -> Self {
-        let limits = TopicLimits { max_topics: instruments as u32 * 9, ..TopicLimits::default() };
+        let limits = TopicLimits { max_topics: instruments as u32 * InstrumentTopics::COUNT, ..TopicLimits::default() };
         let map = TopicMap::new(limits, 1, 1);
         let list = |number| map.list("sim", &instrument(number)).expect("there is room");
         let topics = (0..instruments).map(list).collect();

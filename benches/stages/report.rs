@@ -13,7 +13,7 @@ const WANTED: &[(&str, f64)] = &[
     ("publish_unwatched/quote/1024", 150.0),
     ("publish_unwatched/trade/1024", 150.0),
     ("expand/all_of_one_kind_in_50k_topics", 100e6),
-    ("expand/50k_matches_in_450k_topics", 100e6),
+    ("expand/50k_matches_in_700k_topics", 100e6),
 ];
 
 struct Measured {
