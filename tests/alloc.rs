@@ -48,6 +48,8 @@ fn answering_a_cursor_allocates_nothing() {
         (topics.trade, TradeMode::Summary),
         (topics.book[1], TradeMode::Every),
         (topics.book[4], TradeMode::Every),
+        (topics.bar[0], TradeMode::Every),
+        (topics.stats, TradeMode::Every),
     ] {
         market.map.watch(0, id);
         let mut cursor = Cursor::NEW;
@@ -113,7 +115,8 @@ impl Market {
     fn publish(&mut self) {
         self.step += 1;
         let step = self.step;
-        let time = NOW + step * 1_000;
+        // A millisecond a step: seconds pass, so bars are opened and closed.
+        let time = NOW + step * 1_000_000;
         let stamp = Stamp { event: time, received: time, published: time, flags: Flags::default() };
         let quote =
             Quote { bid_price: Some(99 - step % 5), bid_size: Some(step), ask_price: Some(101 + step % 3), ask_size: Some(7) };
