@@ -2,6 +2,7 @@
 
 use crate::harness::{TestClient, TestServer};
 use std::time::Duration;
+use tickwire::config::Config;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::code::Close;
 use wire::request::{Encoding, Reply, TopicResult};
@@ -123,12 +124,12 @@ async fn commands_are_limited_and_a_deaf_client_is_closed() {
     assert_eq!(client.closed, Some(Close::TooManyCommands.row().number));
 }
 
-#[tokio::test]
-async fn updates_out_are_limited_by_conflation_not_by_loss() {
-    let server = TestServer::start_with(|config| config.session.updates_per_second = 20).await;
+/// A thousand quotes in some two seconds to one client, which must end at the last of them with at most some 20 updates a second.
+async fn conflates(encoding: Encoding, limit: impl FnOnce(&mut Config)) {
+    let server = TestServer::start_with(limit).await;
     let mut market = server.market();
     market.quote(0, (1, 1), (2, 1));
-    let mut client = TestClient::connect(&server, Encoding::Binary).await;
+    let mut client = TestClient::connect(&server, encoding).await;
     client.sub(&[QUOTE], |_| ()).await;
     client.until("the snapshot", |client| client.sequence(QUOTE).is_some()).await;
     client.seen.clear();
@@ -141,34 +142,21 @@ async fn updates_out_are_limited_by_conflation_not_by_loss() {
     });
     client.until("the last value", |client| client.view(QUOTE).quote().unwrap().bid_size == Some(1_000)).await;
     publisher.join().unwrap();
-    // The burst of 20, 20 a second after it, and a frame that may overdraw.
+    // A burst of a second's worth, the rate after it, and frames that may overdraw.
     let allowed = 20 + 20 * (started.elapsed().as_secs() + 1) + 5;
     let updates = deltas(&client);
     assert!(updates <= allowed, "{updates} updates where {allowed} are allowed");
 }
 
 #[tokio::test]
+async fn updates_out_are_limited_by_conflation_not_by_loss() {
+    conflates(Encoding::Binary, |config| config.session.updates_per_second = 20).await;
+}
+
+/// A frame with one quote has more than 100 bytes.
+#[tokio::test]
 async fn bytes_out_are_limited_by_conflation_not_by_loss() {
-    let server = TestServer::start_with(|config| config.session.bytes_per_second = 2_000).await;
-    let mut market = server.market();
-    market.quote(0, (1, 1), (2, 1));
-    let mut client = TestClient::connect(&server, Encoding::Json).await;
-    client.sub(&[QUOTE], |_| ()).await;
-    client.until("the snapshot", |client| client.sequence(QUOTE).is_some()).await;
-    client.seen.clear();
-    let started = std::time::Instant::now();
-    let publisher = std::thread::spawn(move || {
-        for number in 1..=1_000 {
-            market.quote(0, (1, number), (2, 1));
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    });
-    client.until("the last value", |client| client.view(QUOTE).quote().unwrap().bid_size == Some(1_000)).await;
-    publisher.join().unwrap();
-    // A frame with one quote has more than 100 bytes.
-    let allowed = 20 + 20 * (started.elapsed().as_secs() + 1) + 5;
-    let updates = deltas(&client);
-    assert!(updates <= allowed, "{updates} updates where {allowed} are allowed");
+    conflates(Encoding::Json, |config| config.session.bytes_per_second = 2_000).await;
 }
 
 #[tokio::test]
