@@ -147,7 +147,7 @@ impl Crowd {
         let sessions = [(); 2].map(|()| manager.join(Encoding::Binary, Rc::new(Notify::new())));
         let topics = [market.topics.quote, market.topics.trade, market.topics.book[1], market.topics.book[4]];
         for (session, topic) in sessions.into_iter().flat_map(|session| topics.map(|topic| (session, topic))) {
-            manager.subscribe(&market.map, session, topic, Cursor::NEW, Terms { pace, mode: TradeMode::Every }, 0);
+            manager.subscribe(&market.map, session, topic, Cursor::NEW, Terms { pace, ..Terms::default() }, 0);
         }
         Self { manager, sessions, frame: FrameBuilder::new(Encoding::Binary, 65_536), frames: 0 }
     }

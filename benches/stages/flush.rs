@@ -44,7 +44,7 @@ impl Pair {
         let sessions = [(); 2].map(|()| manager.join(encoding, Rc::new(Notify::new())));
         for session in sessions {
             for topics in &market.topics {
-                let terms = Terms { pace: Pace::Realtime, mode: TradeMode::Every };
+                let terms = Terms { pace: Pace::Realtime, ..Terms::default() };
                 manager.subscribe(&market.map, session, topics.quote, Cursor::NEW, terms, 0);
             }
         }

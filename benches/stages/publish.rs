@@ -15,7 +15,7 @@ use tickwire::subs::{Manager, SessionKey, Terms};
 use tickwire::topic::Cursor;
 use tokio::sync::Notify;
 use wire::event::{Batch, Event, EventBody, Flags};
-use wire::request::{Encoding, Pace, TradeMode};
+use wire::request::{Encoding, Pace};
 
 /// So many that no topic is always in the first-level cache.
 const INSTRUMENTS: usize = 1_024;
@@ -98,7 +98,7 @@ impl Crowd {
         for topics in &market.topics {
             for _ in 0..subscribers {
                 let session = manager.join(Encoding::Binary, Rc::new(Notify::new()));
-                let terms = Terms { pace, mode: TradeMode::Every };
+                let terms = Terms { pace, ..Terms::default() };
                 manager.subscribe(&market.map, session, topics.quote, Cursor::NEW, terms, 0);
                 sessions.push(session);
             }

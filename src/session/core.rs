@@ -118,7 +118,11 @@ impl SessionCore {
     /// The reply that opens the session. Subscriptions of the query string are then in hand like a first request.
     pub fn greet(&mut self) -> Reply {
         if let Some(bare) = self.client.bare.take() {
-            let wish = Wish { terms: Terms { pace: bare.pace, mode: bare.trades }, snapshot: true, resume: BTreeMap::new() };
+            let wish = Wish {
+                terms: Terms { pace: bare.pace, mode: bare.trades, ..Terms::default() },
+                snapshot: true,
+                resume: BTreeMap::new(),
+            };
             self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
         }
         let context = &self.shard.context;
@@ -420,7 +424,17 @@ fn is_stream(topic: &Topic) -> bool {
 
 fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
     let trades = is_stream(topic).then_some(terms.mode);
-    TopicResult::Live { topic: topic.name().to_owned(), topic_id: topic.id(), pace: terms.pace, trades, start }
+    TopicResult::Live {
+        topic: topic.name().to_owned(),
+        topic_id: topic.id(),
+        pace: terms.pace,
+        trades,
+        start,
+        limited_by: None,
+        missing: None,
+        from: None,
+        replaces: None,
+    }
 }
 
 fn not_entitled(name: &str) -> TopicResult {

@@ -54,5 +54,6 @@ fn draining_notice(reconnect_in_ms: u64) -> Reply {
         code: "draining".to_owned(),
         message: "this server is shutting down; reconnect after the given time".to_owned(),
         reconnect_in_ms: Some(reconnect_in_ms),
+        ticket: None,
     }
 }

@@ -127,7 +127,7 @@ async fn place<'a>(core: &SessionCore, sender: &'a mpsc::Sender<Bytes>) -> Resul
 
 fn expired_notice() -> Reply {
     let row = Close::TokenExpired.row();
-    Reply::Notice { code: row.name.to_owned(), message: row.reason.to_owned(), reconnect_in_ms: None }
+    Reply::Notice { code: row.name.to_owned(), message: row.reason.to_owned(), reconnect_in_ms: None, ticket: None }
 }
 
 fn control(reply: &Reply) -> Bytes {

@@ -27,7 +27,7 @@ use wire::codec::Decoder;
 use wire::event::{Aggressor, Quote, Trade};
 use wire::instrument::Instrument;
 use wire::record::RecordBody;
-use wire::request::{Request, Start, TopicResult};
+use wire::request::{Request, Start, Sub, TopicResult};
 use wire::view::{Applied, View};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -116,15 +116,7 @@ fn limits(change: impl FnOnce(&mut config::Session)) -> config::Session {
 }
 
 fn sub(topics: &[&str]) -> Request {
-    Request::Sub {
-        id: Some(1),
-        topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
-        pace: Pace::Realtime,
-        trades: TradeMode::Every,
-        snapshot: true,
-        resume: BTreeMap::new(),
-        strict: false,
-    }
+    Request::Sub(Sub { id: Some(1), topics: topics.iter().map(|topic| (*topic).to_owned()).collect(), ..Sub::default() })
 }
 
 /// The answer to a request text, its parts put together.
@@ -220,7 +212,7 @@ fn a_pending_topic_asked_for_twice_takes_one_place() {
         let mut core = rig.core();
         ask(&mut core, &sub(&["quote/sim:A"]));
         let mut again = sub(&["quote/sim:A"]);
-        if let Request::Sub { pace, .. } = &mut again {
+        if let Request::Sub(Sub { pace, .. }) = &mut again {
             *pace = Pace::EveryMs(1000);
         }
         assert_eq!(words(&ask(&mut core, &again)), ["Pending quote/sim:A"]);
@@ -264,7 +256,7 @@ fn a_pattern_asked_for_again_has_its_new_pace_for_later_listings_too() {
             ask(&mut core, &sub(&["quote/sim:*"]));
         }
         let mut slower = sub(&["quote/sim:*"]);
-        if let Request::Sub { pace, .. } = &mut slower {
+        if let Request::Sub(Sub { pace, .. }) = &mut slower {
             *pace = Pace::EveryMs(1000);
         }
         assert_eq!(words(&ask(&mut core, &slower)), ["1 of quote/sim:*", "Delta quote/sim:A 1s"]);
@@ -284,7 +276,7 @@ fn patterns_resume_and_say_how_their_topics_start() {
             rig.quote(at);
         }
         let mut request = sub(&["quote/sim:*"]);
-        if let Request::Sub { resume, snapshot, .. } = &mut request {
+        if let Request::Sub(Sub { resume, snapshot, .. }) = &mut request {
             *snapshot = false;
             resume.insert("quote/sim:A".to_owned(), (7, 1));
         }
@@ -306,7 +298,7 @@ fn another_trade_mode_loses_no_trade() {
         rig.trade(at);
         rig.trade(at);
         let mut request = sub(&["trade/sim:A"]);
-        if let Request::Sub { trades, .. } = &mut request {
+        if let Request::Sub(Sub { trades, .. }) = &mut request {
             *trades = TradeMode::Summary;
         }
         assert!(matches!(

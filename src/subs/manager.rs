@@ -14,7 +14,7 @@ use slab::Slab;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::rc::Rc;
 use tokio::sync::Notify;
-use wire::request::{Encoding, Pace, TradeMode};
+use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
 
 /// Names a subscription for as long as it lives; a stale handle names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,10 +27,14 @@ pub struct Handle {
 pub struct SessionKey(pub(super) usize);
 
 /// What is in force for a subscription.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     pub pace: Pace,
     pub mode: TradeMode,
+    /// Of a quote: a trade of its instrument does not overtake it.
+    pub trade_safe: bool,
+    pub focus: Focus,
+    pub max_age: MaxAge,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

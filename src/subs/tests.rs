@@ -69,7 +69,7 @@ impl Rig {
     }
 
     fn sub(&mut self, client: usize, topic: u32, pace: Pace, mode: TradeMode) {
-        let terms = Terms { pace, mode };
+        let terms = Terms { pace, mode, ..Terms::default() };
         let client = &mut self.clients[client];
         if let Some(held) = client.held.get_mut(&topic) {
             self.manager.set_terms(held.handle, terms);

@@ -3,7 +3,7 @@
 use crate::harness::{Market, TestClient, TestServer};
 use std::time::Duration;
 use wire::event::{Aggressor, Cause, Channel, FeedState, Level, Side};
-use wire::request::{Encoding, Pace, Request, Start, TopicResult, TradeMode};
+use wire::request::{Encoding, Pace, Request, Start, Sub, TopicResult, TradeMode};
 use wire::view::Applied;
 
 const QUOTE: &str = "quote/test:BTC-USD";
@@ -19,7 +19,7 @@ const ENCODINGS: [Encoding; 2] = [Encoding::Binary, Encoding::Json];
 
 fn set_pace(pace: Pace) -> impl FnOnce(&mut Request) {
     move |request| {
-        if let Request::Sub { pace: wanted, .. } = request {
+        if let Request::Sub(Sub { pace: wanted, .. }) = request {
             *wanted = pace;
         }
     }
@@ -27,7 +27,7 @@ fn set_pace(pace: Pace) -> impl FnOnce(&mut Request) {
 
 fn set_trades(mode: TradeMode) -> impl FnOnce(&mut Request) {
     move |request| {
-        if let Request::Sub { trades, .. } = request {
+        if let Request::Sub(Sub { trades, .. }) = request {
             *trades = mode;
         }
     }
@@ -268,7 +268,7 @@ async fn a_client_that_comes_back_resumes_where_it_was() {
     // One comes by a pattern, the other by the venue's own spelling; what is held stands under the canonical names.
     let results = client
         .sub(&["quote/test:*-USD", "trade/test:!BTCUSD"], |request| {
-            if let Request::Sub { resume, .. } = request {
+            if let Request::Sub(Sub { resume, .. }) = request {
                 *resume = held;
             }
         })

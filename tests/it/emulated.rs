@@ -10,7 +10,7 @@ use std::time::Duration;
 use tickwire::emulate::{Emulator, Faults, Handle, Options};
 use wire::decimal;
 use wire::event::{FeedState, Side};
-use wire::request::{Encoding, Pace, Request};
+use wire::request::{Encoding, Pace, Request, Sub};
 use wire::view::View;
 
 /// A recording of ten minutes is played in seconds, by an unoptimized build on a busy machine.
@@ -83,7 +83,7 @@ async fn subscribe(run: &Run, encoding: Encoding, pace: Pace, topics: &[&str]) -
     let mut client = TestClient::connect(&run.server, encoding).await;
     client
         .sub(topics, |request| {
-            if let Request::Sub { pace: wanted, .. } = request {
+            if let Request::Sub(Sub { pace: wanted, .. }) = request {
                 *wanted = pace;
             }
         })

@@ -4,7 +4,7 @@ use crate::harness::{Market, TestClient, TestServer, soon};
 use crate::prometheus::{MAY_BE_EMPTY, Prometheus, has_tool, run_dashboard};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
-use wire::request::{Encoding, Pace, Request};
+use wire::request::{Encoding, Pace, Request, Sub};
 
 const TOPICS: [&str; 3] = ["quote/test:BTC-USD", "trade/test:BTC-USD", "book/test:BTC-USD/5"];
 
@@ -43,7 +43,7 @@ async fn the_dashboard_shows_a_server_under_load() {
         let mut client = TestClient::connect(&server, Encoding::Binary).await;
         client
             .sub(&TOPICS, |request| {
-                if let Request::Sub { pace: wanted, .. } = request {
+                if let Request::Sub(Sub { pace: wanted, .. }) = request {
                     *wanted = pace;
                 }
             })

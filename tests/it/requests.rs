@@ -3,7 +3,7 @@
 use crate::harness::{Market, PATIENCE, TestClient, TestServer};
 use std::time::{Duration, Instant};
 use wire::answer::{Explained, Listed, Standing};
-use wire::request::{Encoding, Pace, Reply, Request, Start, TopicResult, TradeMode};
+use wire::request::{Encoding, Mod, Pace, Reply, Request, Start, Sub, TopicResult, TradeMode};
 use wire::view::Applied;
 
 const QUOTE: &str = "quote/test:BTC-USD";
@@ -17,7 +17,7 @@ fn names(topics: &[&str]) -> Vec<String> {
 }
 
 fn modify(topics: &[&str], pace: Option<Pace>, trades: Option<TradeMode>) -> Request {
-    Request::Mod { id: None, topics: names(topics), pace, trades }
+    Request::Mod(Mod { topics: names(topics), pace, trades, ..Mod::default() })
 }
 
 fn pause(topics: &[&str]) -> Request {
@@ -29,11 +29,11 @@ fn proceed(topics: &[&str]) -> Request {
 }
 
 fn get(topics: &[&str]) -> Request {
-    Request::Get { id: None, topics: names(topics) }
+    Request::Get { id: None, topics: names(topics), heal: false }
 }
 
 fn summary(request: &mut Request) {
-    if let Request::Sub { trades, .. } = request {
+    if let Request::Sub(Sub { trades, .. }) = request {
         *trades = TradeMode::Summary;
     }
 }
@@ -288,7 +288,7 @@ async fn one_snapshot_of_what_is_held_disturbs_nothing() {
     summed
         .sub(&[TRADE], |request| {
             summary(request);
-            if let Request::Sub { pace, .. } = request {
+            if let Request::Sub(Sub { pace, .. }) = request {
                 *pace = Pace::EveryMs(500);
             }
         })
@@ -380,7 +380,7 @@ async fn an_explanation_says_how_a_subscription_stands() {
     let mut client = TestClient::connect(&server, Encoding::Binary).await;
     client
         .sub(&[QUOTE], |request| {
-            if let Request::Sub { pace, .. } = request {
+            if let Request::Sub(Sub { pace, .. }) = request {
                 *pace = Pace::EveryMs(2000);
             }
         })
@@ -417,7 +417,7 @@ async fn strict_is_all_or_nothing() {
     market.quote(0, (1, 1), (2, 1));
     let mut client = TestClient::connect(&server, Encoding::Binary).await;
     let strict = |request: &mut Request| {
-        if let Request::Sub { strict, .. } = request {
+        if let Request::Sub(Sub { strict, .. }) = request {
             *strict = true;
         }
     };
@@ -508,15 +508,7 @@ async fn fifty_thousand_topics_in_one_strict_request_delay_nobody() {
 
     let mut client = TestClient::connect(&server, Encoding::Binary).await;
     let begun = Instant::now();
-    let request = Request::Sub {
-        id: None,
-        topics,
-        pace: Pace::Realtime,
-        trades: TradeMode::Every,
-        snapshot: true,
-        resume: Default::default(),
-        strict: true,
-    };
+    let request = Request::Sub(Sub { id: None, topics, resume: Default::default(), strict: true, ..Sub::default() });
     let granted = results(&mut client, request).await;
     assert_eq!(granted.len(), TOPICS);
     assert!(granted.iter().all(|result| matches!(result, TopicResult::Live { .. })));

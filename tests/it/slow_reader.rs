@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use wire::code::Close;
-use wire::request::{Encoding, Request, TradeMode};
+use wire::request::{Encoding, Request, Sub, TradeMode};
 
 const QUOTE: &str = "quote/test:BTC-USD";
 const TRADE: &str = "trade/test:BTC-USD";
@@ -45,7 +45,7 @@ async fn subscriber(server: &TestServer, receive_buffer: Option<u32>) -> TestCli
     client.sub(&[QUOTE, BOOK], |_| ()).await;
     client
         .sub(&[TRADE], |request| {
-            if let Request::Sub { trades, .. } = request {
+            if let Request::Sub(Sub { trades, .. }) = request {
                 *trades = TradeMode::Summary;
             }
         })

@@ -1,7 +1,7 @@
-//! What the server tells about instruments (`list`) and about one subscription (`explain`). In and out: JSON of control messages.
-//! Bounded: a page of instruments by the request's limit, an explanation by its fields.
+//! What the server tells about instruments (`list`), about one subscription (`explain`), and unasked about what slows a session or makes
+//! data old. In and out: JSON of control messages. Bounded: a page by the request's limit, the others by their fields.
 
-use crate::request::{Pace, TradeMode};
+use crate::terms::{Focus, MaxAge, Pace, TradeMode};
 use serde::{Deserialize, Serialize};
 
 /// One instrument of a `list` page.
@@ -31,6 +31,10 @@ pub enum Standing {
     /// There is something new, which waits for the next interval of its pace.
     Waiting,
     Paused,
+    /// There is something new, which waits for frames that the client grants.
+    Unpaid,
+    /// Its snapshot waits until the node is out of trouble.
+    Deferred,
     /// The venue has not listed its instruments yet.
     Pending,
 }
@@ -64,6 +68,20 @@ pub struct Explained {
     pub merged: u64,
     pub records: u64,
     pub bytes: u64,
+    /// What makes the pace slower than it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limited_by: Option<Limiting>,
+    pub focus: Focus,
+    #[serde(default, skip_serializing_if = "MaxAge::is_off")]
+    pub max_age: MaxAge,
+    /// Bytes of all data of the session, to compare `bytes` with.
+    pub session_bytes: u64,
+    /// Frames that the client may still be sent, if the pace is `credit`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credits: Option<u32>,
+    /// How often clients reported that this topic disagreed with a `check`, since the node started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mismatches: Option<u64>,
     /// An empty outbound bucket of the session delays all its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_back: Option<HeldBack>,
@@ -74,4 +92,71 @@ pub struct HeldBack {
     /// Name of the limit, as in `hello`.
     pub limit: String,
     pub wait_ms: u64,
+}
+
+/// What may make a subscription slower than it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Limiting {
+    /// The token allows no faster pace.
+    Entitlement,
+    /// The client's link does not take more.
+    OwnLink,
+    /// A bucket of the session is empty; named as in `hello`.
+    UpdatesPerSecond,
+    BytesPerSecond,
+    /// The whole node is in trouble.
+    NodePressure,
+}
+
+/// What slows a session down, and how far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Qos {
+    /// No subscription is faster than this; `realtime`: nothing slows them.
+    pub floor: Pace,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Limiting>,
+    /// New snapshots of deep books wait.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deep_snapshots_deferred: bool,
+    /// For how long the client's link took nothing, if that is the cause.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stalled_ms: Option<u64>,
+}
+
+/// Topics whose data became too old for the client (`max_age`), and those whose data is young again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Aged {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old: Vec<Old>,
+    /// Topic ids.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub young: Vec<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Old {
+    pub topic: String,
+    pub topic_id: u32,
+    /// Since the bytes that the client's state was made of were received from the venue.
+    pub age_ms: u64,
+    pub cause: OldCause,
+}
+
+/// Why data is old.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OldCause {
+    /// Nothing happens at the venue: this is the newest there is.
+    Quiet,
+    /// The feed is not to be trusted; its topic state says more.
+    Stale,
+    Resyncing,
+    Down,
+    /// There is newer data, which waits for the pace, a `continue`, a grant, a limit, or the client's own link.
+    Pace,
+    Paused,
+    Credit,
+    Limit,
+    OwnLink,
 }

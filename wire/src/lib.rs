@@ -10,5 +10,6 @@ pub mod instrument;
 pub mod kind;
 pub mod record;
 pub mod request;
+pub mod terms;
 pub mod topic;
 pub mod view;

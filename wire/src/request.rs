@@ -1,12 +1,12 @@
 //! In: JSON text of control messages. Out: requests of clients and replies of servers as types, both ways.
 //! Bounded by the frame-size limit of the session; unknown fields of a request are refused by name.
 
-use crate::answer::{Explained, Listed};
+use crate::answer::{Aged, Explained, Limiting, Listed, Qos};
 use crate::code::Code;
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+pub use crate::terms::{Focus, LADDER_MS, MaxAge, Pace, Since, TradeMode};
 
 /// Subprotocol names, in the order of preference.
 pub const BINARY_SUBPROTOCOL: &str = "tickwire.v1.bin";
@@ -28,119 +28,17 @@ impl Encoding {
     }
 }
 
-/// Conflation interval of one subscription.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Pace {
-    /// As soon as the socket can take it.
-    #[default]
-    Realtime,
-    /// At most one update in each interval of this many milliseconds; always a step of `LADDER_MS`.
-    EveryMs(u32),
-}
-
-/// Intervals are rounded up to one of these, so that clients move in step and share encodings.
-pub const LADDER_MS: [u32; 9] = [10, 20, 50, 100, 250, 500, 1000, 2000, 5000];
-
-impl Pace {
-    /// Reads `realtime`, `250ms`, `1s` and rounds up to the ladder; above its last step, to the last step.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text == "realtime" {
-            return Some(Self::Realtime);
-        }
-        let ms: u32 = if let Some(number) = text.strip_suffix("ms") {
-            number.parse().ok()?
-        } else {
-            text.strip_suffix('s')?.parse::<u32>().ok()?.checked_mul(1000)?
-        };
-        if ms == 0 {
-            return None;
-        }
-        let last = LADDER_MS[LADDER_MS.len() - 1];
-        Some(Self::EveryMs(LADDER_MS.into_iter().find(|step| *step >= ms).unwrap_or(last)))
-    }
-
-    pub fn interval(self) -> Option<Duration> {
-        match self {
-            Self::Realtime => None,
-            Self::EveryMs(ms) => Some(Duration::from_millis(u64::from(ms))),
-        }
-    }
-}
-
-impl std::fmt::Display for Pace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Realtime => f.write_str("realtime"),
-            Self::EveryMs(ms) if ms % 1000 == 0 => write!(f, "{}s", ms / 1000),
-            Self::EveryMs(ms) => write!(f, "{ms}ms"),
-        }
-    }
-}
-
-impl Serialize for Pace {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Pace {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format_args!("'{text}' is not a pace: 'realtime', or an interval such as '250ms' or '1s'"))
-        })
-    }
-}
-
-/// What a trade subscriber that was away gets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TradeMode {
-    /// Each trade, and an explicit gap if the ring moved on.
-    #[default]
-    Every,
-    /// One record for the whole window.
-    Summary,
-}
-
 /// Client to server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
-    /// Subscribe to topics and patterns.
-    Sub {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        id: Option<u64>,
-        topics: Vec<String>,
-        #[serde(default)]
-        pace: Pace,
-        #[serde(default)]
-        trades: TradeMode,
-        /// `false`: no snapshot at the start, only what changes from now on (stream topics only).
-        #[serde(default = "yes")]
-        snapshot: bool,
-        /// Per topic, the `[epoch, sequence]` the client holds.
-        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        resume: BTreeMap<String, (u64, u64)>,
-        /// All of them or none.
-        #[serde(default, skip_serializing_if = "is_false")]
-        strict: bool,
-    },
+    Sub(Sub),
     Unsub {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         topics: Vec<String>,
     },
-    /// Change live subscriptions in place; what is left out stays as it is.
-    Mod {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        id: Option<u64>,
-        topics: Vec<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        pace: Option<Pace>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        trades: Option<TradeMode>,
-    },
+    Mod(Mod),
     /// No updates until `continue`. Without `topics`: everything that is held now.
     Pause {
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -159,6 +57,35 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<u64>,
         topics: Vec<String>,
+        /// A `check` disagreed with what the client holds: the server counts it, and the snapshot repairs it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        heal: bool,
+    },
+    /// So many more frames at the pace `credit`.
+    Grant {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        frames: u32,
+    },
+    /// The client's own limit of what it is sent; 0 = none but the server's.
+    Budget {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        bytes_per_second: u32,
+    },
+    /// A sealed account of all subscriptions and where they stand, to resume from later.
+    Ticket {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+    },
+    /// All subscriptions of a ticket.
+    Resume {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        ticket: String,
+        /// Per topic, a later `[epoch, sequence]` than that of the ticket.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        resume: BTreeMap<String, (u64, u64)>,
     },
     /// Instruments by pattern, in pages.
     List {
@@ -184,15 +111,91 @@ pub enum Request {
     },
 }
 
+/// Subscribe to topics and patterns.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sub {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    pub topics: Vec<String>,
+    #[serde(default)]
+    pub pace: Pace,
+    #[serde(default)]
+    pub trades: TradeMode,
+    /// `false`: no snapshot at the start, only what changes from now on (stream topics only).
+    #[serde(default = "yes")]
+    pub snapshot: bool,
+    /// Per topic, the `[epoch, sequence]` the client holds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resume: BTreeMap<String, (u64, u64)>,
+    /// All of them or none.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub strict: bool,
+    /// Begin with the last events (stream topics only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Since>,
+    /// A quote that waits for its interval goes before a trade of its instrument.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub trade_safe: bool,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub focus: Focus,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_age: MaxAge,
+}
+
+impl Default for Sub {
+    fn default() -> Self {
+        Self {
+            id: None,
+            topics: Vec::new(),
+            pace: Pace::default(),
+            trades: TradeMode::default(),
+            snapshot: true,
+            resume: BTreeMap::new(),
+            strict: false,
+            since: None,
+            trade_safe: false,
+            focus: Focus::default(),
+            max_age: MaxAge::default(),
+        }
+    }
+}
+
+/// Change live subscriptions in place; what is left out stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mod {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    pub topics: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pace: Option<Pace>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trades: Option<TradeMode>,
+    /// Of books: another depth, which is another topic: the former one ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub depth: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trade_safe: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub focus: Option<Focus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<MaxAge>,
+}
+
 impl Request {
     pub fn id(&self) -> Option<u64> {
         match self {
-            Self::Sub { id, .. }
+            Self::Sub(Sub { id, .. })
             | Self::Unsub { id, .. }
-            | Self::Mod { id, .. }
+            | Self::Mod(Mod { id, .. })
             | Self::Pause { id, .. }
             | Self::Continue { id, .. }
             | Self::Get { id, .. }
+            | Self::Grant { id, .. }
+            | Self::Budget { id, .. }
+            | Self::Ticket { id }
+            | Self::Resume { id, .. }
             | Self::List { id, .. }
             | Self::Explain { id, .. }
             | Self::Ping { id } => *id,
@@ -201,12 +204,16 @@ impl Request {
 
     pub fn set_id(&mut self, number: u64) {
         match self {
-            Self::Sub { id, .. }
+            Self::Sub(Sub { id, .. })
             | Self::Unsub { id, .. }
-            | Self::Mod { id, .. }
+            | Self::Mod(Mod { id, .. })
             | Self::Pause { id, .. }
             | Self::Continue { id, .. }
             | Self::Get { id, .. }
+            | Self::Grant { id, .. }
+            | Self::Budget { id, .. }
+            | Self::Ticket { id }
+            | Self::Resume { id, .. }
             | Self::List { id, .. }
             | Self::Explain { id, .. }
             | Self::Ping { id } => *id = Some(number),
@@ -220,6 +227,10 @@ fn yes() -> bool {
 
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Server to client.
@@ -260,6 +271,32 @@ pub enum Reply {
         code: String,
         message: String,
     },
+    /// The answer to `grant`: frames that may still be sent.
+    Granted {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        frames: u32,
+    },
+    /// The answer to `budget`: what is in force, the smaller of the client's and the server's; 0 = none.
+    Budget {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        bytes_per_second: u32,
+    },
+    /// The answer to `ticket`.
+    Ticket {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        id: Option<u64>,
+        ticket: String,
+        /// Until when it is good, ns since the Unix epoch, as text.
+        expires: String,
+        /// Subscriptions and patterns in it.
+        topics: u64,
+    },
+    /// What slows this session changed. It holds for all subscriptions until the next one.
+    Qos(Qos),
+    /// Data that the client shows became older than it allows, or is not any more.
+    Aged(Aged),
     /// Something the client should know and need not answer.
     Notice {
         code: String,
@@ -267,6 +304,9 @@ pub enum Reply {
         /// Milliseconds after which this client should reconnect, where that is asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reconnect_in_ms: Option<u64>,
+        /// With `draining`: what `ticket` would have answered, if it is short enough.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ticket: Option<String>,
     },
 }
 
@@ -310,6 +350,18 @@ pub enum TopicResult {
         trades: Option<TradeMode>,
         /// `snapshot` or `delta` (a resume that the log could serve).
         start: Start,
+        /// What makes the pace slower than it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        limited_by: Option<Limiting>,
+        /// Of a resumed stream: events that cannot be told any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        missing: Option<Missing>,
+        /// Resumed from a ticket: the `[epoch, sequence]` that the data continues from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<(u64, u64)>,
+        /// The topic of another depth that ended for it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<String>,
     },
     /// Accepted; the venue has not listed its instruments yet. A `live` result follows in an ack without id.
     Pending {
@@ -353,6 +405,23 @@ pub enum Start {
     Delta,
     /// Stream topics asked for without a snapshot.
     Now,
+    /// Stream topics asked for with their last events.
+    Back,
+}
+
+/// How many events of a stream are missing for good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Missing {
+    Count(u64),
+    Unknown(Unknown),
+}
+
+/// Spells `"unknown"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    Unknown,
 }
 
 impl TopicResult {
@@ -378,31 +447,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paces_round_up_to_the_ladder() {
-        for (text, expected) in [
-            ("realtime", Some(Pace::Realtime)),
-            ("1ms", Some(Pace::EveryMs(10))),
-            ("100ms", Some(Pace::EveryMs(100))),
-            ("101ms", Some(Pace::EveryMs(250))),
-            ("3s", Some(Pace::EveryMs(5000))),
-            ("60s", Some(Pace::EveryMs(5000))),
-            ("0ms", None),
-            ("fast", None),
-            ("-1s", None),
-            ("99999999999s", None),
-        ] {
-            assert_eq!(Pace::parse(text), expected, "{text}");
-        }
-    }
-
-    #[test]
     fn requests_name_the_field_that_is_wrong() {
         let error = serde_json::from_str::<Request>(r#"{"type":"sub","topics":[],"speed":"1s"}"#).unwrap_err();
         assert!(error.to_string().contains("speed"), "{error}");
         let error = serde_json::from_str::<Request>(r#"{"type":"sub","topics":[],"pace":"soon"}"#).unwrap_err();
         assert!(error.to_string().contains("'soon' is not a pace"), "{error}");
         let request: Request = serde_json::from_str(r#"{"type":"sub","id":7,"topics":["quote/sim:A"]}"#).unwrap();
-        assert!(matches!(request, Request::Sub { id: Some(7), pace: Pace::Realtime, snapshot: true, .. }));
+        assert!(matches!(request, Request::Sub(Sub { id: Some(7), pace: Pace::Realtime, snapshot: true, .. })));
     }
 
     /// The spelling on the wire, both ways, with and without what may be left out.

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use wire::codec::FrameHeader;
 use wire::event::Nanos;
-use wire::request::{Encoding, Hello, Pace, Reply, Request, TradeMode};
+use wire::request::{Encoding, Hello, Mod, Pace, Reply, Request, Sub, TradeMode};
 use wire::view::View;
 
 /// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
@@ -131,7 +131,7 @@ impl Client {
         }
         self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
         let id = self.take_id();
-        self.send(&Request::Mod { id: Some(id), topics: owned(topics), pace, trades });
+        self.send(&Request::Mod(Mod { id: Some(id), topics: owned(topics), pace, trades, ..Mod::default() }));
         id
     }
 
@@ -154,7 +154,7 @@ impl Client {
     /// Asks for one snapshot of each topic; it comes in a frame after the ack. Without a connection nothing is asked.
     pub fn get(&mut self, topics: &[&str]) -> u64 {
         let id = self.take_id();
-        self.send(&Request::Get { id: Some(id), topics: owned(topics) });
+        self.send(&Request::Get { id: Some(id), topics: owned(topics), heal: false });
         id
     }
 
@@ -271,7 +271,7 @@ impl Client {
     fn ask_for(&mut self, id: u64, subscription: &Subscription) {
         let Subscription { topics, pace, trades, snapshot } = subscription.clone();
         let resume = self.tracker.places(&topics);
-        self.send(&Request::Sub { id: Some(id), topics, pace, trades, snapshot, resume, strict: false });
+        self.send(&Request::Sub(Sub { id: Some(id), topics, pace, trades, snapshot, resume, ..Sub::default() }));
     }
 
     fn take_id(&mut self) -> u64 {

@@ -8,6 +8,7 @@ mod report;
 mod tests;
 
 use crate::cli::{CliError, shared};
+use client::wire::answer::{Limiting, Qos};
 use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
 use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
 use report::Report;
@@ -195,7 +196,15 @@ impl Watch {
             }
             Reply::Error { code, message, .. } => eprintln!("tickwire: refused: {message} ({code})"),
             Reply::Notice { code, message, .. } => eprintln!("tickwire: notice: {message} ({code})"),
-            Reply::Hello(_) | Reply::Pong { .. } | Reply::Instruments { .. } | Reply::Explained(_) => {}
+            Reply::Qos(qos) => eprintln!("tickwire: notice: {}", slowed(qos)),
+            Reply::Aged(_)
+            | Reply::Hello(_)
+            | Reply::Pong { .. }
+            | Reply::Instruments { .. }
+            | Reply::Explained(_)
+            | Reply::Granted { .. }
+            | Reply::Budget { .. }
+            | Reply::Ticket { .. } => {}
         }
         Ok(())
     }
@@ -268,4 +277,16 @@ fn parse_encoding(text: &str) -> Result<Encoding, String> {
         "json" => Ok(Encoding::Json),
         _ => Err("give 'binary' or 'json'".to_owned()),
     }
+}
+
+fn slowed(qos: &Qos) -> String {
+    let cause = match qos.cause {
+        None => return "nothing slows this session any more".to_owned(),
+        Some(Limiting::Entitlement) => "the token allows no faster pace",
+        Some(Limiting::OwnLink) => "this client's link takes no more",
+        Some(Limiting::UpdatesPerSecond) => "its updates per second are used up",
+        Some(Limiting::BytesPerSecond) => "its bytes per second are used up",
+        Some(Limiting::NodePressure) => "the server is under pressure",
+    };
+    format!("no update is faster than {}: {cause}", qos.floor)
 }

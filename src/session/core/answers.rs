@@ -91,6 +91,12 @@ impl SessionCore {
                 merged: account.merged,
                 records: account.records,
                 bytes: account.bytes,
+                limited_by: None,
+                focus: account.terms.focus,
+                max_age: account.terms.max_age,
+                session_bytes: 0,
+                credits: None,
+                mismatches: None,
                 held_back: self.held_back(),
             }));
         }
@@ -112,6 +118,12 @@ impl SessionCore {
             merged: 0,
             records: 0,
             bytes: 0,
+            limited_by: None,
+            focus: waiting.terms.focus,
+            max_age: waiting.terms.max_age,
+            session_bytes: 0,
+            credits: None,
+            mismatches: None,
             held_back: self.held_back(),
         }))
     }

@@ -7,8 +7,30 @@ use crate::subs::Terms;
 use crate::topic::Resolve;
 use wire::code::Code;
 use wire::kind::Class;
-use wire::request::{Pace, TopicResult, TradeMode};
+use wire::request::{Focus, MaxAge, Pace, TopicResult, TradeMode};
 use wire::topic::TopicKey;
+
+/// What a `mod` asks for.
+#[derive(Default)]
+pub(super) struct Change {
+    pub pace: Option<Pace>,
+    pub trades: Option<TradeMode>,
+    pub trade_safe: Option<bool>,
+    pub focus: Option<Focus>,
+    pub max_age: Option<MaxAge>,
+}
+
+impl Change {
+    fn applied_to(&self, terms: Terms) -> Terms {
+        Terms {
+            pace: self.pace.unwrap_or(terms.pace),
+            mode: self.trades.unwrap_or(terms.mode),
+            trade_safe: self.trade_safe.unwrap_or(terms.trade_safe),
+            focus: self.focus.unwrap_or(terms.focus),
+            max_age: self.max_age.unwrap_or(terms.max_age),
+        }
+    }
+}
 
 impl SessionCore {
     /// `pause` or `continue` of everything.
@@ -19,14 +41,17 @@ impl SessionCore {
         Work::about(id, action, self.held.keys().copied().collect())
     }
 
-    pub(super) fn modify(&mut self, id: u32, pace: Option<Pace>, trades: Option<TradeMode>) -> TopicResult {
+    pub(super) fn modify(&mut self, id: u32, news: &Change) -> TopicResult {
         let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
         let Some(account) = manager.account(handle) else { return self.not_held(id) };
-        let mode = trades.filter(|_| map.get(id).is_some_and(is_stream)).unwrap_or(account.terms.mode);
-        manager.set_mode(map, handle, mode);
-        manager.set_terms(handle, Terms { pace: pace.unwrap_or(account.terms.pace), mode });
+        let mut terms = news.applied_to(account.terms);
+        if !map.get(id).is_some_and(is_stream) {
+            terms.mode = account.terms.mode;
+        }
+        manager.set_mode(map, handle, terms.mode);
+        manager.set_terms(handle, terms);
         drop(manager);
         self.in_force(id)
     }
@@ -96,7 +121,7 @@ impl SessionCore {
             && self.held.contains_key(&id)
         {
             return match action {
-                Action::Mod { pace, trades } => self.modify(id, *pace, *trades),
+                Action::Mod(news) => self.modify(id, news),
                 Action::Pause => self.pause(id),
                 _ => self.proceed(id),
             };
@@ -152,10 +177,7 @@ impl SessionCore {
 /// A change of something that has no data yet.
 fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
     match action {
-        Action::Mod { pace, trades } => {
-            terms.pace = pace.unwrap_or(terms.pace);
-            terms.mode = trades.unwrap_or(terms.mode);
-        }
+        Action::Mod(news) => *terms = news.applied_to(*terms),
         Action::Pause => *paused = true,
         Action::Continue => *paused = false,
         Action::Sub(_) | Action::Unsub | Action::Get => {}

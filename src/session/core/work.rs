@@ -1,6 +1,7 @@
 //! The request in hand. In: a request text. Out: its one answer, in parts of bounded size, each with the topics that are in force by it.
 //! Bounded: one request a session, one part a call; between two parts the session writes data and the shard serves others.
 
+use super::change::Change;
 use super::listing::Listing;
 use super::{SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
@@ -9,7 +10,7 @@ use crate::subs::bucket::Admission;
 use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
-use wire::request::{Pace, Reply, Request, TopicResult, TradeMode};
+use wire::request::{Mod, Reply, Request, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 
 /// Topics handled in one part.
@@ -62,7 +63,7 @@ pub(super) struct Asked {
 pub(super) enum Action {
     Sub(Wish),
     Unsub,
-    Mod { pace: Option<Pace>, trades: Option<TradeMode> },
+    Mod(Change),
     Pause,
     Continue,
     Get,
@@ -103,18 +104,32 @@ impl SessionCore {
             }
         }
         let (id, action, topics, strict) = match parsed.0 {
-            Ok(Request::Sub { id, topics, pace, trades, snapshot, resume, strict }) => {
-                let wish = Wish { terms: Terms { pace, mode: trades }, snapshot, resume };
+            Ok(Request::Sub(Sub {
+                id,
+                topics,
+                pace,
+                trades,
+                snapshot,
+                resume,
+                strict,
+                since: _,
+                trade_safe,
+                focus,
+                max_age,
+            })) => {
+                let wish = Wish { terms: Terms { pace, mode: trades, trade_safe, focus, max_age }, snapshot, resume };
                 (id, Action::Sub(wish), Some(topics), strict)
             }
             Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
-            Ok(Request::Mod { id, pace: None, trades: None, .. }) => {
-                return Ok(Some(self.refuse(id, Code::BadRequest, "'mod' needs 'pace' or 'trades'")));
+            Ok(Request::Mod(Mod { id, topics, pace, trades, depth: _, trade_safe, focus, max_age })) => {
+                (id, Action::Mod(Change { pace, trades, trade_safe, focus, max_age }), Some(topics), false)
             }
-            Ok(Request::Mod { id, topics, pace, trades }) => (id, Action::Mod { pace, trades }, Some(topics), false),
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
-            Ok(Request::Get { id, topics }) => (id, Action::Get, Some(topics), false),
+            Ok(Request::Grant { id, .. } | Request::Budget { id, .. } | Request::Ticket { id } | Request::Resume { id, .. }) => {
+                return Ok(Some(self.refuse(id, Code::UnknownRequest, "not yet")));
+            }
+            Ok(Request::Get { id, topics, .. }) => (id, Action::Get, Some(topics), false),
             Ok(Request::List { id, pattern, limit, after }) => return Ok(Some(self.list(id, &pattern, limit, after))),
             Ok(Request::Explain { id, topic }) => return Ok(Some(self.explain(id, &topic))),
             Ok(Request::Ping { id }) => {
@@ -311,7 +326,7 @@ impl SessionCore {
                 self.end(id);
                 return None;
             }
-            Action::Mod { pace, trades } => self.modify(id, *pace, *trades),
+            Action::Mod(news) => self.modify(id, news),
             Action::Pause => self.pause(id),
             Action::Continue => self.proceed(id),
             Action::Get => self.get(id, name),

@@ -21,8 +21,7 @@ pub struct Account {
 impl Manager {
     /// A subscription that ends after one answer, a snapshot.
     pub fn subscribe_once(&mut self, map: &TopicMap, session: SessionKey, topic: u32, now: i64) -> Handle {
-        let terms = Terms { pace: Default::default(), mode: Default::default() };
-        let handle = self.subscribe(map, session, topic, Cursor::NEW, terms, now);
+        let handle = self.subscribe(map, session, topic, Cursor::NEW, Terms::default(), now);
         if let Some(subscription) = self.live_mut(handle) {
             subscription.once = true;
             subscription.promised = true;

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::codec::Decoder;
 use wire::event::FeedState;
 use wire::record::{RecordBody, TradeRecord, TradeSummary};
-use wire::request::{Encoding, Reply, Request, TopicResult};
+use wire::request::{Encoding, Reply, Request, Sub, TopicResult};
 use wire::view::{Applied, View};
 
 /// What one record was, for tests that look at the stream itself.
@@ -262,15 +262,13 @@ impl TestClient {
 }
 
 pub fn sub(topics: &[&str]) -> Request {
-    Request::Sub {
+    Request::Sub(Sub {
         id: None,
         topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
         pace: Default::default(),
         trades: Default::default(),
-        snapshot: true,
-        resume: BTreeMap::new(),
-        strict: false,
-    }
+        ..Sub::default()
+    })
 }
 
 /// The connection alone, for clients that speak something else.
