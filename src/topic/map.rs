@@ -194,6 +194,11 @@ impl TopicMap {
             .for_each(|topic| each(topic.id()));
     }
 
+    /// The trade topic of the instrument that a topic belongs to.
+    pub fn trade_of(&self, id: u32) -> u32 {
+        InstrumentTopics::from_first(id - id % InstrumentTopics::COUNT).trade
+    }
+
     /// From now on changes of this topic are marked for the shard. Call it before the first `since`.
     pub fn watch(&self, shard: usize, id: u32) {
         self.set_watched(shard, id, true);
