@@ -35,7 +35,7 @@ mod tape;
 #[cfg(test)]
 mod tests;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Missing};
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;

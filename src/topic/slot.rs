@@ -2,7 +2,7 @@
 //! Out: `since(cursor)`. Bounded by its kind's state; the lock is held for CPU work only.
 
 use super::book::BookState;
-use super::cursor::{Cursor, Start};
+use super::cursor::{Cursor, Missing, Start};
 use super::derived::DerivedState;
 use super::last::{InstrumentState, StatusState};
 use super::publish::Stamp;
@@ -158,6 +158,12 @@ impl Topic {
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches
+    }
+
+    /// What a subscriber that goes on from this cursor misses for good, because it can no longer be told one by one. Only a stream
+    /// has something to lose: the next value of any other topic says it all. What is missing upstream is told in the stream.
+    pub fn missing(&self, cursor: &Cursor) -> Missing {
+        if let State::Trade(state) = &self.state { state.lock().missing(cursor) } else { Missing::None }
     }
 
     /// `wire::view` hash of what a subscriber at this cursor holds, if it holds the newest state.
