@@ -11,7 +11,6 @@ pub use control::Account;
 pub use flush::Flushed;
 
 use crate::encode::{Chunk, Chunks};
-use crate::subs::Floor;
 use crate::subs::pace::Grid;
 use crate::topic::{Cursor, TopicMap};
 use foldhash::fast::RandomState;
@@ -86,8 +85,8 @@ impl Manager {
     }
 
     /// `wake` is notified when the first subscription of the session becomes due.
-    pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>, floor: Floor) -> SessionKey {
-        SessionKey(self.sessions.insert(Member::new(encoding, wake, floor)))
+    pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
+        SessionKey(self.sessions.insert(Member::new(encoding, wake)))
     }
 
     /// Forgets what is due. The session's subscriptions must be ended before another one joins.

@@ -72,7 +72,8 @@ impl Rig {
         let terms = Terms { pace, mode, ..Terms::default() };
         let client = &mut self.clients[client];
         if let Some(held) = client.held.get_mut(&topic) {
-            self.manager.set_terms(held.handle, terms);
+            self.manager.set_mode(&self.map, held.handle, mode, self.now);
+            self.manager.set_terms(&self.map, held.handle, terms, self.now);
             if held.pace != pace {
                 (held.pace, held.grid, held.window) = (pace, Grid::new(pace, client.key.0), None);
             }

@@ -90,6 +90,11 @@ impl Cursor {
         cursor
     }
 
+    /// True if it wants some of the newest entries first.
+    pub fn is_back(&self) -> bool {
+        matches!(self.start, Start::Back(_))
+    }
+
     pub fn epoch(&self) -> u64 {
         self.epoch
     }

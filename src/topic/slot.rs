@@ -10,7 +10,7 @@ use super::trades::Trades;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::event::Nanos;
+use wire::event::{Nanos, Status};
 use wire::kind::Kind;
 use wire::record::{Meta, Record};
 use wire::request::TradeMode;
@@ -23,6 +23,8 @@ pub struct Topic {
     pub(super) news: News,
     /// One bit per shard with interest in this topic.
     watchers: AtomicU64,
+    /// How often clients reported that a check disagreed with what they held.
+    mismatches: AtomicU64,
     pub(super) state: State,
 }
 
@@ -39,7 +41,15 @@ pub(super) enum State {
 
 impl Topic {
     pub(super) fn new(id: u32, key: TopicKey, state: State) -> Self {
-        Self { id, name: key.to_string().into(), key, news: News::new(1), watchers: AtomicU64::new(0), state }
+        Self {
+            id,
+            name: key.to_string().into(),
+            key,
+            news: News::new(1),
+            watchers: AtomicU64::new(0),
+            mismatches: AtomicU64::new(0),
+            state,
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -77,6 +87,27 @@ impl Topic {
 
     fn shared_news(&self) -> Option<&News> {
         if let State::Derived(trades, _) = &self.state { Some(&trades.derived_news) } else { None }
+    }
+
+    /// How often clients reported that a check disagreed with what they held, since start.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_mismatch(&self) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How far its data can be trusted now.
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Quote(state) => state.lock().head.status,
+            State::Trade(trades) => trades.lock().tape.head.status,
+            State::Book(state, view) => state.lock().views[*view].head.status,
+            State::Status(state) => state.lock().head.status,
+            State::Instrument(state) => state.lock().head.status,
+            State::Derived(trades, at) => trades.lock().derived.head(*at).status,
+        }
     }
 
     /// `Meta` of the present epoch.

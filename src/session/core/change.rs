@@ -133,6 +133,9 @@ impl SessionCore {
         let shard = self.shard.clone();
         let map = &shard.context.map;
         let Some(topic) = map.get(id) else { return self.not_held(id) };
+        if heal {
+            map.note_mismatch(id);
+        }
         let mut manager = shard.manager.borrow_mut();
         if let Some(handle) = self.held.get(&id) {
             manager.promise_snapshot(map, *handle, shard.context.clock.mono_ns());

@@ -55,7 +55,9 @@ impl SessionCore {
             self.shard.context.metrics.qos_changes.add(1);
             return Some(Reply::Qos(self.told.clone()));
         }
-        self.look_at_ages().map(Reply::Aged)
+        let aged = self.look_at_ages()?;
+        self.shard.context.metrics.aged_topics.add(aged.old.len() as u64);
+        Some(Reply::Aged(aged))
     }
 
     pub(super) fn grant(&mut self, frames: u32) -> u32 {

@@ -51,8 +51,14 @@ impl Manager {
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
         let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
         let encoding = member.encoding;
-        let mut round =
-            Round { encoding, now, check_interval_ns: self.check_interval_ns, frame, flushed: Flushed::default(), is_paid: false };
+        let mut round = Round {
+            encoding,
+            now,
+            check_interval_ns: self.check_interval_ns,
+            frame,
+            flushed: Flushed::default(),
+            is_paid: false,
+        };
         for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {
             let Some(focus) = member.turn(now) else { break };
             let Some(entry) = member.line(focus).pop() else { break };

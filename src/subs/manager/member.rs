@@ -88,7 +88,7 @@ pub(super) struct Member {
 }
 
 impl Member {
-    pub fn new(encoding: Encoding, wake: Rc<Notify>, floor: Floor) -> Self {
+    pub fn new(encoding: Encoding, wake: Rc<Notify>) -> Self {
         Self {
             due: Default::default(),
             served: Default::default(),
@@ -96,7 +96,7 @@ impl Member {
             deferred: Line::default(),
             credits: 0,
             safe: BTreeMap::new(),
-            floor,
+            floor: Floor::default(),
             wake,
             encoding,
         }
