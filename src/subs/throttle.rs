@@ -111,11 +111,15 @@ impl Throttle {
             Verdict::More => {
                 let each_ms = of_ns / self.flushes.max(1) / 1_000_000;
                 let step = LADDER_MS.into_iter().find(|step| i64::from(*step) >= each_ms);
+                let ms = step.unwrap_or(LADDER_MS[LADDER_MS.len() - 1]);
                 let cause = self.held_by.map(|limit| match limit {
                     OutLimit::Updates => Limiting::UpdatesPerSecond,
                     OutLimit::Bytes => Limiting::BytesPerSecond,
                 });
-                self.bucket_floor = Floor { ms: step.unwrap_or(LADDER_MS[LADDER_MS.len() - 1]), cause };
+                // One step to and fro is no news.
+                if ms > self.bucket_floor.ms || ms * 2 < self.bucket_floor.ms || cause != self.bucket_floor.cause {
+                    self.bucket_floor = Floor { ms, cause };
+                }
             }
             Verdict::Same => {}
             Verdict::Less => self.bucket_floor = Floor::default(),
