@@ -31,6 +31,9 @@ use wire::kind::Class;
 use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, Unknown};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
+/// Enough for the fastest screens.
+const GRANTS_PER_SECOND: u32 = 240;
+
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
     terms: Terms,
@@ -92,6 +95,7 @@ pub struct SessionCore {
     /// The shard's listings that were looked at.
     seen_listings: u64,
     commands: CommandBucket,
+    grants: CommandBucket,
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
@@ -127,6 +131,7 @@ impl SessionCore {
             seen_topics: shard.context.map.len(),
             seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
+            grants: CommandBucket::new(GRANTS_PER_SECOND, GRANTS_PER_SECOND),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
             held_back_by: None,

@@ -3,7 +3,7 @@
 
 use super::change::Change;
 use super::listing::Listing;
-use super::{SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
 use crate::subs::Terms;
 use crate::subs::bucket::Admission;
@@ -94,12 +94,16 @@ impl SessionCore {
     pub fn on_request(&mut self, parsed: Parsed) -> Result<Option<Reply>, Close> {
         let context = &self.shard.context;
         context.metrics.commands.add(1);
-        match self.commands.admit() {
+        // Grants are as frequent as frames; they have a bucket of their own.
+        let (bucket, per_second) = match parsed.0 {
+            Ok(Request::Grant { .. }) => (&mut self.grants, GRANTS_PER_SECOND),
+            _ => (&mut self.commands, context.session.commands_per_second),
+        };
+        match bucket.admit() {
             Admission::Granted => {}
             Admission::Hopeless => return Err(Close::TooManyCommands),
             Admission::Refused { retry_in } => {
                 context.metrics.rate_limited_commands.add(1);
-                let per_second = context.session.commands_per_second;
                 let wait_ms = retry_in.as_millis() + 1;
                 let message = format!("more than {per_second} commands per second; next one in {wait_ms} ms");
                 let id = parsed.0.map_or_else(|unread| unread.id, |request| request.id());
