@@ -2,6 +2,7 @@
 //! Bounded by the configuration; reads the files it names, opens no socket.
 
 use super::feed_check;
+use super::pressure_check;
 use super::types::{Auth, Config, Listen, MAX_SHARDS, Session, Topics};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
@@ -29,6 +30,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     admin(config)?;
     session(&config.session)?;
     topics(&config.topics)?;
+    pressure_check::check(&config.pressure)?;
     log(config)?;
     feed_check::check(&config.feeds, &config.topics)
 }

@@ -7,6 +7,7 @@ mod error;
 mod feed_check;
 mod load;
 mod locate;
+mod pressure_check;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -14,4 +15,4 @@ mod types;
 pub use budget::{Bound, MAX_PATTERNS, REPLY_PART_BYTES, REPLY_TEXT_BYTES};
 pub use error::ConfigError;
 pub use feed_check::TOPICS_PER_INSTRUMENT;
-pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};
+pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Pressure, Session, Topics};
