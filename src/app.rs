@@ -8,6 +8,7 @@ use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::pressure::{self, Pressure};
+use crate::session::ticket::{TicketKeyError, Tickets};
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{TopicLimits, TopicMap};
 use feeds::settings::FeedSettings;
@@ -33,6 +34,8 @@ pub enum AppError {
     Gate(#[from] GateError),
     #[error("admin.address {address}: {error}")]
     Admin { address: SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Ticket(#[from] TicketKeyError),
     #[error("feeds[{index}] ({venue}): {error}")]
     Feed { index: usize, venue: String, error: feeds::error::FeedError },
     #[error("cannot start a thread: {0}")]
@@ -65,6 +68,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
 
         let pressure = Pressure::new(&config.pressure);
+        let tickets = Arc::new(Tickets::new(&config.session)?);
         let ready = {
             let (map, draining, pressure) = (map.clone(), draining_seen.clone(), pressure.clone());
             Arc::new(move || readiness(&map, *draining.borrow(), &pressure))
@@ -85,6 +89,7 @@ impl Server {
                 session: Arc::new(config.session.clone()),
                 metrics: metrics.shard(index),
                 pressure: pressure.clone(),
+                tickets: tickets.clone(),
                 node: config.node.name.as_str().into(),
                 draining: draining_seen.clone(),
             };

@@ -6,6 +6,7 @@ use crate::config;
 use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
 use crate::pressure::Pressure;
+use crate::session::ticket::Tickets;
 use crate::subs::Manager;
 use crate::topic::TopicMap;
 use std::cell::{Cell, RefCell};
@@ -35,6 +36,7 @@ pub struct ShardContext {
     pub session: Arc<config::Session>,
     pub metrics: Arc<ShardMetrics>,
     pub pressure: Arc<Pressure>,
+    pub tickets: Arc<Tickets>,
     pub node: Arc<str>,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
@@ -177,6 +179,7 @@ mod tests {
             session: Arc::default(),
             metrics: metrics.clone(),
             pressure: Pressure::new(&config::Pressure::default()),
+            tickets: Arc::new(Tickets::new(&config::Session::default()).unwrap()),
             node: "test".into(),
             draining: seen,
         };

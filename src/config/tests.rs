@@ -53,6 +53,11 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "[topics]\nmax_topics = 90\n",
             "dir/t.toml:6:14: topics.max_topics: 90 is too small: the feeds' 60 symbols have 840 topics; use 840 or more",
         ),
+        ("[session]\nticket_lifetime_s = 0\n", "dir/t.toml:6:21: session.ticket_lifetime_s: 0 is too small; use 1 or more"),
+        (
+            "[session]\nticket_key_file = \"none\"\n",
+            "dir/t.toml:6:19: session.ticket_key_file: dir/none: cannot be read: No such file or directory (os error 2); make one with ",
+        ),
         ("[session]\nwrite_timeout_ms = 0\n", "dir/t.toml:6:20: session.write_timeout_ms: 0 is too small; use 1 or more"),
         ("[session]\nidle_timeout_ms = 20000\n", "dir/t.toml:6:19: session.idle_timeout_ms: 20000 ms is not longer than "),
         (
@@ -266,6 +271,7 @@ fn full() -> Config {
     let default = Config::default();
     Config {
         listen: Listen { certificate: file(), key: file(), ..default.listen },
+        session: Session { ticket_key_file: file(), ticket_former_key_file: file(), ..default.session },
         pressure: Pressure { memory_limit_bytes: Some(1), ..default.pressure },
         auth: Auth { hs256_secret_file: file(), eddsa_public_key_file: file(), issuer: some(), audience: some(), ..default.auth },
         feeds: vec![FeedSettings {

@@ -161,6 +161,12 @@ pub struct Session {
     pub check_interval_ms: u64,
     /// Time clients have to leave when the server stops.
     pub drain_timeout_ms: u64,
+    /// File with the 256-bit key of resume tickets; without one a random key, which ends with the process.
+    pub ticket_key_file: Option<PathBuf>,
+    /// The key before it: opens tickets, makes none.
+    pub ticket_former_key_file: Option<PathBuf>,
+    /// How long a ticket is good.
+    pub ticket_lifetime_s: u64,
 }
 
 impl Default for Session {
@@ -178,6 +184,9 @@ impl Default for Session {
             idle_timeout_ms: 30_000,
             check_interval_ms: 1_000,
             drain_timeout_ms: 10_000,
+            ticket_key_file: None,
+            ticket_former_key_file: None,
+            ticket_lifetime_s: 3_600,
         }
     }
 }

@@ -49,6 +49,7 @@ fn run<F: Future<Output = ()>>(limits: config::Session, test: impl FnOnce(Rig) -
         map.add_venue("sim");
         let context = ShardContext {
             pressure: Pressure::new(&config::Pressure::default()),
+            tickets: Arc::new(ticket::Tickets::new(&limits).unwrap()),
             map,
             clock: Clock::new(),
             session: Arc::new(limits),
