@@ -5,6 +5,7 @@ mod core;
 pub mod sse;
 #[cfg(test)]
 mod tests;
+pub mod ticket;
 pub mod websocket;
 
 pub use core::{Parsed, SessionCore, read};

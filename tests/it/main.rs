@@ -11,6 +11,7 @@ mod emulated;
 mod grafana;
 mod limits;
 mod quality;
+mod pressure;
 mod requests;
 mod slow_reader;
 mod third_party;
