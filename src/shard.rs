@@ -87,16 +87,25 @@ impl Shard {
 
     async fn dispatch_all(&self) {
         let marks = self.context.map.marks(self.index);
+        let mut pressure = self.context.pressure.subscribe();
+        pressure.mark_changed();
         loop {
             let window = self.manager.borrow().next_window();
             tokio::select! {
                 () = marks.wait() => {}
                 () = sleep_until(&self.context.clock, window) => {}
+                _ = pressure.changed() => self.bear_pressure(),
             }
             self.dispatch();
             // The sessions just woken run before the next look at the marks: a burst becomes one flush each.
             tokio::task::yield_now().await;
         }
+    }
+
+    fn bear_pressure(&self) {
+        let Self { context, manager, .. } = self;
+        let (floor_ms, defers_deep) = (context.pressure.floor_ms(), context.pressure.defers_deep());
+        manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
     }
 
     fn dispatch(&self) {

@@ -39,6 +39,7 @@ pub struct Tickets {
     current: Key,
     /// Opens tickets that were made before the last change of keys.
     former: Option<Key>,
+    are_shared: bool,
     lifetime_ns: i64,
     /// Of a text.
     limit_bytes: usize,
@@ -62,10 +63,16 @@ impl Tickets {
         Ok(Self {
             current,
             former,
+            are_shared: session.ticket_key_file.is_some(),
             lifetime_ns: i64::try_from(session.ticket_lifetime_s.saturating_mul(1_000_000_000)).unwrap_or(i64::MAX),
             limit_bytes: session.request_bytes.saturating_sub(ROOM_BYTES),
             max_entries: session.max_subscriptions.saturating_add(MAX_PATTERNS),
         })
+    }
+
+    /// Other nodes, and this one after a restart, can open them: the key is a configured one.
+    pub fn are_shared(&self) -> bool {
+        self.are_shared
     }
 
     /// A ticket to be filled entry by entry.

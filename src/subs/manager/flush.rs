@@ -2,7 +2,7 @@
 //! Bounded by the frame; what does not fit stays due.
 
 use super::subscription::{Queue, Subscription};
-use super::{Handle, LocalTopic, Manager, SessionKey, live, next_check};
+use super::{LocalTopic, Manager, SessionKey, live, next_check};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use foldhash::fast::RandomState;
@@ -39,6 +39,8 @@ struct Round<'a> {
     check_interval_ns: i64,
     frame: &'a mut FrameBuilder,
     flushed: Flushed,
+    /// Nothing slows the session.
+    is_unslowed: bool,
     /// A granted frame is used for this one.
     is_paid: bool,
 }
@@ -56,6 +58,7 @@ impl Manager {
             check_interval_ns: self.check_interval_ns,
             frame,
             flushed: Flushed::default(),
+            is_unslowed: member.floor.ms.max(self.node_floor_ms) == 0,
             is_paid: false,
         };
         for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {
@@ -170,7 +173,7 @@ impl Round<'_> {
         subscription.held_from = received;
         let is_news = chunk.records > 0;
         if is_news {
-            self.put(chunk, subscription, subscription.terms.pace == Pace::Realtime);
+            self.put(chunk, subscription, self.is_unslowed && subscription.terms.pace == Pace::Realtime);
         }
         if chunk.more {
             return Served::More;
