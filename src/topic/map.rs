@@ -1,7 +1,7 @@
 //! All topics of a node. In: venues and instruments as feeds announce them; names and patterns of clients. Out: dense ids and the
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
-use super::derived::DERIVED;
+use super::derived::{DERIVED, DerivedStep};
 use super::marks::Marks;
 use super::slot::Topic;
 use dashmap::DashMap;
@@ -25,6 +25,14 @@ pub(super) struct Totals {
     pub redefinitions: AtomicU64,
     pub overruns: AtomicU64,
     pub trades_too_late: AtomicU64,
+}
+
+impl Totals {
+    pub fn add_too_late(&self, step: &DerivedStep) {
+        if step.too_late > 0 {
+            self.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What the topic map may hold. `config::Config::memory_budget` says what that means in bytes.

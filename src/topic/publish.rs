@@ -4,10 +4,9 @@
 use super::derived::{ALL_DERIVED, DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
-use super::trades::{Trades, TradesState};
-use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
+use wire::record::Clock;
 
 /// The times and flags of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +21,15 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// The time on this clock; `known` where the venue gives none for this one update.
+    pub(super) fn time(&self, clock: Clock, known: Nanos) -> Nanos {
+        match clock {
+            Clock::Received => self.received,
+            Clock::Event if self.event != 0 => self.event,
+            Clock::Event => known,
+        }
+    }
+
     /// The flags that say something about the value; the others are set per record.
     pub(super) fn quality(&self) -> Flags {
         Flags(self.flags.0 & (Flags::BAD_RECEIVE_TIME.0 | Flags::MAYBE_BAD_BOOK.0))
@@ -35,13 +43,22 @@ impl TopicMap {
 
     pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
         let Some(topic @ Topic { state: State::Trade(trades), .. }) = self.get(of.trade) else { return };
-        topic.news.note_received(stamp.received);
         let mut state = trades.lock();
         state.tape.publish(trade, stamp);
-        topic.news.note_published(stamp);
         let step = state.derived.trade(trade, stamp);
-        self.tell_derived(of, trades, state, step, stamp);
+        trades.news.note_received(stamp.received);
+        if step.topics == ALL_DERIVED {
+            // In a large market the memory of topics is cold: this one place speaks for all six.
+            trades.news.note_published_locked(stamp);
+        } else {
+            topic.news.note_published(stamp);
+            self.note_derived(of, &step, stamp);
+        }
+        let watched = step.topics & state.derived.watched;
+        drop(state);
         self.mark(topic);
+        self.mark_derived(of, watched);
+        self.totals.add_too_late(&step);
     }
 
     /// Trades are lost upstream, for good. Quotes and books have nothing to lose: their next value says it all.
@@ -62,35 +79,30 @@ impl TopicMap {
         let Some(Topic { state: State::Derived(trades, _), .. }) = self.get(of.stats) else { return };
         let mut state = trades.lock();
         let step = change(&mut state.derived);
-        self.tell_derived(of, trades, state, step, stamp);
-    }
-
-    /// Makes a change known that was made under this lock. A trade nobody waits for does not touch the five topics: in a large market
-    /// their memory is cold.
-    fn tell_derived(
-        &self,
-        of: &InstrumentTopics,
-        trades: &Trades,
-        state: MutexGuard<'_, TradesState>,
-        step: DerivedStep,
-        stamp: &Stamp,
-    ) {
-        let has_news = |at: usize, of: u8| of & (1 << at) != 0;
-        let topics = || of.derived().into_iter().enumerate().filter_map(|(at, id)| Some((at, self.get(id)?)));
-        trades.derived_news.note_received(stamp.received);
-        if step.topics == ALL_DERIVED {
-            trades.derived_news.note_published_locked(stamp);
-        } else if step.topics != 0 {
-            topics().filter(|(at, _)| has_news(*at, step.topics)).for_each(|(_, topic)| topic.news.note_published_locked(stamp));
-        }
+        trades.news.note_received(stamp.received);
+        self.note_derived(of, &step, stamp);
         let watched = step.topics & state.derived.watched;
         drop(state);
-        if watched != 0 {
-            topics().filter(|(at, _)| has_news(*at, watched)).for_each(|(_, topic)| self.mark(topic));
+        self.mark_derived(of, watched);
+        self.totals.add_too_late(&step);
+    }
+
+    /// Under the lock of the trades.
+    fn note_derived(&self, of: &InstrumentTopics, step: &DerivedStep, stamp: &Stamp) {
+        self.each_derived(of, step.topics, |topic| topic.news.note_published_locked(stamp));
+    }
+
+    /// After the change, with those of its topics that were watched at that time.
+    fn mark_derived(&self, of: &InstrumentTopics, topics: u8) {
+        self.each_derived(of, topics, |topic| self.mark(topic));
+    }
+
+    fn each_derived(&self, of: &InstrumentTopics, topics: u8, each: impl FnMut(&Topic)) {
+        if topics == 0 {
+            return;
         }
-        if step.too_late > 0 {
-            self.totals.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
-        }
+        let ids = of.derived().into_iter().enumerate().filter(|(at, _)| topics & (1 << at) != 0);
+        ids.filter_map(|(_, id)| self.get(id)).for_each(each);
     }
 
     /// Closes bars that are over and moves the windows of a day on. Call it about once a second, from any one thread.

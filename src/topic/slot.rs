@@ -76,7 +76,10 @@ impl Topic {
     }
 
     fn shared_news(&self) -> Option<&News> {
-        if let State::Derived(trades, _) = &self.state { Some(&trades.derived_news) } else { None }
+        match &self.state {
+            State::Trade(trades) | State::Derived(trades, _) => Some(&trades.news),
+            _ => None,
+        }
     }
 
     /// `Meta` of the present epoch.
