@@ -1,6 +1,7 @@
 //! The writer's side of the topic map. In: what one feed thread says about an instrument. Out: new versions, and marks for the
 //! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
 
+use super::book::BookStep;
 use super::derived::{ALL_DERIVED, DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
@@ -105,17 +106,44 @@ impl TopicMap {
         ids.filter_map(|(_, id)| self.get(id)).for_each(each);
     }
 
-    /// Closes bars that are over and moves the windows of a day on. Call it about once a second, from any one thread.
+    /// Closes bars that are over, moves the windows of a day on, and puts depth views to sleep that nobody has watched for long. Call
+    /// it about once a second, from any one thread.
     pub fn tick(&self, now: Nanos) {
         let stamp = Stamp { published: now, ..Stamp::default() };
+        let lingering = self.lingering.swap(false, Ordering::AcqRel);
         for first in (0..self.len()).step_by(InstrumentTopics::COUNT as usize) {
-            self.derive(&InstrumentTopics::from_first(first), &stamp, |derived| derived.pass(now));
+            let of = InstrumentTopics::from_first(first);
+            self.derive(&of, &stamp, |derived| derived.pass(now));
+            if lingering && self.lull(&of, now) {
+                self.lingering.store(true, Ordering::Release);
+            }
         }
+    }
+
+    /// True if a view of this book is awake though nobody watches.
+    fn lull(&self, of: &InstrumentTopics, now: Nanos) -> bool {
+        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return false };
+        let linger = i64::try_from(self.limits.view_linger_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+        // Watchers come and go under this lock.
+        let mut book = book.lock();
+        let unwatched = |id: u32| self.get(id).is_some_and(|topic| topic.watchers() == 0);
+        of.book.into_iter().enumerate().fold(false, |awake, (at, id)| awake | (unwatched(id) && book.lull(at, now, linger)))
     }
 
     /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
     pub fn publish_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
-        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return };
+        self.change_book(of, bids, asks, snapshot, stamp);
+    }
+
+    /// The same for an instrument whose feed has no quotes of its own: its quote is the top of its book.
+    pub fn publish_book_and_quote(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
+        let step = self.change_book(of, bids, asks, snapshot, stamp);
+        let doubt = if step.crossed { Flags::MAYBE_BAD_BOOK } else { Flags::default() };
+        self.publish_quote(of, &step.top, &Stamp { flags: stamp.flags.with(doubt), ..*stamp });
+    }
+
+    fn change_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> BookStep {
+        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return BookStep::default() };
         let step = book.lock().publish(bids, asks, snapshot, stamp);
         if step.dropped > 0 {
             self.totals.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
@@ -123,6 +151,7 @@ impl TopicMap {
         for (at, id) in of.book.into_iter().enumerate() {
             self.update(id, stamp, |_| step.views & (1 << at) != 0);
         }
+        step
     }
 
     /// State of one channel, or of all (`None`). The status topic shows the worst of the three.

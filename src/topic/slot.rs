@@ -23,6 +23,7 @@ pub struct Topic {
     pub(super) news: News,
     /// One bit per shard with interest in this topic.
     watchers: AtomicU64,
+    mismatches: AtomicU64,
     pub(super) state: State,
 }
 
@@ -39,7 +40,15 @@ pub(super) enum State {
 
 impl Topic {
     pub(super) fn new(id: u32, key: TopicKey, state: State) -> Self {
-        Self { id, name: key.to_string().into(), key, news: News::new(1), watchers: AtomicU64::new(0), state }
+        Self {
+            id,
+            name: key.to_string().into(),
+            key,
+            news: News::new(1),
+            watchers: AtomicU64::new(0),
+            mismatches: AtomicU64::new(0),
+            state,
+        }
     }
 
     pub fn id(&self) -> u32 {
@@ -199,13 +208,24 @@ impl Topic {
         (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)
     }
 
+    /// A client says that its view is not what a `Check` said. Returns how many have said so since start.
+    pub fn note_mismatch(&self) -> u64 {
+        self.mismatches.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Views that clients found to be wrong, since start.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed)
+    }
+
     pub(super) fn watchers(&self) -> u64 {
         self.watchers.load(Ordering::Acquire)
     }
 
-    /// A depth view sleeps while nobody watches it, and publications look only at those derived topics that are watched. The lock orders
-    /// two shards that come and go at the same time.
-    pub(super) fn set_watched(&self, shard: usize, watched: bool) {
+    /// A depth view wakes when somebody watches it, and sleeps again some time after the last one left. Publications look only at
+    /// those derived topics that are watched. The lock orders two shards that come and go at the same time. True if a view is now
+    /// awake for nobody.
+    pub(super) fn set_watched(&self, shard: usize, watched: bool) -> bool {
         let bit = 1 << shard;
         let change = || {
             let before = if watched {
@@ -219,10 +239,10 @@ impl Topic {
         match &self.state {
             State::Book(state, view) => {
                 let mut state = state.lock();
-                if let Some(active) = change()
-                    && state.set_active(*view, active)
-                {
-                    self.news.note_change();
+                match change() {
+                    Some(true) if state.wake(*view) => self.news.note_change(),
+                    Some(false) => return true,
+                    _ => {}
                 }
             }
             State::Derived(trades, at) => {
@@ -235,5 +255,6 @@ impl Topic {
             }
             _ => _ = change(),
         }
+        false
     }
 }
