@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult};
+use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult, TradeMode};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
@@ -403,11 +403,17 @@ fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
     let is_stream = is_stream(topic);
     if is_stream && *cursor == Cursor::NOW {
         Start::Now
-    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
+    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && is_behind(topic, cursor)) {
         Start::Delta
     } else {
         Start::Snapshot
     }
+}
+
+/// Has the topic, in its present epoch, been where the cursor says that it stands?
+fn is_behind(topic: &Topic, cursor: &Cursor) -> bool {
+    let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
+    (cursor.epoch(), true) == (head.epoch(), cursor.seq() <= head.seq())
 }
 
 fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
