@@ -87,7 +87,7 @@ fn report(seed: u64, setup: &Setup, operations: Vec<Operation>, problem: &str) -
     let (operations, last) = cut_down(setup, operations);
     let list: String = operations.iter().map(|operation| format!("  {operation:?}\n")).collect();
     format!(
-        "MODEL_SEED={seed} MODEL_CASES=1 fails:\n{problem}\n\nCut down from {count} to {} operations:\n{list}\n{setup:#?}\n\nThen: {}",
+        "MODEL_SEED={seed} MODEL_CASES=1 fails:\n{problem}\n\nCut down from {count} to {} operations:\n{list}\n{setup:?}\n\nThen: {}",
         operations.len(),
         last.unwrap_or_default()
     )
