@@ -284,6 +284,10 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
             counter.add(now - *held);
             *held = now;
         }
+        for (venue, now) in map.mismatches() {
+            let counter = &metrics.feed(&venue).mismatches;
+            counter.add(now - counter.get());
+        }
         tokio::time::sleep(TOPICS_INTERVAL).await;
     }
 }

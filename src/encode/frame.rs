@@ -64,8 +64,13 @@ impl FrameBuilder {
         self.records == 0
     }
 
+    /// Bytes of payload so far.
+    pub fn len(&self) -> usize {
+        self.buffer.len() - HEADER_ROOM
+    }
+
     pub fn fits(&self, bytes: usize) -> bool {
-        self.is_empty() || self.buffer.len() - HEADER_ROOM + bytes <= self.limit
+        self.is_empty() || self.len() + bytes <= self.limit
     }
 
     pub fn push(&mut self, chunk: &Chunk, realtime: bool) {
@@ -90,7 +95,7 @@ impl FrameBuilder {
     /// Ends the frame; payload size in bytes.
     pub fn end(&mut self) -> usize {
         layout::put_trailer(&mut self.buffer, self.encoding);
-        self.buffer.len() - HEADER_ROOM
+        self.len()
     }
 
     /// The payload alone (server-sent events).
@@ -100,7 +105,7 @@ impl FrameBuilder {
 
     /// The payload behind its WebSocket header (RFC 6455, 5.2: FIN, no mask), ready to be written as it is.
     pub fn websocket(&mut self) -> &[u8] {
-        let length = self.buffer.len() - HEADER_ROOM;
+        let length = self.len();
         let opcode = match self.encoding {
             Encoding::Binary => 0x82,
             Encoding::Json => 0x81,
@@ -123,6 +128,11 @@ impl FrameBuilder {
         };
         self.buffer[start] = opcode;
         &self.buffer[start..]
+    }
+
+    /// The next frames hold no more than this, but for a first chunk that is larger.
+    pub fn set_limit(&mut self, bytes: usize) {
+        self.limit = bytes;
     }
 
     /// The next frame is for a session of this encoding.

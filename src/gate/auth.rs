@@ -10,6 +10,7 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use serde::Deserialize;
 use std::path::Path;
+use wire::request::Pace;
 use wire::topic::Pattern;
 
 /// Longest token looked at: far above any we would issue, far below the request head's limit.
@@ -45,7 +46,7 @@ impl TokenError {
             Self::NotYet => "the token is not valid yet",
             Self::Audience => "the token is for another audience",
             Self::Issuer => "the token is from another issuer",
-            Self::Claims => "the token's claims 'exp', 'sub' or 'topics' are missing or malformed",
+            Self::Claims => "the token's claims 'exp', 'sub', 'topics' or 'pace' are missing or malformed",
             Self::TwoTokens => "more than one token was given",
             Self::InQuery => {
                 "tokens in the address are not taken here, they end up in logs; see the server's auth.token_in_query"
@@ -73,6 +74,9 @@ struct Claims {
     exp: u64,
     /// Names and patterns of the topics its holder may see; without the claim, all.
     topics: Option<Vec<String>>,
+    /// The fastest pace its holder may have; without the claim, any.
+    #[serde(default)]
+    pace: Pace,
 }
 
 impl Authenticator {
@@ -160,7 +164,7 @@ impl Key {
             }
         };
         let expires_at = i64::try_from(data.claims.exp).unwrap_or(i64::MAX).saturating_mul(1_000_000_000);
-        Ok(Identity { subject: data.claims.sub, expires_at, topics })
+        Ok(Identity { subject: data.claims.sub, expires_at, topics, fastest: data.claims.pace })
     }
 }
 

@@ -75,6 +75,10 @@ catalogue! {
     GAPS = Counter "tickwire_gaps_total" ["shard"] "Gap records delivered.";
     SNAPSHOTS = Counter "tickwire_snapshots_total" ["shard"] "Snapshot records delivered.";
     CHECKS = Counter "tickwire_checks_total" ["shard"] "Check records delivered (hash of the view).";
+    CHECK_MISMATCHES = Counter "tickwire_check_mismatches_total" ["venue"]
+        "Checks that clients reported to disagree with what they held; each was healed by a snapshot.";
+    QOS_CHANGES = Counter "tickwire_qos_changes_total" ["shard"] "Changes of what slows a session, told to its client.";
+    AGED_TOPICS = Counter "tickwire_aged_topics_total" ["shard"] "Topics that clients were told are older than their max_age.";
     CHUNKS = Counter "tickwire_chunks_total" ["shard", "result"] "Lookups of encoded bytes: hit = shared, miss = encoded.";
     FRAME_BYTES = Bytes "tickwire_frame_bytes" ["shard"] "Size of a data frame before TLS.";
     COMMANDS = Counter "tickwire_commands_total" ["shard"] "Requests received from clients.";

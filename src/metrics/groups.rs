@@ -23,6 +23,10 @@ pub struct ShardMetrics {
     pub gaps: Counter,
     pub snapshots: Counter,
     pub checks_sent: Counter,
+    /// Changes of what slows a session, told to its client.
+    pub qos_changes: Counter,
+    /// Topics that clients were told are older than they allow.
+    pub aged_topics: Counter,
     /// Encoded bytes found / made.
     pub chunk_hits: Counter,
     pub chunk_misses: Counter,
@@ -66,6 +70,8 @@ pub struct FeedMetrics {
     pub bytes: Counter,
     pub events: Counter,
     pub reconnects: Counter,
+    /// Checks that clients reported to disagree with what they held.
+    pub mismatches: Counter,
     pub instruments: Gauge,
     pub received_to_published: Histogram,
     pub(super) event_to_received: Histogram,

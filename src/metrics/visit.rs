@@ -34,6 +34,8 @@ impl ShardMetrics {
             (&c::GAPS, &self.gaps),
             (&c::SNAPSHOTS, &self.snapshots),
             (&c::CHECKS, &self.checks_sent),
+            (&c::QOS_CHANGES, &self.qos_changes),
+            (&c::AGED_TOPICS, &self.aged_topics),
             (&c::COMMANDS, &self.commands),
         ] {
             emit(row, only, Value::Counter(counter.get()));
@@ -68,6 +70,7 @@ impl FeedMetrics {
             (&c::FEED_BYTES, &self.bytes),
             (&c::FEED_EVENTS, &self.events),
             (&c::FEED_RECONNECTS, &self.reconnects),
+            (&c::CHECK_MISMATCHES, &self.mismatches),
         ] {
             emit(row, only, Value::Counter(counter.get()));
         }

@@ -2,9 +2,11 @@
 //! Bounded: subscriptions by `max_subscriptions`, commands and output by token buckets; data waits as cursors, never as bytes.
 //! One request is in hand at a time, done in parts (`work`), so that a long one delays nobody.
 
+mod ages;
 mod answers;
 mod change;
 mod listing;
+mod quality;
 mod work;
 
 pub use work::{Parsed, read};
@@ -12,18 +14,21 @@ pub use work::{Parsed, read};
 use crate::config::{self, MAX_PATTERNS};
 use crate::encode::FrameBuilder;
 use crate::session::Client;
+use crate::session::core::ages::Ages;
 use crate::session::core::work::{Action, Work};
 use crate::shard::Shard;
 use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
+use crate::subs::throttle::Throttle;
 use crate::subs::{Handle, SessionKey, Terms};
-use crate::topic::{Cursor, Resolve, Topic};
+use crate::topic::{self, Cursor, Resolve, Topic};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use wire::answer::Qos;
 use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, Pace, Reply, Start, TopicResult, TradeMode};
+use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, TradeMode, Unknown};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A topic of a venue that has not listed all its instruments yet.
@@ -46,6 +51,8 @@ struct Standing {
 struct Wish {
     terms: Terms,
     snapshot: bool,
+    /// Begin with so many of the last events.
+    since: Option<Since>,
     resume: BTreeMap<String, (u64, u64)>,
 }
 
@@ -59,7 +66,11 @@ impl Wish {
     }
 
     fn fresh(&self) -> Cursor {
-        if self.snapshot { Cursor::NEW } else { Cursor::NOW }
+        match self.since {
+            Some(Since(count)) => Cursor::back(count),
+            None if self.snapshot => Cursor::NEW,
+            None => Cursor::NOW,
+        }
     }
 }
 
@@ -85,7 +96,17 @@ pub struct SessionCore {
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
     held_back_by: Option<OutLimit>,
+    /// Bytes a second that it may be sent: its own budget, or the configured limit; 0 = no limit.
+    bytes_per_second: u32,
+    throttle: Throttle,
+    /// What the client knows of what slows it.
+    told: Qos,
+    ages: Ages,
     next_frame: u64,
+    /// Monotonic ns at which the frame on its way was filled.
+    filled_at: i64,
+    /// Payload of all frames.
+    sent_bytes: u64,
 }
 
 impl SessionCore {
@@ -94,7 +115,7 @@ impl SessionCore {
         let wake = Rc::new(Notify::new());
         let key = shard.manager.borrow_mut().join(client.encoding, wake.clone());
         shard.context.metrics.sessions.add(1);
-        Self {
+        let core = Self {
             name: shard.session_name(),
             key,
             wake,
@@ -109,10 +130,18 @@ impl SessionCore {
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
             held_back_by: None,
+            bytes_per_second: limits.bytes_per_second,
+            throttle: Throttle::new(shard.context.clock.mono_ns()),
+            told: Qos { floor: Pace::Realtime, cause: None, deep_snapshots_deferred: false, stalled_ms: None },
+            ages: Ages::default(),
             next_frame: 1,
+            filled_at: 0,
+            sent_bytes: 0,
             client,
             shard: shard.clone(),
-        }
+        };
+        shard.manager.borrow_mut().set_floor(key, core.entitled());
+        core
     }
 
     /// The reply that opens the session. Subscriptions of the query string are then in hand like a first request.
@@ -121,6 +150,7 @@ impl SessionCore {
             let wish = Wish {
                 terms: Terms { pace: bare.pace, mode: bare.trades, ..Terms::default() },
                 snapshot: true,
+                since: None,
                 resume: BTreeMap::new(),
             };
             self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
@@ -135,7 +165,11 @@ impl SessionCore {
             time: context.clock.wall_ns().to_string(),
             encoding: self.client.encoding.subprotocol().to_owned(),
             heartbeat_ms: limits.ping_interval_ms,
-            paces: [Pace::Realtime].into_iter().chain(LADDER_MS.map(Pace::EveryMs)).map(|pace| pace.to_string()).collect(),
+            paces: [Pace::Realtime, Pace::Credit]
+                .into_iter()
+                .chain(LADDER_MS.map(Pace::EveryMs))
+                .map(|pace| pace.to_string())
+                .collect(),
             limits: Limits {
                 subscriptions: limits.max_subscriptions as u64,
                 commands_per_second: limits.commands_per_second,
@@ -167,20 +201,24 @@ impl SessionCore {
 
     /// Puts what is due into `frame`. False if nothing is due or an outbound bucket is empty.
     pub fn fill(&mut self, frame: &mut FrameBuilder) -> bool {
-        let context = &self.shard.context;
+        let shard = self.shard.clone();
+        let context = &shard.context;
         let now = context.clock.mono_ns();
         if now < self.held_back_until || !self.shard.manager.borrow().is_due(self.key) {
             return false;
         }
+        self.look(now);
         if let Some((wait, limit)) = self.outbound.settle() {
             self.held_back_until = now + wait.as_nanos() as i64;
             self.held_back_by = Some(limit);
+            self.throttle.held(wait.as_nanos() as i64, limit);
             match limit {
                 OutLimit::Updates => context.metrics.rate_limited_updates.add(1),
                 OutLimit::Bytes => context.metrics.rate_limited_bytes.add(1),
             }
             return false;
         }
+        frame.set_limit(self.frame_bytes());
         frame.begin(self.next_frame, context.clock.wall_ns());
         let flushed = self.shard.manager.borrow_mut().flush(&context.map, self.key, now, frame);
         context.metrics.chunk_hits.add(flushed.chunk_hits);
@@ -193,13 +231,16 @@ impl SessionCore {
         }
         let bytes = frame.end();
         self.next_frame += 1;
+        self.filled_at = now;
+        self.sent_bytes += bytes as u64;
         self.outbound.charge(frame.records, bytes as u64);
         true
     }
 
     /// Counts a frame that has been written whole.
-    pub fn wrote(&self, frame: &FrameBuilder, bytes: usize) {
+    pub fn wrote(&mut self, frame: &FrameBuilder, bytes: usize) {
         let context = &self.shard.context;
+        self.throttle.wrote(context.clock.mono_ns() - self.filled_at);
         let metrics = &context.metrics;
         let now = context.clock.wall_ns();
         metrics.frames.add(1);
@@ -220,11 +261,14 @@ impl SessionCore {
         self.shard.manager.borrow().is_due(self.key) && self.shard.context.clock.mono_ns() >= self.held_back_until
     }
 
-    /// Returns once `fill` would find something.
+    /// Returns once `fill` or `news` would find something.
     pub async fn ready(&self) {
         loop {
             // Taken before the look, so that a wake-up in between is not lost.
             let woken = self.wake.notified();
+            if self.has_slowed() {
+                return;
+            }
             if self.shard.manager.borrow().is_due(self.key) {
                 let wait = self.held_back_until - self.shard.context.clock.mono_ns();
                 match u64::try_from(wait) {
@@ -233,6 +277,17 @@ impl SessionCore {
                 }
             } else {
                 woken.await;
+            }
+        }
+    }
+
+    /// Returns when the age of what the client shows is to be looked at.
+    pub async fn ages(&self) {
+        match self.next_look() {
+            None => std::future::pending().await,
+            Some(at) => {
+                let wait = u64::try_from(at - self.shard.context.clock.mono_ns()).unwrap_or(0);
+                tokio::time::sleep(Duration::from_nanos(wait)).await;
             }
         }
     }
@@ -320,32 +375,58 @@ impl SessionCore {
 
     /// Starts a subscription, or changes the one that is there.
     fn start(&mut self, id: u32, terms: Terms, cursor: Cursor) -> TopicResult {
-        let shard = &self.shard;
+        let shard = self.shard.clone();
         let map = &shard.context.map;
         let topic = map.get(id).expect("resolved ids stay valid");
+        let mut missed = None;
         let mut manager = shard.manager.borrow_mut();
+        let now = shard.context.clock.mono_ns();
         let start = if let Some(held) = self.held.get(&id) {
-            let restarts = is_stream(topic) && manager.set_mode(map, *held, terms.mode);
-            manager.set_terms(*held, terms);
-            manager.unpause(map, *held);
+            let restarts = is_stream(topic) && manager.set_mode(map, *held, terms.mode, now);
+            manager.set_terms(map, *held, terms, now);
+            manager.unpause(map, *held, now);
             if restarts { Start::Snapshot } else { Start::Delta }
         } else {
             // Depth views are kept only while they are watched: watch first, then see where the cursor stands.
-            let handle = manager.subscribe(map, self.key, id, cursor, terms, shard.context.clock.mono_ns());
+            let handle = manager.subscribe(map, self.key, id, cursor, terms, now);
             self.held.insert(id, handle);
             shard.context.metrics.subscriptions.add(1);
             // Two answers about one topic would contradict each other: this subscription now owes the snapshot of a `get`.
             if let Some(once) = self.once.remove(&id) {
                 manager.unsubscribe(map, once);
-                manager.promise_snapshot(map, handle);
+                manager.promise_snapshot(map, handle, now);
             }
+            missed = missing(topic, &cursor);
             start_of(topic, &cursor)
         };
-        live(topic, terms, start)
+        drop(manager);
+        self.note_age(id, terms.max_age);
+        let mut result = self.live(topic, terms, start);
+        if let TopicResult::Live { missing, .. } = &mut result {
+            *missing = missed;
+        }
+        result
+    }
+
+    /// In force, at the pace that really holds.
+    fn live(&self, topic: &Topic, terms: Terms, start: Start) -> TopicResult {
+        let (pace, limited_by) = self.shard.manager.borrow().in_force(self.key, &terms);
+        TopicResult::Live {
+            topic: topic.name().to_owned(),
+            topic_id: topic.id(),
+            pace,
+            trades: is_stream(topic).then_some(terms.mode),
+            start,
+            limited_by,
+            missing: None,
+            from: None,
+            replaces: None,
+        }
     }
 
     fn end(&mut self, id: u32) {
         let Some(handle) = self.held.remove(&id) else { return };
+        self.note_age(id, MaxAge::Off);
         let context = &self.shard.context;
         let mut manager = self.shard.manager.borrow_mut();
         let promised = manager.is_promised(handle);
@@ -403,6 +484,8 @@ fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
     let is_stream = is_stream(topic);
     if is_stream && *cursor == Cursor::NOW {
         Start::Now
+    } else if is_stream && cursor.is_back() {
+        Start::Back
     } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && is_behind(topic, cursor)) {
         Start::Delta
     } else {
@@ -416,6 +499,18 @@ fn is_behind(topic: &Topic, cursor: &Cursor) -> bool {
     (cursor.epoch(), true) == (head.epoch(), cursor.seq() <= head.seq())
 }
 
+/// Of a resumed stream: what cannot be told any more.
+fn missing(topic: &Topic, cursor: &Cursor) -> Option<Missing> {
+    if !is_stream(topic) || !cursor.is_placed() {
+        return None;
+    }
+    match topic.missing(cursor) {
+        topic::Missing::None => None,
+        topic::Missing::Count(count) => Some(Missing::Count(count)),
+        topic::Missing::Unknown => Some(Missing::Unknown(Unknown::Unknown)),
+    }
+}
+
 fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
     let (code, message) = match missing {
         Resolve::UnknownVenue => (Code::UnknownVenue, format!("no feed of venue '{}' is configured on this node", key.venue)),
@@ -426,21 +521,6 @@ fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {
 
 fn is_stream(topic: &Topic) -> bool {
     topic.kind().row().class == Class::Stream
-}
-
-fn live(topic: &Topic, terms: Terms, start: Start) -> TopicResult {
-    let trades = is_stream(topic).then_some(terms.mode);
-    TopicResult::Live {
-        topic: topic.name().to_owned(),
-        topic_id: topic.id(),
-        pace: terms.pace,
-        trades,
-        start,
-        limited_by: None,
-        missing: None,
-        from: None,
-        replaces: None,
-    }
 }
 
 fn not_entitled(name: &str) -> TopicResult {

@@ -40,6 +40,8 @@ pub struct Identity {
     pub expires_at: Nanos,
     /// The topics it may see; empty = all.
     pub topics: Vec<Pattern>,
+    /// The fastest pace that it may have.
+    pub fastest: Pace,
 }
 
 impl Client {

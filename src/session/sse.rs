@@ -87,6 +87,10 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
             tokio::task::yield_now().await;
             continue;
         }
+        if let Some(news) = core.news() {
+            place.send(control(&news));
+            continue;
+        }
         let mut frame = shard.take_frame(core.client().encoding);
         let event = core.fill(&mut frame).then(|| event("data", frame.payload()));
         if let Some(event) = event {
@@ -106,6 +110,7 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
         tokio::select! {
             () = core.ready() => {}
             () = core.listed() => {}
+            () = core.ages() => {}
             () = tokio::time::sleep(quiet) => place.send(Bytes::from_static(b": keep-alive\n\n")),
             () = sender.closed() => return Ok(End::Left),
             _ = draining.changed() => {}

@@ -104,6 +104,7 @@ fn client(bare: Option<&str>, lives_for: Option<Duration>) -> Client {
             subject: "alice".to_owned(),
             expires_at: expires_at(left),
             topics: Vec::new(),
+            fastest: Pace::Realtime,
         }),
     }
 }

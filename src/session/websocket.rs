@@ -119,6 +119,10 @@ where
                 self.on_message(message).await?;
             }
             let worked = self.work().await?;
+            // What holds from now on, before data under it.
+            while let Some(news) = self.core.news() {
+                self.reply(&news).await?;
+            }
             // Also between two parts of an answer: the topics of each part follow it.
             if self.write_due().await? || worked || self.core.is_ready() {
                 tokio::task::yield_now().await;
@@ -128,6 +132,7 @@ where
                 message = self.stream.next() => self.on_message(message).await?,
                 () = self.core.ready() => {}
                 () = self.core.listed() => {}
+                () = self.core.ages() => {}
                 () = &mut self.alarm => {}
                 _ = draining.changed() => {}
             }

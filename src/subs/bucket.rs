@@ -123,6 +123,11 @@ impl Outbound {
         Self { updates: OutBucket::new(updates_per_second), bytes: OutBucket::new(bytes_per_second) }
     }
 
+    /// Another limit of the bytes; what was owed under the former one is forgiven.
+    pub fn set_bytes(&mut self, per_second: u32) {
+        self.bytes = OutBucket::new(per_second);
+    }
+
     pub fn charge(&mut self, updates: u64, bytes: u64) {
         if let Some(bucket) = &mut self.updates {
             bucket.charge(updates);

@@ -1,19 +1,26 @@
-//! Who is due when. In: marks of topics, the clock, flushes of sessions. Out: due lists and wake-ups, coalesced per session.
-//! Bounded: a subscription waits in at most one list (its session's due list or one window of the wheel). What it leaves behind when it
-//! ends or is paused is less than half of a due list, and goes from the wheel when that window begins, so within the longest pace.
+//! Who is due when. In: marks of topics, the clock, flushes of sessions, floors. Out: due lists and wake-ups, coalesced per session.
+//! Bounded: a subscription waits in at most one list (one of its session's or one window of the wheel). What it leaves behind when it
+//! ends or is paused is less than half of a list, and goes from the wheel when that window begins, so within the longest pace.
 
 mod control;
+mod flush;
+mod member;
+mod subscription;
 
 pub use control::Account;
+pub use flush::Flushed;
 
-use crate::encode::{Chunk, Chunks, FrameBuilder, Request};
+use crate::encode::{Chunk, Chunks};
 use crate::subs::pace::Grid;
 use crate::topic::{Cursor, TopicMap};
 use foldhash::fast::RandomState;
+use member::Member;
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
+use subscription::{NEVER, Queue, Subscription};
 use tokio::sync::Notify;
+use wire::kind::Kind;
 use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
 
 /// Names a subscription for as long as it lives; a stale handle names nothing.
@@ -26,7 +33,7 @@ pub struct Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub(super) usize);
 
-/// What is in force for a subscription.
+/// What a client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     pub pace: Pace,
@@ -37,69 +44,11 @@ pub struct Terms {
     pub max_age: MaxAge,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Queue {
-    Idle,
-    /// In the wheel, until its next window begins.
-    Waiting,
-    /// In its session's due list.
-    Due,
-    /// Never due until it is continued, and not among its topic's subscribers: nothing is done for it.
-    Paused,
-}
-
-struct Subscription {
-    generation: u32,
-    topic: u32,
-    session: SessionKey,
-    /// Where it stands among the topic's subscribers.
-    place: usize,
-    cursor: Cursor,
-    terms: Terms,
-    grid: Option<Grid>,
-    /// Window of the last update that was sent.
-    window: i64,
-    queue: Queue,
-    /// While waiting: beginning of the window it stands under in the wheel.
-    waits_for: i64,
-    /// Monotonic ns from which on the next flush carries a check; 0 = never.
-    check_at: i64,
-    /// Ends with its first answer.
-    once: bool,
-    /// A `get` was promised a snapshot.
-    promised: bool,
-    /// Paused again once the promise is kept.
-    pauses_after: bool,
-    merged: u64,
-    records: u64,
-    bytes: u64,
-}
-
 #[derive(Default)]
 struct LocalTopic {
     subscribers: Vec<Handle>,
     chunks: Chunks,
 }
-
-struct Member {
-    due: VecDeque<Handle>,
-    /// How many of `due` may be stale.
-    stale: usize,
-    wake: Rc<Notify>,
-    encoding: Encoding,
-}
-
-/// What one flush did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flushed {
-    pub chunk_hits: u64,
-    pub chunk_misses: u64,
-    /// Topics of subscriptions that ended by themselves.
-    pub ended: Vec<u32>,
-}
-
-/// Due subscriptions looked at in one flush. Most find data and fill the frame long before; where none does, others get a turn.
-const LOOKS_A_FLUSH: usize = 1024;
 
 pub struct Manager {
     shard: usize,
@@ -110,6 +59,10 @@ pub struct Manager {
     wheel: BTreeMap<i64, Vec<Handle>>,
     next_generation: u32,
     check_interval_ns: i64,
+    /// No subscription of the node is faster than this; 0 = as fast as they are.
+    node_floor_ms: u32,
+    /// New snapshots of deep books wait.
+    defers_deep: bool,
     /// Working memory of the encoder.
     spare: Chunk,
 }
@@ -125,13 +78,15 @@ impl Manager {
             wheel: BTreeMap::new(),
             next_generation: 0,
             check_interval_ns,
+            node_floor_ms: 0,
+            defers_deep: false,
             spare: Chunk::default(),
         }
     }
 
     /// `wake` is notified when the first subscription of the session becomes due.
     pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
-        SessionKey(self.sessions.insert(Member { due: VecDeque::new(), stale: 0, wake, encoding }))
+        SessionKey(self.sessions.insert(Member::new(encoding, wake)))
     }
 
     /// Forgets what is due. The session's subscriptions must be ended before another one joins.
@@ -159,7 +114,6 @@ impl Manager {
     ) -> Handle {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let check_at = if self.check_interval_ns == 0 { 0 } else { now + self.check_interval_ns };
         let index = self.subscriptions.insert(Subscription {
             generation,
             topic,
@@ -168,10 +122,11 @@ impl Manager {
             cursor,
             terms,
             grid: Grid::new(terms.pace, session.0),
-            window: i64::MIN,
+            sent_at: NEVER,
             queue: Queue::Idle,
             waits_for: 0,
-            check_at,
+            check_at: next_check(self.check_interval_ns, topic, now),
+            held_from: 0,
             once: false,
             promised: false,
             pauses_after: false,
@@ -181,7 +136,8 @@ impl Manager {
         });
         let handle = Handle { index: index as u32, generation };
         self.attach(map, handle);
-        self.make_due(handle);
+        self.note_safety(map, handle);
+        self.make_due(handle, now);
         handle
     }
 
@@ -193,9 +149,12 @@ impl Manager {
         if subscription.queue != Queue::Paused {
             self.detach(map, subscription.topic, subscription.place);
         }
-        if subscription.queue == Queue::Due {
-            self.note_stale(subscription.session);
+        if subscription.terms.trade_safe
+            && let Some(member) = self.sessions.get_mut(subscription.session.0)
+        {
+            member.safe.retain(|_, quote| *quote != handle);
         }
+        self.note_stale(subscription.session, subscription.terms.focus, subscription.queue);
     }
 
     /// Puts a subscription among its topic's subscribers.
@@ -224,32 +183,20 @@ impl Manager {
         }
     }
 
-    /// One more entry of the due list names nothing. They are swept once they are half of it: ending many costs one look each.
-    fn note_stale(&mut self, session: SessionKey) {
+    /// A list of the session has one more entry that names nothing.
+    fn note_stale(&mut self, session: SessionKey, focus: Focus, queue: Queue) {
         let Self { sessions, subscriptions, .. } = self;
         let Some(member) = sessions.get_mut(session.0) else { return };
-        member.stale += 1;
-        if member.stale * 2 > member.due.len() {
-            member.stale = 0;
-            member.due.retain(|handle| {
-                subscriptions.get(handle.index as usize).is_some_and(|found| found.generation == handle.generation)
-            });
+        let stands = |handle: Handle| {
+            let found = subscriptions.get(handle.index as usize);
+            found.is_some_and(|found| found.generation == handle.generation && found.queue == queue)
+        };
+        match queue {
+            Queue::Due => member.line(focus).note_stale(stands),
+            Queue::Unpaid => member.unpaid.note_stale(stands),
+            Queue::Deferred => member.deferred.note_stale(stands),
+            Queue::Idle | Queue::Waiting | Queue::Paused => {}
         }
-    }
-
-    /// Changes pace and mode; the cursor stays where it is, so nothing is lost. A new pace begins with what is there.
-    pub fn set_terms(&mut self, handle: Handle, terms: Terms) {
-        let Some(subscription) = self.live_mut(handle) else { return };
-        let former = std::mem::replace(&mut subscription.terms, terms);
-        if former.pace == terms.pace {
-            return;
-        }
-        subscription.grid = Grid::new(terms.pace, subscription.session.0);
-        subscription.window = i64::MIN;
-        if subscription.queue == Queue::Waiting {
-            subscription.queue = Queue::Idle;
-        }
-        self.make_due(handle);
     }
 
     /// The topic changed: its subscribers become due now or at their next window.
@@ -261,16 +208,14 @@ impl Manager {
             if subscription.queue != Queue::Idle {
                 continue;
             }
-            match subscription.grid {
-                Some(grid) if grid.window(now) <= subscription.window => {
+            let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
+            match subscription.grid(member.floor.ms.max(self.node_floor_ms)) {
+                Some(grid) if grid.window(now) <= grid.window(subscription.sent_at) => {
                     subscription.queue = Queue::Waiting;
-                    subscription.waits_for = grid.begin(subscription.window + 1);
+                    subscription.waits_for = grid.begin(grid.window(subscription.sent_at) + 1);
                     self.wheel.entry(subscription.waits_for).or_default().push(handle);
                 }
-                _ => {
-                    subscription.queue = Queue::Due;
-                    push_due(&mut self.sessions, subscription.session, handle);
-                }
+                _ => subscription.become_due(member, handle, now),
             }
         }
     }
@@ -284,13 +229,12 @@ impl Manager {
             }
             for handle in entry.remove() {
                 // Whoever ended, or got another pace meanwhile, does not wait here any more.
-                if let Some(subscription) = self.live_mut(handle)
-                    && subscription.queue == Queue::Waiting
+                let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
+                if subscription.queue == Queue::Waiting
                     && subscription.waits_for == begin
+                    && let Some(member) = self.sessions.get_mut(subscription.session.0)
                 {
-                    subscription.queue = Queue::Due;
-                    let session = subscription.session;
-                    push_due(&mut self.sessions, session, handle);
+                    subscription.become_due(member, handle, now);
                 }
             }
         }
@@ -302,129 +246,63 @@ impl Manager {
     }
 
     pub fn is_due(&self, session: SessionKey) -> bool {
-        self.sessions.get(session.0).is_some_and(|member| !member.due.is_empty())
+        self.sessions.get(session.0).is_some_and(Member::is_due)
     }
 
-    /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
-    pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
-        let mut flushed = Flushed::default();
-        let (mut ended, mut paused) = (Vec::new(), Vec::new());
-        let Some(member) = self.sessions.get_mut(session.0) else { return flushed };
-        let encoding = member.encoding;
-        for _ in 0..member.due.len().min(LOOKS_A_FLUSH) {
-            let Some(handle) = member.due.pop_front() else { break };
-            let Some(subscription) =
-                self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
-            else {
-                member.stale = member.stale.saturating_sub(1);
-                continue;
-            };
-            let (Some(topic), Some(local)) = (map.get(subscription.topic), self.topics.get_mut(&subscription.topic)) else {
-                subscription.queue = Queue::Idle;
-                continue;
-            };
-            let request = Request {
-                cursor: subscription.cursor,
-                mode: subscription.terms.mode,
-                encoding,
-                base_second: frame.base_second(),
-            };
-            let (chunk, hit) = local.chunks.get(topic, request, &mut self.spare);
-            if hit {
-                flushed.chunk_hits += 1;
-            } else {
-                flushed.chunk_misses += 1;
-            }
-            if !frame.fits(chunk.bytes.len()) {
-                member.due.push_front(handle);
-                break;
-            }
-            subscription.cursor = chunk.to;
-            let is_news = chunk.records > 0;
-            if is_news {
-                frame.push(chunk, subscription.grid.is_none());
-                subscription.count(chunk);
-                if let Some(grid) = subscription.grid {
-                    subscription.window = grid.window(now);
-                }
-            }
-            if chunk.more {
-                member.due.push_back(handle);
-                continue;
-            }
-            if subscription.promised && chunk.snapshots == 0 {
-                // A stream's events up to here were told one by one; now the snapshot, if nothing came in between.
-                let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, &mut self.spare);
-                let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
-                if place(&whole.to) != place(&subscription.cursor) || !frame.fits(whole.bytes.len()) {
-                    member.due.push_back(handle);
-                    continue;
-                }
-                subscription.cursor = whole.to;
-                frame.push(whole, false);
-                subscription.count(whole);
-                if let Some(grid) = subscription.grid {
-                    subscription.window = grid.window(now);
-                }
-            }
-            subscription.promised = false;
-            subscription.queue = Queue::Idle;
-            if subscription.once {
-                ended.push(handle);
-                flushed.ended.push(subscription.topic);
-            } else if std::mem::take(&mut subscription.pauses_after) {
-                paused.push(handle);
-            }
-            if subscription.check_at != 0
-                && now >= subscription.check_at
-                && is_news
-                && let Some(hash) = local.chunks.check(topic, &subscription.cursor)
-            {
-                frame.push_check(&topic.meta(), hash);
-                subscription.check_at = now + self.check_interval_ns;
-            }
-        }
-        for handle in ended {
-            self.unsubscribe(map, handle);
-        }
-        for handle in paused {
-            self.pause(map, handle);
-        }
-        flushed
-    }
-
-    fn make_due(&mut self, handle: Handle) {
-        if let Some(subscription) = self.live_mut(handle)
+    fn make_due(&mut self, handle: Handle, now: i64) {
+        if let Some(subscription) = live(&mut self.subscriptions, handle)
             && subscription.queue == Queue::Idle
+            && let Some(member) = self.sessions.get_mut(subscription.session.0)
         {
-            subscription.queue = Queue::Due;
-            let session = subscription.session;
-            push_due(&mut self.sessions, session, handle);
+            subscription.become_due(member, handle, now);
         }
     }
 
-    fn live(&self, handle: Handle) -> Option<&Subscription> {
-        self.subscriptions.get(handle.index as usize).filter(|s| s.generation == handle.generation)
+    /// Notes for a quote that is to be safe before which trades it has to be, or that it no longer is.
+    fn note_safety(&mut self, map: &TopicMap, handle: Handle) {
+        let Self { sessions, subscriptions, .. } = self;
+        let Some(subscription) = live(subscriptions, handle) else { return };
+        let Some(member) = sessions.get_mut(subscription.session.0) else { return };
+        let topic = map.get(subscription.topic).filter(|topic| topic.kind() == Kind::Quote);
+        let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
+        if subscription.terms.trade_safe {
+            member.safe.insert(trade, handle);
+        } else if member.safe.get(&trade) == Some(&handle) {
+            member.safe.remove(&trade);
+        }
     }
+}
 
-    fn live_mut(&mut self, handle: Handle) -> Option<&mut Subscription> {
-        self.subscriptions.get_mut(handle.index as usize).filter(|s| s.generation == handle.generation)
+/// Checks of neighbouring topics are so far apart.
+const CHECK_STEP_NS: i64 = 7_000_000;
+
+/// When the next check of a subscription falls; 0 = never. The same moment for all subscribers of a topic, so that they share one hash.
+fn next_check(interval_ns: i64, topic: u32, now: i64) -> i64 {
+    if interval_ns == 0 {
+        return 0;
+    }
+    let phase = (i64::from(topic) * CHECK_STEP_NS) % interval_ns;
+    ((now - phase).div_euclid(interval_ns) + 1) * interval_ns + phase
+}
+
+fn live(subscriptions: &mut Slab<Subscription>, handle: Handle) -> Option<&mut Subscription> {
+    subscriptions.get_mut(handle.index as usize).filter(|found| found.generation == handle.generation)
+}
+
+impl Manager {
+    fn live(&self, handle: Handle) -> Option<&Subscription> {
+        self.subscriptions.get(handle.index as usize).filter(|found| found.generation == handle.generation)
     }
 }
 
 impl Subscription {
-    fn count(&mut self, chunk: &Chunk) {
-        self.merged += chunk.merged;
-        self.records += u64::from(chunk.records);
-        self.bytes += chunk.bytes.len() as u64;
-    }
-}
-
-fn push_due(sessions: &mut Slab<Member>, session: SessionKey, handle: Handle) {
-    if let Some(member) = sessions.get_mut(session.0) {
-        if member.due.is_empty() {
-            member.wake.notify_one();
+    fn become_due(&mut self, member: &mut Member, handle: Handle, now: i64) {
+        if self.is_on_credit() && member.credits == 0 {
+            self.queue = Queue::Unpaid;
+            member.unpaid.push(handle, now);
+        } else {
+            self.queue = Queue::Due;
+            member.push_due(self.terms.focus, handle, now);
         }
-        member.due.push_back(handle);
     }
 }

@@ -23,6 +23,11 @@ impl Grid {
         Some(Self { interval_ns, offset_ns })
     }
 
+    /// True if it lets no more updates through than a pace of so many milliseconds.
+    pub fn is_slower_than(&self, ms: u32) -> bool {
+        self.interval_ns >= i64::from(ms) * 1_000_000
+    }
+
     /// Number of the window that `now` (monotonic ns) lies in.
     pub fn window(&self, now: i64) -> i64 {
         (now - self.offset_ns).div_euclid(self.interval_ns)

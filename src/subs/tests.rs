@@ -2,6 +2,7 @@
 //! flushes in any order. Bounded by the number of cases.
 
 mod control;
+mod quality;
 
 use super::pace::Grid;
 use super::*;
@@ -54,7 +55,7 @@ struct Rig {
 
 impl Rig {
     fn new(instruments: usize, clients: usize) -> Self {
-        let map = TopicMap::new(TopicLimits { max_topics: 90, trade_ring: 8, book_log: 16, book_levels: 100 }, 1, 7);
+        let map = TopicMap::new(TopicLimits { max_topics: 2_800, trade_ring: 8, book_log: 16, book_levels: 100 }, 1, 7);
         let list =
             |at| map.list("sim", &Instrument { symbol: format!("S{at}"), native: format!("S{at}"), ..Instrument::default() });
         let topics = (0..instruments).map(|at| list(at).unwrap()).collect();
@@ -72,7 +73,11 @@ impl Rig {
         let terms = Terms { pace, mode, ..Terms::default() };
         let client = &mut self.clients[client];
         if let Some(held) = client.held.get_mut(&topic) {
-            self.manager.set_terms(held.handle, terms);
+            if self.manager.set_mode(&self.map, held.handle, mode, self.now) {
+                // It begins anew.
+                client.views.remove(&topic);
+            }
+            self.manager.set_terms(&self.map, held.handle, terms, self.now);
             if held.pace != pace {
                 (held.pace, held.grid, held.window) = (pace, Grid::new(pace, client.key.0), None);
             }

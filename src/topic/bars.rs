@@ -3,8 +3,8 @@
 
 use super::cursor::Cursor;
 use super::head::{Emit, Head, Redefined};
-use super::publish::Stamp;
-use wire::event::{Flags, Nanos, Trade};
+use super::span::Span;
+use wire::event::{Flags, Nanos};
 use wire::kind::Interval;
 use wire::record::{Bar, Meta, RecordBody};
 use wire::view::bars::{KEPT, bars_hash};
@@ -27,10 +27,10 @@ pub(super) struct BarState {
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
-    bar: Bar,
-    /// Times of the trades that gave it its open and its close: late ones find their place by them.
-    opened: Nanos,
-    last: Nanos,
+    start: Nanos,
+    closed: bool,
+    incomplete: bool,
+    trades: Span,
     /// Sequence of its last change.
     changed: u64,
 }
@@ -59,20 +59,20 @@ impl BarState {
         redefined
     }
 
-    /// `after_gap`: trades before this one were missed.
-    pub fn trade(&mut self, time: Nanos, trade: &Trade, after_gap: bool, stamp: &Stamp) -> Result<(), TooLate> {
-        let seq = self.seq + 1;
-        let at = self.place(time)?;
+    /// Adds trades of one bar. `after_gap`: trades before them were missed.
+    pub fn add(&mut self, trades: &Span, after_gap: bool, flags: Flags) -> Result<(), TooLate> {
+        let seq = self.seq + trades.count;
+        let at = self.place(trades.opened)?;
         let kept = &mut self.kept[at];
-        kept.add(time, trade);
-        kept.bar.incomplete |= after_gap;
+        kept.trades.add(trades);
+        kept.incomplete |= after_gap;
         kept.changed = seq;
         if after_gap {
-            self.suspect = self.suspect.max(kept.bar.start);
+            self.suspect = self.suspect.max(kept.start);
         }
         self.seq = seq;
-        self.flags = stamp.quality();
-        self.head.anchor(Some(trade.price));
+        self.flags = flags;
+        self.head.anchor(Some(trades.open));
         Ok(())
     }
 
@@ -80,13 +80,13 @@ impl BarState {
     fn place(&mut self, time: Nanos) -> Result<usize, TooLate> {
         // Nearly always the newest one, and then without a division.
         if let Some(kept) = self.kept.last()
-            && time >= kept.bar.start
-            && time.saturating_sub(kept.bar.start) < self.length_ns
+            && time >= kept.start
+            && time.saturating_sub(kept.start) < self.length_ns
         {
             return Ok(self.kept.len() - 1);
         }
         let start = time.saturating_sub(time.rem_euclid(self.length_ns));
-        let at = match self.kept.binary_search_by_key(&start, |kept| kept.bar.start) {
+        let at = match self.kept.binary_search_by_key(&start, |kept| kept.start) {
             Ok(at) => return Ok(at),
             Err(0) if self.kept.len() == KEPT => return Err(TooLate),
             Err(at) => at,
@@ -101,8 +101,8 @@ impl BarState {
         };
         let seq = self.seq + 1;
         self.kept[..at].iter_mut().for_each(|before| before.close(seq));
-        let bar = Bar { start, closed: at < self.kept.len(), incomplete: start <= self.suspect, ..Bar::default() };
-        self.kept.insert(at, Kept { bar, opened: time, last: time, changed: seq });
+        let (closed, incomplete) = (at < self.kept.len(), start <= self.suspect);
+        self.kept.insert(at, Kept { start, closed, incomplete, trades: Span::default(), changed: seq });
         Ok(at)
     }
 
@@ -111,8 +111,8 @@ impl BarState {
         let seq = self.seq + 1;
         let over = now.saturating_sub(GRACE_NS).saturating_sub(self.length_ns);
         let mut news = false;
-        for kept in self.kept.iter_mut().rev().take_while(|kept| !kept.bar.closed) {
-            if kept.bar.start <= over {
+        for kept in self.kept.iter_mut().rev().take_while(|kept| !kept.closed) {
+            if kept.start <= over {
                 kept.close(seq);
                 news = true;
             }
@@ -123,9 +123,9 @@ impl BarState {
 
     /// Trades after the newest one were missed: perhaps of its bar. True if that is news.
     pub fn miss(&mut self) -> bool {
-        let Some(newest) = self.kept.last_mut().filter(|newest| !newest.bar.incomplete) else { return false };
+        let Some(newest) = self.kept.last_mut().filter(|newest| !newest.incomplete) else { return false };
         self.seq += 1;
-        newest.bar.incomplete = true;
+        newest.incomplete = true;
         newest.changed = self.seq;
         true
     }
@@ -138,7 +138,7 @@ impl BarState {
         }
         let mut bars = [Bar::default(); KEPT];
         let changed = self.kept.iter().filter(|kept| fresh || kept.changed > next.seq);
-        let count = changed.zip(&mut bars).map(|(kept, bar)| *bar = kept.bar).count();
+        let count = changed.zip(&mut bars).map(|(kept, bar)| *bar = kept.bar()).count();
         let body = RecordBody::Bars(&bars[..count]);
         if fresh {
             self.head.snapshot(next, self.seq, time, self.flags.with(self.head.staleness()), body, emit)
@@ -149,32 +149,22 @@ impl BarState {
 
     /// `wire::view` hash of the bars.
     pub fn hash(&self) -> u32 {
-        bars_hash(self.kept.iter().map(|kept| &kept.bar))
+        let mut bars = [Bar::default(); KEPT];
+        self.kept.iter().zip(&mut bars).for_each(|(kept, bar)| *bar = kept.bar());
+        bars_hash(bars[..self.kept.len()].iter())
     }
 }
 
 impl Kept {
-    /// Trades may come out of order: the first in time opens the bar, the last one closes it.
-    fn add(&mut self, time: Nanos, trade: &Trade) {
-        let Trade { price, size, .. } = *trade;
-        let bar = &mut self.bar;
-        let first = bar.count == 0;
-        if first || time < self.opened {
-            (bar.open, self.opened) = (price, time);
-        }
-        if first || time >= self.last {
-            (bar.close, self.last) = (price, time);
-        }
-        bar.high = if first { price } else { bar.high.max(price) };
-        bar.low = if first { price } else { bar.low.min(price) };
-        bar.count += 1;
-        bar.volume = bar.volume.wrapping_add(u128::from(size.max(0).unsigned_abs()));
-        bar.notional = bar.notional.wrapping_add(i128::from(price) * i128::from(size));
+    fn bar(&self) -> Bar {
+        let Self { start, closed, incomplete, .. } = *self;
+        let Span { open, high, low, close, count, volume, notional, .. } = self.trades;
+        Bar { start, closed, incomplete, open, high, low, close, count, volume, notional }
     }
 
     fn close(&mut self, seq: u64) {
-        if !self.bar.closed {
-            self.bar.closed = true;
+        if !self.closed {
+            self.closed = true;
             self.changed = seq;
         }
     }

@@ -26,8 +26,20 @@ pub(super) enum Start {
     New,
     /// Holds nothing and wants nothing of the past (stream topics; elsewhere the same as `New`).
     Now,
+    /// Holds nothing and wants so many of the newest entries first (stream topics; elsewhere the same as `New`).
+    Back(u32),
     /// Holds the view at `(epoch, seq)`.
     At,
+}
+
+/// What a subscriber that resumes will never be told one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    None,
+    /// So many trades.
+    Count(u64),
+    /// Some, or perhaps none: the position says too little.
+    Unknown,
 }
 
 /// Running totals of a trade topic since its epoch began. Their differences describe any window, however long ago it began.
@@ -52,6 +64,11 @@ impl Cursor {
     /// A subscriber of a stream that wants only what comes from now on.
     pub const NOW: Self = Self::starting(Start::Now);
 
+    /// A subscriber of a stream that wants the newest `n` entries first, as far as the ring has them.
+    pub const fn back(n: u32) -> Self {
+        Self::starting(Start::Back(n))
+    }
+
     const fn starting(start: Start) -> Self {
         Self {
             sums: Sums { volume: 0, notional: 0, count: 0, missing: 0, unknown: 0, cause: Cause::None },
@@ -73,12 +90,22 @@ impl Cursor {
         cursor
     }
 
+    /// True if it wants some of the newest entries first.
+    pub fn is_back(&self) -> bool {
+        matches!(self.start, Start::Back(_))
+    }
+
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
     pub fn seq(&self) -> u64 {
         self.seq
+    }
+
+    #[cfg(test)]
+    pub(super) fn starts_back(&self) -> Option<u32> {
+        if let Start::Back(n) = self.start { Some(n) } else { None }
     }
 
     /// True once the subscriber holds a view: after the first answer, or if it came with one.

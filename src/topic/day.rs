@@ -7,9 +7,9 @@
 use super::bars::TooLate;
 use super::cursor::Cursor;
 use super::head::{Emit, Head, Redefined};
-use super::publish::Stamp;
+use super::span::Span;
 use std::collections::VecDeque;
-use wire::event::{Flags, Nanos, Trade};
+use wire::event::{Flags, Nanos};
 use wire::record::{DayStats, Meta, RecordBody, StatsChange};
 use wire::view::stats_hash;
 
@@ -53,27 +53,33 @@ impl StatsState {
         redefined
     }
 
-    /// True if there is news.
-    pub fn trade(&mut self, time: Nanos, trade: &Trade, stamp: &Stamp) -> Result<bool, TooLate> {
-        self.window.trade(time, trade)?;
-        self.flags = stamp.quality();
-        self.head.anchor(Some(trade.price));
-        Ok(self.take())
+    /// Adds trades of one minute. That is news.
+    pub fn add(&mut self, trades: &Span, flags: Flags) -> Result<(), TooLate> {
+        self.window.add(trades)?;
+        self.flags = flags;
+        self.head.anchor(Some(trades.open));
+        self.take(trades.count);
+        Ok(())
+    }
+
+    /// True if a trade of this time is not too late.
+    pub fn reaches(&self, time: Nanos) -> bool {
+        self.window.has(time.div_euclid(MINUTE_NS))
     }
 
     /// Lets go of what is older than a day at this time of the venue. True if there is news.
     pub fn pass(&mut self, now: Nanos) -> bool {
-        self.window.reach(now.div_euclid(MINUTE_NS)) && self.take()
+        self.window.reach(now.div_euclid(MINUTE_NS)) && self.take(1)
     }
 
     /// Trades were missed about now.
     pub fn miss(&mut self, now: Nanos) -> bool {
         self.window.miss(now.div_euclid(MINUTE_NS));
-        self.take()
+        self.take(1)
     }
 
-    /// Makes the window's value the topic's.
-    fn take(&mut self) -> bool {
+    /// Makes the window's value the topic's, so many updates later. True if there is news.
+    fn take(&mut self, updates: u64) -> bool {
         let (old, new) = (self.value, self.window.value());
         let changed = [
             old.last != new.last,
@@ -89,7 +95,7 @@ impl StatsState {
         if !changed.contains(&true) {
             return false;
         }
-        self.seq += 1;
+        self.seq += updates;
         self.value = new;
         for (at, changed) in self.changed.iter_mut().zip(changed) {
             if changed {
@@ -163,27 +169,30 @@ impl Window {
         DayStats { open, ..self.value }
     }
 
-    fn trade(&mut self, time: Nanos, trade: &Trade) -> Result<(), TooLate> {
-        let Trade { price, size, .. } = *trade;
-        let minute = time.div_euclid(MINUTE_NS);
-        if self.newest.is_some_and(|newest| minute <= newest - MINUTES) {
+    /// True if a minute is in the window or after it.
+    fn has(&self, minute: i64) -> bool {
+        self.newest.is_none_or(|newest| minute > newest - MINUTES)
+    }
+
+    fn add(&mut self, trades: &Span) -> Result<(), TooLate> {
+        let minute = trades.opened.div_euclid(MINUTE_NS);
+        if !self.has(minute) {
             return Err(TooLate);
         }
         if self.newest.is_none() {
-            self.value.from = time;
+            self.value.from = trades.opened;
         }
         self.reach(minute);
-        let (volume, notional) = (u128::from(size.max(0).unsigned_abs()), i128::from(price) * i128::from(size));
-        self.bucket(minute).add(time, price, volume, notional);
+        self.bucket(minute).add(trades);
         let value = &mut self.value;
-        if value.last.is_none() || time >= self.last {
-            (value.last, self.last) = (Some(price), time);
+        if value.last.is_none() || trades.closed >= self.last {
+            (value.last, self.last) = (Some(trades.close), trades.closed);
         }
-        value.high = Some(value.high.map_or(price, |high| high.max(price)));
-        value.low = Some(value.low.map_or(price, |low| low.min(price)));
-        value.count += 1;
-        value.volume = value.volume.wrapping_add(volume);
-        value.notional = value.notional.wrapping_add(notional);
+        value.high = Some(value.high.map_or(trades.high, |high| high.max(trades.high)));
+        value.low = Some(value.low.map_or(trades.low, |low| low.min(trades.low)));
+        value.count += trades.count;
+        value.volume = value.volume.wrapping_add(trades.volume);
+        value.notional = value.notional.wrapping_add(trades.notional);
         Ok(())
     }
 
@@ -240,15 +249,15 @@ impl Bucket {
         Self { minute, open: 0, opened: 0, high: 0, low: 0, count: 0, gaps: 0, volume: 0, notional: 0 }
     }
 
-    fn add(&mut self, time: Nanos, price: i64, volume: u128, notional: i128) {
+    fn add(&mut self, trades: &Span) {
         let first = self.count == 0;
-        if first || time < self.opened {
-            (self.open, self.opened) = (price, time);
+        if first || trades.opened < self.opened {
+            (self.open, self.opened) = (trades.open, trades.opened);
         }
-        self.high = if first { price } else { self.high.max(price) };
-        self.low = if first { price } else { self.low.min(price) };
-        self.count += 1;
-        self.volume = self.volume.wrapping_add(volume);
-        self.notional = self.notional.wrapping_add(notional);
+        self.high = if first { trades.high } else { self.high.max(trades.high) };
+        self.low = if first { trades.low } else { self.low.min(trades.low) };
+        self.count += trades.count;
+        self.volume = self.volume.wrapping_add(trades.volume);
+        self.notional = self.notional.wrapping_add(trades.notional);
     }
 }

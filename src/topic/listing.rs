@@ -10,6 +10,7 @@ use super::publish::Stamp;
 use super::quote::QuoteState;
 use super::slot::{State, Topic};
 use super::tape::TapeState;
+use super::trades::Trades;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,13 +51,14 @@ impl TopicMap {
         let of_books = [top5, top10, top20, top50, full];
         let book = Arc::new(Mutex::new(BookState::new(of_books, &self.limits, self.totals.clone())));
         let view = |at| State::Book(book.clone(), at);
-        let derived = Arc::new(Mutex::new(DerivedState::new(of_derived)));
-        let derived = |at| State::Derived(derived.clone(), at);
+        let tape = TapeState::new(of_trade, self.limits.trade_ring, self.totals.clone());
+        let trades = Arc::new(Trades::new(tape, DerivedState::new(of_derived)));
+        let derived = |at| State::Derived(trades.clone(), at);
         let states = [
             State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
             State::Status(Mutex::new(StatusState::new(of_status))),
             State::Quote(Mutex::new(QuoteState::new(of_quote))),
-            State::Trade(Box::new(Mutex::new(TapeState::new(of_trade, self.limits.trade_ring, self.totals.clone())))),
+            State::Trade(trades.clone()),
             view(0),
             view(1),
             view(2),
@@ -74,7 +76,7 @@ impl TopicMap {
         }
         let now = Stamp { published: wall_time(), ..Stamp::default() };
         if let Some(topic) = self.get(topics.instrument) {
-            topic.note_published(&now);
+            topic.news.note_published(&now);
         }
         self.name(venue, &instrument.symbol, topics);
         self.name(venue, &format!("!{}", instrument.native), topics);
@@ -131,7 +133,7 @@ impl State {
             }
             Self::Status(state) => state.lock().redefine(meta),
             Self::Quote(state) => state.lock().redefine(meta),
-            Self::Trade(state) => state.lock().redefine(meta),
+            Self::Trade(trades) => trades.lock().tape.redefine(meta),
             Self::Book(state, 0) => {
                 let [_, _, _, _, of_books @ .., _, _, _, _, _] = metas;
                 state.lock().redefine(of_books)

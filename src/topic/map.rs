@@ -121,6 +121,14 @@ impl InstrumentTopics {
     }
 }
 
+struct Venue {
+    name: Box<str>,
+    /// All its instruments are announced.
+    is_known: bool,
+    /// Mismatches that clients reported of its topics.
+    mismatches: AtomicU64,
+}
+
 pub struct TopicMap {
     pub(super) limits: TopicLimits,
     pub(super) epoch: u64,
@@ -128,8 +136,8 @@ pub struct TopicMap {
     pub(super) ids: DashMap<Box<str>, u32, foldhash::fast::RandomState>,
     pub(super) slots: Box<[OnceLock<Box<Topic>>]>,
     pub(super) len: AtomicU32,
-    /// Name, and whether all its instruments are announced. Few, so a list.
-    venues: RwLock<Vec<(Box<str>, bool)>>,
+    /// Few, so a list.
+    venues: RwLock<Vec<Venue>>,
     /// Held while topics are created or redefined: feeds of several venues list at the same time.
     pub(super) listing: Mutex<()>,
     pub(super) marks: Box<[Marks]>,
@@ -159,7 +167,7 @@ impl TopicMap {
     /// The topic of a name; understands the venue's own spelling (`!BTCUSDT`).
     pub fn resolve(&self, key: &TopicKey) -> Resolve {
         // The venue first: if it is known by now, then its last listing is in `ids` by now.
-        let Some(known) = self.venues.read().iter().find(|venue| *venue.0 == *key.venue).map(|venue| venue.1) else {
+        let Some(known) = self.venues.read().iter().find(|venue| *venue.name == *key.venue).map(|venue| venue.is_known) else {
             return Resolve::UnknownVenue;
         };
         match (self.id(&key.to_string()), known) {
@@ -192,6 +200,11 @@ impl TopicMap {
             .filter_map(|id| self.get(id))
             .filter(|topic| pattern.matches(topic.key()))
             .for_each(|topic| each(topic.id()));
+    }
+
+    /// The trade topic of the instrument that a topic belongs to.
+    pub fn trade_of(&self, id: u32) -> u32 {
+        InstrumentTopics::from_first(id - id % InstrumentTopics::COUNT).trade
     }
 
     /// From now on changes of this topic are marked for the shard. Call it before the first `since`.
@@ -234,23 +247,39 @@ impl TopicMap {
         self.totals.trades_too_late.load(Ordering::Relaxed)
     }
 
+    /// A client's view disagreed with a check of this topic.
+    pub fn note_mismatch(&self, id: u32) {
+        let Some(topic) = self.get(id) else { return };
+        topic.note_mismatch();
+        let venues = self.venues.read();
+        if let Some(venue) = venues.iter().find(|venue| *venue.name == *topic.key().venue) {
+            venue.mismatches.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Mismatches that clients reported of each venue's topics, since start.
+    pub fn mismatches(&self) -> Vec<(String, u64)> {
+        let venues = self.venues.read();
+        venues.iter().map(|venue| (venue.name.to_string(), venue.mismatches.load(Ordering::Relaxed))).collect()
+    }
+
     /// A venue that will list instruments.
     pub fn add_venue(&self, venue: &str) {
         let mut venues = self.venues.write();
-        if venues.iter().all(|known| *known.0 != *venue) {
-            venues.push((venue.into(), false));
+        if venues.iter().all(|known| *known.name != *venue) {
+            venues.push(Venue { name: venue.into(), is_known: false, mismatches: AtomicU64::new(0) });
         }
     }
 
     /// Venues that have not announced all their instruments yet.
     pub fn unknown_venues(&self) -> Vec<String> {
-        self.venues.read().iter().filter(|venue| !venue.1).map(|venue| venue.0.to_string()).collect()
+        self.venues.read().iter().filter(|venue| !venue.is_known).map(|venue| venue.name.to_string()).collect()
     }
 
     /// All configured instruments of the venue are listed: what is not there now is unknown.
     pub fn venue_known(&self, venue: &str) {
         self.add_venue(venue);
-        self.venues.write().iter_mut().filter(|known| *known.0 == *venue).for_each(|known| known.1 = true);
+        self.venues.write().iter_mut().filter(|known| *known.name == *venue).for_each(|known| known.is_known = true);
         self.marks.iter().for_each(Marks::mark_listing);
     }
 }

@@ -28,14 +28,17 @@ mod law;
 mod listing;
 mod map;
 mod marks;
+mod news;
 mod publish;
 mod quote;
 mod slot;
+mod span;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod trades;
 
-pub use cursor::Cursor;
+pub use cursor::{Cursor, Missing};
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;

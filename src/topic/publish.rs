@@ -1,9 +1,11 @@
 //! The writer's side of the topic map. In: what one feed thread says about an instrument. Out: new versions, and marks for the
 //! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
 
-use super::derived::{DerivedState, DerivedStep};
+use super::derived::{ALL_DERIVED, DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
+use super::trades::{Trades, TradesState};
+use parking_lot::MutexGuard;
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
 
@@ -32,12 +34,14 @@ impl TopicMap {
     }
 
     pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
-        self.update(of.trade, stamp, |state| {
-            let State::Trade(state) = state else { return false };
-            state.lock().publish(trade, stamp);
-            true
-        });
-        self.derive(of, stamp, |derived| derived.trade(trade, stamp));
+        let Some(topic @ Topic { state: State::Trade(trades), .. }) = self.get(of.trade) else { return };
+        topic.news.note_received(stamp.received);
+        let mut state = trades.lock();
+        state.tape.publish(trade, stamp);
+        topic.news.note_published(stamp);
+        let step = state.derived.trade(trade, stamp);
+        self.tell_derived(of, trades, state, step, stamp);
+        self.mark(topic);
     }
 
     /// Trades are lost upstream, for good. Quotes and books have nothing to lose: their next value says it all.
@@ -46,8 +50,8 @@ impl TopicMap {
             return;
         }
         self.update(of.trade, stamp, |state| {
-            let State::Trade(state) = state else { return false };
-            state.lock().publish_gap(missing, cause, stamp);
+            let State::Trade(trades) = state else { return false };
+            trades.lock().tape.publish_gap(missing, cause, stamp);
             true
         });
         self.derive(of, stamp, |derived| derived.gap(stamp));
@@ -55,20 +59,34 @@ impl TopicMap {
 
     /// Changes what is derived from an instrument's trades, in one step, and makes it known.
     pub(super) fn derive(&self, of: &InstrumentTopics, stamp: &Stamp, change: impl FnOnce(&mut DerivedState) -> DerivedStep) {
-        let Some(Topic { state: State::Derived(derived, _), .. }) = self.get(of.stats) else { return };
-        let topics = of.derived().map(|id| self.get(id));
-        let mut derived = derived.lock();
-        let step = change(&mut derived);
-        for (at, topic) in topics.into_iter().enumerate() {
-            let Some(topic) = topic else { continue };
-            topic.note_received(stamp.received);
-            if step.topics & (1 << at) != 0 {
-                topic.note_published_locked(stamp);
-            }
+        let Some(Topic { state: State::Derived(trades, _), .. }) = self.get(of.stats) else { return };
+        let mut state = trades.lock();
+        let step = change(&mut state.derived);
+        self.tell_derived(of, trades, state, step, stamp);
+    }
+
+    /// Makes a change known that was made under this lock. A trade nobody waits for does not touch the five topics: in a large market
+    /// their memory is cold.
+    fn tell_derived(
+        &self,
+        of: &InstrumentTopics,
+        trades: &Trades,
+        state: MutexGuard<'_, TradesState>,
+        step: DerivedStep,
+        stamp: &Stamp,
+    ) {
+        let has_news = |at: usize, of: u8| of & (1 << at) != 0;
+        let topics = || of.derived().into_iter().enumerate().filter_map(|(at, id)| Some((at, self.get(id)?)));
+        trades.derived_news.note_received(stamp.received);
+        if step.topics == ALL_DERIVED {
+            trades.derived_news.note_published_locked(stamp);
+        } else if step.topics != 0 {
+            topics().filter(|(at, _)| has_news(*at, step.topics)).for_each(|(_, topic)| topic.news.note_published_locked(stamp));
         }
-        drop(derived);
-        for topic in topics.into_iter().enumerate().filter_map(|(at, topic)| topic.filter(|_| step.topics & (1 << at) != 0)) {
-            self.mark(topic);
+        let watched = step.topics & state.derived.watched;
+        drop(state);
+        if watched != 0 {
+            topics().filter(|(at, _)| has_news(*at, watched)).for_each(|(_, topic)| self.mark(topic));
         }
         if step.too_late > 0 {
             self.totals.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
@@ -127,7 +145,7 @@ impl TopicMap {
     fn set_status(&self, id: u32, news: impl Fn(&Status) -> Status, stamp: &Stamp) {
         self.update(id, stamp, |state| match state {
             State::Quote(state) => state.lock().head.update_status(news),
-            State::Trade(state) => state.lock().head.update_status(news),
+            State::Trade(trades) => trades.lock().tape.head.update_status(news),
             State::Book(state, view) => state.lock().views[*view].head.update_status(news),
             State::Derived(..) | State::Status(_) | State::Instrument(_) => false,
         });
@@ -136,11 +154,11 @@ impl TopicMap {
     /// Runs a change of one topic and, if it was one, makes it known.
     pub(super) fn update(&self, id: u32, stamp: &Stamp, change: impl FnOnce(&State) -> bool) {
         let Some(topic) = self.get(id) else { return };
-        topic.note_received(stamp.received);
+        topic.news.note_received(stamp.received);
         if !change(&topic.state) {
             return;
         }
-        topic.note_published(stamp);
+        topic.news.note_published(stamp);
         self.mark(topic);
     }
 

@@ -2,16 +2,15 @@
 //! Out: `since(cursor)`. Bounded by its kind's state; the lock is held for CPU work only.
 
 use super::book::BookState;
-use super::cursor::{Cursor, Start};
-use super::derived::DerivedState;
+use super::cursor::{Cursor, Missing, Start};
 use super::last::{InstrumentState, StatusState};
-use super::publish::Stamp;
+use super::news::News;
 use super::quote::QuoteState;
-use super::tape::TapeState;
+use super::trades::Trades;
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use wire::event::Nanos;
+use std::sync::atomic::{AtomicU64, Ordering};
+use wire::event::{Nanos, Status};
 use wire::kind::Kind;
 use wire::record::{Meta, Record};
 use wire::request::TradeMode;
@@ -21,23 +20,23 @@ pub struct Topic {
     id: u32,
     name: Box<str>,
     key: TopicKey,
-    version: AtomicU64,
-    published: AtomicI64,
-    received: AtomicI64,
+    pub(super) news: News,
     /// One bit per shard with interest in this topic.
     watchers: AtomicU64,
+    /// How often clients reported that a check disagreed with what they held.
+    mismatches: AtomicU64,
     pub(super) state: State,
 }
 
 pub(super) enum State {
     Quote(Mutex<QuoteState>),
-    Trade(Box<Mutex<TapeState>>),
+    Trade(Arc<Trades>),
     /// All depth views of an instrument live in one book; the number is the view's place in `Depth::ALL`.
     Book(Arc<Mutex<BookState>>, usize),
     Status(Mutex<StatusState>),
     Instrument(Mutex<InstrumentState>),
-    /// Bars and stats of an instrument live together; the number is the topic's place among them.
-    Derived(Arc<Mutex<DerivedState>>, usize),
+    /// Bars and stats of an instrument live together with its tape; the number is the topic's place among them.
+    Derived(Arc<Trades>, usize),
 }
 
 impl Topic {
@@ -46,10 +45,9 @@ impl Topic {
             id,
             name: key.to_string().into(),
             key,
-            version: AtomicU64::new(1),
-            published: AtomicI64::new(0),
-            received: AtomicI64::new(0),
+            news: News::new(1),
             watchers: AtomicU64::new(0),
+            mismatches: AtomicU64::new(0),
             state,
         }
     }
@@ -74,28 +72,53 @@ impl Topic {
     /// Changes whenever `since` would say something new to somebody; of a book view, while it is watched. Read it before
     /// `since`, not after.
     pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        self.news.version() + self.shared_news().map_or(0, News::version)
     }
 
     /// When the newest change was published here; 0 = never.
     pub fn published(&self) -> Nanos {
-        self.published.load(Ordering::Relaxed)
+        self.news.published().max(self.shared_news().map_or(0, News::published))
     }
 
     /// When the newest bytes about this topic were received, whether they changed it or not; 0 = never.
     pub fn received(&self) -> Nanos {
-        self.received.load(Ordering::Relaxed)
+        self.news.received().max(self.shared_news().map_or(0, News::received))
+    }
+
+    fn shared_news(&self) -> Option<&News> {
+        if let State::Derived(trades, _) = &self.state { Some(&trades.derived_news) } else { None }
+    }
+
+    /// How often clients reported that a check disagreed with what they held, since start.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_mismatch(&self) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How far its data can be trusted now.
+    pub fn status(&self) -> Status {
+        match &self.state {
+            State::Quote(state) => state.lock().head.status,
+            State::Trade(trades) => trades.lock().tape.head.status,
+            State::Book(state, view) => state.lock().views[*view].head.status,
+            State::Status(state) => state.lock().head.status,
+            State::Instrument(state) => state.lock().head.status,
+            State::Derived(trades, at) => trades.lock().derived.head(*at).status,
+        }
     }
 
     /// `Meta` of the present epoch.
     pub fn meta(&self) -> Arc<Meta> {
         match &self.state {
             State::Quote(state) => state.lock().head.meta.clone(),
-            State::Trade(state) => state.lock().head.meta.clone(),
+            State::Trade(trades) => trades.lock().tape.head.meta.clone(),
             State::Book(state, view) => state.lock().views[*view].head.meta.clone(),
             State::Status(state) => state.lock().head.meta.clone(),
             State::Instrument(state) => state.lock().head.meta.clone(),
-            State::Derived(state, at) => state.lock().head(*at).meta.clone(),
+            State::Derived(trades, at) => trades.lock().derived.head(*at).meta.clone(),
         }
     }
 
@@ -111,17 +134,17 @@ impl Topic {
     ) -> Cursor {
         match &self.state {
             State::Quote(state) => state.lock().since(cursor, emit),
-            State::Trade(state) => state.lock().since(cursor, mode, max_records, emit),
+            State::Trade(trades) => trades.lock().tape.since(cursor, mode, max_records, emit),
             State::Book(state, view) => {
                 let (next, caught_up) = state.lock().since(*view, cursor, emit);
                 if caught_up {
-                    self.version.fetch_add(1, Ordering::AcqRel);
+                    self.news.note_change();
                 }
                 next
             }
             State::Status(state) => state.lock().since(cursor, emit),
             State::Instrument(state) => state.lock().since(cursor, emit),
-            State::Derived(state, at) => state.lock().since(*at, cursor, emit),
+            State::Derived(trades, at) => trades.lock().derived.since(*at, cursor, emit),
         }
     }
 
@@ -133,14 +156,14 @@ impl Topic {
                 let state = state.lock();
                 (state.head.epoch(), cursor.seq <= state.seq())
             }
-            State::Trade(state) => {
-                let state = state.lock();
+            State::Trade(trades) => {
+                let state = &trades.lock().tape;
                 (state.head.epoch(), state.reaches(cursor.seq))
             }
             State::Book(state, view) => {
                 let mut state = state.lock();
                 if state.catch_up(*view) {
-                    self.version.fetch_add(1, Ordering::AcqRel);
+                    self.news.note_change();
                 }
                 (state.views[*view].head.epoch(), state.views[*view].reaches(cursor.seq))
             }
@@ -152,12 +175,19 @@ impl Topic {
                 let state = state.lock();
                 (state.head.epoch(), cursor.seq <= state.seq())
             }
-            State::Derived(state, at) => {
-                let state = state.lock();
+            State::Derived(trades, at) => {
+                let state = &mut trades.lock().derived;
+                state.settle();
                 (state.head(*at).epoch(), cursor.seq <= state.seq(*at))
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches
+    }
+
+    /// What a subscriber that goes on from this cursor misses for good, because it can no longer be told one by one. Only a stream
+    /// has something to lose: the next value of any other topic says it all. What is missing upstream is told in the stream.
+    pub fn missing(&self, cursor: &Cursor) -> Missing {
+        if let State::Trade(trades) = &self.state { trades.lock().tape.missing(cursor) } else { Missing::None }
     }
 
     /// `wire::view` hash of what a subscriber at this cursor holds, if it holds the newest state.
@@ -167,8 +197,8 @@ impl Topic {
                 let state = state.lock();
                 (state.head.epoch(), state.seq(), state.hash())
             }
-            State::Trade(state) => {
-                let state = state.lock();
+            State::Trade(trades) => {
+                let state = &trades.lock().tape;
                 (state.head.epoch(), state.seq(), state.hash())
             }
             State::Book(state, view) => {
@@ -188,8 +218,9 @@ impl Topic {
                 let state = state.lock();
                 (state.head.epoch(), state.seq(), state.hash())
             }
-            State::Derived(state, at) => {
-                let state = state.lock();
+            State::Derived(trades, at) => {
+                let state = &mut trades.lock().derived;
+                state.settle();
                 (state.head(*at).epoch(), state.seq(*at), state.hash(*at))
             }
         };
@@ -200,7 +231,8 @@ impl Topic {
         self.watchers.load(Ordering::Acquire)
     }
 
-    /// A depth view sleeps while nobody watches it. Its lock orders two shards that come and go at the same time.
+    /// A depth view sleeps while nobody watches it, and publications look only at those derived topics that are watched. The lock orders
+    /// two shards that come and go at the same time.
     pub(super) fn set_watched(&self, shard: usize, watched: bool) {
         let bit = 1 << shard;
         let change = || {
@@ -212,34 +244,24 @@ impl Topic {
             let after = if watched { before | bit } else { before & !bit };
             ((before == 0) != (after == 0)).then_some(after != 0)
         };
-        if let State::Book(state, view) = &self.state {
-            let mut state = state.lock();
-            if let Some(active) = change()
-                && state.set_active(*view, active)
-            {
-                self.version.fetch_add(1, Ordering::AcqRel);
+        match &self.state {
+            State::Book(state, view) => {
+                let mut state = state.lock();
+                if let Some(active) = change()
+                    && state.set_active(*view, active)
+                {
+                    self.news.note_change();
+                }
             }
-        } else {
-            change();
+            State::Derived(trades, at) => {
+                let derived = &mut trades.lock().derived;
+                match change() {
+                    Some(true) => derived.watched |= 1 << at,
+                    Some(false) => derived.watched &= !(1 << at),
+                    None => {}
+                }
+            }
+            _ => _ = change(),
         }
-    }
-
-    pub(super) fn note_received(&self, received: Nanos) {
-        if received != 0 {
-            self.received.store(received, Ordering::Relaxed);
-        }
-    }
-
-    /// After a change: who reads the new version finds the new state.
-    pub(super) fn note_published(&self, stamp: &Stamp) {
-        self.published.store(stamp.published, Ordering::Relaxed);
-        self.version.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// The same for a topic that is only ever changed under one lock, which the caller holds: no two threads count at once, so
-    /// no atomic addition is needed.
-    pub(super) fn note_published_locked(&self, stamp: &Stamp) {
-        self.published.store(stamp.published, Ordering::Relaxed);
-        self.version.store(self.version.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 }

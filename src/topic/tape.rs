@@ -1,7 +1,7 @@
 //! The tape of a trade topic. In: trades and upstream gaps, each one step of the sequence. Out: each of them, or one summary of a
 //! window, or a stated gap. Bounded: a ring of `trade_ring` entries; totals and extremes reach further back than the ring.
 
-use super::cursor::{Cursor, Start, Sums};
+use super::cursor::{Cursor, Missing, Start, Sums};
 use super::extremes::Extremes;
 use super::head::{Emit, Head, Redefined};
 use super::map::Totals;
@@ -151,10 +151,11 @@ impl TapeState {
         let former = self.former.iter().find(|former| cursor.start == Start::At && cursor.epoch == former.head.epoch());
         let told = former.is_some_and(|former| former.tell_cut_off(cursor, emit));
         let (mut next, fresh) = self.head.begin(cursor, self.seq, true, emit);
-        if fresh && former.is_none() {
+        if let Start::Back(n) = next.start {
+            next = self.snapshot_back(next, n, emit);
+        } else if fresh && former.is_none() {
             return self.snapshot(next, emit);
-        }
-        if fresh {
+        } else if fresh {
             // Who was there before the redefinition gets the new epoch from its first trade on.
             let start = Cursor { sums: Sums::default(), sums_known: true, previous_id: None, ..next };
             let time = self.ring.front().map_or(self.tail_time, |entry| entry.time);
@@ -178,6 +179,35 @@ impl TapeState {
         };
         let next = Cursor { sums: self.sums, sums_known: true, previous_id, ..next };
         self.head.snapshot(next, self.seq, time, flags, body, emit)
+    }
+
+    /// An empty tape that ends before the newest `n` entries: they come as for somebody who stood there.
+    fn snapshot_back(&self, next: Cursor, n: u32, emit: &mut Emit<'_>) -> Cursor {
+        let skipped = self.ring.len().saturating_sub(n as usize);
+        let seq = self.tail_seq() + skipped as u64;
+        let time = skipped.checked_sub(1).map_or(self.tail_time, |before| self.ring[before].time);
+        let next = Cursor { sums: self.sums_at(seq), sums_known: true, ..next };
+        self.head.snapshot(next, seq, time, Flags::default(), RecordBody::Tape, emit)
+    }
+
+    /// What lies between the cursor and the ring, or in a former epoch: what `every` would now tell as a gap of our making.
+    pub fn missing(&self, cursor: &Cursor) -> Missing {
+        let former = self.former.iter().find(|former| cursor.epoch == former.head.epoch());
+        let (place, cut_off) = match former {
+            _ if cursor.start != Start::At => return Missing::None,
+            Some(former) if cursor.seq <= former.seq => {
+                let start = Cursor { epoch: self.head.epoch(), seq: 0, sums: Sums::default(), sums_known: true, ..*cursor };
+                (start, former.cut_off(cursor))
+            }
+            None if cursor.epoch == self.head.epoch() && cursor.seq <= self.seq => (*cursor, Some(0)),
+            _ => return Missing::Unknown,
+        };
+        let overrun = if place.seq < self.tail_seq() { lost(&place, self.tail_seq(), &self.tail) } else { Some(0) };
+        match cut_off.zip(overrun).map(|(cut_off, overrun)| cut_off.wrapping_add(overrun)) {
+            Some(0) => Missing::None,
+            Some(count) => Missing::Count(count),
+            None => Missing::Unknown,
+        }
     }
 
     fn every(&self, mut next: Cursor, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
@@ -282,16 +312,21 @@ impl TapeState {
 impl Former {
     /// The last act of a former epoch, for a subscriber who holds a place in it. True if there was anything to tell.
     fn tell_cut_off(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> bool {
-        let Self { head, seq, sums, later } = self;
+        let Self { head, seq, later, .. } = self;
         if cursor.seq > *seq || (cursor.seq == *seq && *later == Some(0)) {
             return false;
         }
         let (next, _) = head.begin(cursor, *seq, false, emit);
-        let missing = lost(&next, *seq, sums).zip(*later).map(|(lost, later)| lost.wrapping_add(later));
+        let missing = self.cut_off(cursor);
         // A gap moves by one at least; nobody goes on from there.
         let end = (*seq).max(cursor.seq + 1);
         head.step(next, end, 0, Flags::default(), RecordBody::Gap { cause: Cause::Redefinition, missing }, emit);
         true
+    }
+
+    /// Trades after the cursor, in its epoch and in later ones that are over as well; `None` if nobody knows how many.
+    fn cut_off(&self, cursor: &Cursor) -> Option<u64> {
+        lost(cursor, self.seq, &self.sums).zip(self.later).map(|(lost, later)| lost.wrapping_add(later))
     }
 }
 

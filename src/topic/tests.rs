@@ -144,6 +144,50 @@ fn each_trade_or_a_gap() {
 }
 
 #[test]
+fn the_newest_trades_can_come_first() {
+    let (map, topics) = map(3);
+    (1..=5).for_each(|price| map.publish_trade(&topics, &trade(price, 1), &at(price)));
+    map.publish_gap(&topics, Channel::Trade, Some(7), Cause::SequenceGap, &at(6));
+    let (said, cursor) = told(&map, topics.trade, &Cursor::back(2), TradeMode::Every);
+    assert_eq!(said[2..], ["S+4 Tape", "+1 5 x 1 id Some(50) after None", "+1 gap sequence_gap Some(7)"]);
+    assert!(told(&map, topics.trade, &cursor, TradeMode::Every).0.is_empty());
+    let (said, _) = told(&map, topics.trade, &Cursor::back(9), TradeMode::Summary);
+    let all = ["S+3 Tape", "+1 gap sequence_gap Some(7)", "C+2 n 2 last 5 high 5 low 4 volume 2 notional 9"];
+    assert_eq!(said[2..], all, "no more than the ring has, and that is no overrun");
+    // A few at a time: the cursor has its place from the first answer on.
+    let trade_topic = map.get(topics.trade).unwrap();
+    let first = trade_topic.since(&Cursor::back(3), TradeMode::Every, 1, &mut |_, _| {});
+    assert_eq!((first.is_placed(), first.seq()), (true, 4));
+    assert_eq!(told(&map, topics.trade, &first, TradeMode::Every).0.len(), 2);
+    // Elsewhere it is a start like any other.
+    let new = |cursor| told(&map, topics.stats, &cursor, TradeMode::Every);
+    assert_eq!(new(Cursor::back(3)), new(Cursor::NEW));
+}
+
+#[test]
+fn what_a_resume_misses_is_known_before_it_is_told() {
+    let (map, topics) = map(2);
+    let missing = |cursor: &Cursor| map.get(topics.trade).unwrap().missing(cursor);
+    (1..=5).for_each(|price| map.publish_trade(&topics, &trade(price, 1), &at(price)));
+    assert_eq!(
+        [Cursor::resume(40, 5), Cursor::resume(40, 3), Cursor::NEW, Cursor::NOW].map(|at| missing(&at)),
+        [Missing::None; 4]
+    );
+    assert_eq!(missing(&Cursor::resume(40, 1)), Missing::Count(2));
+    assert_eq!(missing(&Cursor::resume(40, 6)), Missing::Unknown, "it never was");
+    assert_eq!(missing(&Cursor::resume(39, 1)), Missing::Unknown, "nobody knows that run of the node");
+    map.list("sim", &Instrument { price_exponent: -3, ..instrument("A-B") }).unwrap();
+    (1..=3).for_each(|price| map.publish_trade(&topics, &trade(price, 1), &at(price)));
+    assert_eq!(missing(&Cursor::resume(40, 1)), Missing::Count(4 + 1), "cut off, and past the ring since");
+    assert_eq!(missing(&Cursor::resume(40, 5)), Missing::Count(1));
+    map.publish_gap(&topics, Channel::Trade, None, Cause::Disconnected, &at(9));
+    assert_eq!(missing(&Cursor::resume(41, 2)), Missing::None, "the stream tells of it");
+    (1..=2).for_each(|price| map.publish_trade(&topics, &trade(price, 1), &at(price)));
+    assert_eq!(missing(&Cursor::resume(41, 3)), Missing::Unknown);
+    assert_eq!(map.get(topics.quote).unwrap().missing(&Cursor::resume(1, 1)), Missing::None);
+}
+
+#[test]
 fn a_summary_outlives_the_ring() {
     let (map, topics) = map(2);
     let (_, cursor) = told(&map, topics.trade, &Cursor::NOW, TradeMode::Summary);

@@ -381,6 +381,8 @@ pub enum TopicResult {
         pace: Pace,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         trades: Option<TradeMode>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replaces: Option<String>,
     },
     /// A snapshot follows and nothing after it, unless the topic is subscribed as well.
     Once {

@@ -11,7 +11,7 @@ use wire::decimal::plain;
 use wire::instrument::Instrument;
 use wire::kind::{Class, Kind};
 use wire::record::RecordBody;
-use wire::request::{Reply, TradeMode};
+use wire::request::{Pace, Reply, TradeMode};
 use wire::topic::{Pattern, TopicKey};
 
 /// Instruments of a page, unless the request says otherwise, and at most.
@@ -82,7 +82,7 @@ impl SessionCore {
                 topic_id: Some(topic.id()),
                 state: account.standing,
                 requested_pace: account.terms.pace,
-                pace: account.terms.pace,
+                pace: account.pace,
                 trades: is_stream(topic).then_some(account.terms.mode),
                 epoch: placed.map(|at| at.epoch()),
                 sequence: placed.map(|at| at.seq()),
@@ -91,12 +91,12 @@ impl SessionCore {
                 merged: account.merged,
                 records: account.records,
                 bytes: account.bytes,
-                limited_by: None,
+                limited_by: account.limited_by,
                 focus: account.terms.focus,
                 max_age: account.terms.max_age,
-                session_bytes: 0,
-                credits: None,
-                mismatches: None,
+                session_bytes: self.sent_bytes,
+                credits: (account.terms.pace == Pace::Credit).then(|| self.shard.manager.borrow().credits(self.key)),
+                mismatches: Some(topic.mismatches()).filter(|count| *count > 0),
                 held_back: self.held_back(),
             }));
         }
@@ -121,7 +121,7 @@ impl SessionCore {
             limited_by: None,
             focus: waiting.terms.focus,
             max_age: waiting.terms.max_age,
-            session_bytes: 0,
+            session_bytes: self.sent_bytes,
             credits: None,
             mismatches: None,
             held_back: self.held_back(),

@@ -2,17 +2,20 @@
 //! result each, which says what is in force before the first update at it. Bounded by what is held.
 
 use super::work::{Action, Work, not_ready};
-use super::{SessionCore, is_stream, live, not_entitled, refuse_missing, refused, start_of};
+use super::{SessionCore, is_stream, not_entitled, refuse_missing, refused, start_of};
 use crate::subs::Terms;
-use crate::topic::Resolve;
+use crate::topic::{Cursor, Resolve};
+use wire::answer::Standing;
 use wire::code::Code;
-use wire::kind::Class;
-use wire::request::{Focus, MaxAge, Pace, TopicResult, TradeMode};
+use wire::kind::{Class, Depth, Kind};
+use wire::request::{Focus, MaxAge, Mod, Pace, TopicResult, TradeMode};
 use wire::topic::TopicKey;
 
 /// What a `mod` asks for.
-#[derive(Default)]
+#[derive(Clone, Copy)]
 pub(super) struct Change {
+    /// Of books.
+    pub depth: Option<Depth>,
     pub pace: Option<Pace>,
     pub trades: Option<TradeMode>,
     pub trade_safe: Option<bool>,
@@ -21,6 +24,21 @@ pub(super) struct Change {
 }
 
 impl Change {
+    pub fn read(news: &Mod) -> Result<Self, String> {
+        let Mod { pace, trades, trade_safe, focus, max_age, .. } = *news;
+        let depth = match &news.depth {
+            None => None,
+            Some(name) => match Depth::from_name(name) {
+                None => return Err(format!("'{name}' is not a depth: 5, 10, 20, 50 or full")),
+                depth => depth,
+            },
+        };
+        if (pace, trades, trade_safe, focus, max_age, depth) == Default::default() {
+            return Err("'mod' needs one of 'pace', 'trades', 'depth', 'trade_safe', 'focus' and 'max_age'".to_owned());
+        }
+        Ok(Self { depth, pace, trades, trade_safe, focus, max_age })
+    }
+
     fn applied_to(&self, terms: Terms) -> Terms {
         Terms {
             pace: self.pace.unwrap_or(terms.pace),
@@ -43,6 +61,14 @@ impl SessionCore {
 
     pub(super) fn modify(&mut self, id: u32, news: &Change) -> TopicResult {
         let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
+        if let Some(depth) = news.depth {
+            let another = self.of_depth(id, depth);
+            match another {
+                Ok(another) if another == id => {}
+                Ok(another) => return self.replace(id, another, news),
+                Err(refused) => return refused,
+            }
+        }
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
         let Some(account) = manager.account(handle) else { return self.not_held(id) };
@@ -50,10 +76,44 @@ impl SessionCore {
         if !map.get(id).is_some_and(is_stream) {
             terms.mode = account.terms.mode;
         }
-        manager.set_mode(map, handle, terms.mode);
-        manager.set_terms(handle, terms);
+        let now = self.shard.context.clock.mono_ns();
+        manager.set_mode(map, handle, terms.mode, now);
+        manager.set_terms(map, handle, terms, now);
         drop(manager);
+        self.note_age(id, terms.max_age);
         self.in_force(id)
+    }
+
+    /// The same book at another depth.
+    fn of_depth(&self, id: u32, depth: Depth) -> Result<u32, TopicResult> {
+        let map = &self.shard.context.map;
+        let Some(topic) = map.get(id) else { return Err(self.not_held(id)) };
+        let key = topic.key();
+        if key.kind != Kind::Book {
+            return Err(refused(topic.name(), Code::BadRequest, "only books have a depth"));
+        }
+        let another = TopicKey::new(Kind::Book, &key.venue, &key.symbol, Some(depth.into()));
+        match map.resolve(&another) {
+            Resolve::Found(another) if self.may_see(another) => Ok(another),
+            Resolve::Found(_) => Err(not_entitled(topic.name())),
+            missing => Err(refuse_missing(&another, &missing)),
+        }
+    }
+
+    /// Another depth is another topic: it takes the place of the one that is held, under the same terms.
+    fn replace(&mut self, id: u32, another: u32, news: &Change) -> TopicResult {
+        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
+        let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
+        let name = topic.name().to_owned();
+        self.end(id);
+        let mut result = self.start(another, news.applied_to(account.terms), Cursor::NEW);
+        if account.standing == Standing::Paused {
+            result = self.pause(another);
+        }
+        if let TopicResult::Live { replaces, .. } | TopicResult::Paused { replaces, .. } = &mut result {
+            *replaces = Some(name);
+        }
+        result
     }
 
     pub(super) fn pause(&mut self, id: u32) -> TopicResult {
@@ -64,17 +124,21 @@ impl SessionCore {
 
     pub(super) fn proceed(&mut self, id: u32) -> TopicResult {
         let Some(handle) = self.held.get(&id) else { return self.not_held(id) };
-        self.shard.manager.borrow_mut().unpause(&self.shard.context.map, *handle);
+        let context = &self.shard.context;
+        self.shard.manager.borrow_mut().unpause(&context.map, *handle, context.clock.mono_ns());
         self.in_force(id)
     }
 
-    pub(super) fn get(&mut self, id: u32, name: &str) -> TopicResult {
+    pub(super) fn get(&mut self, id: u32, name: &str, heal: bool) -> TopicResult {
         let shard = self.shard.clone();
         let map = &shard.context.map;
         let Some(topic) = map.get(id) else { return self.not_held(id) };
+        if heal {
+            map.note_mismatch(id);
+        }
         let mut manager = shard.manager.borrow_mut();
         if let Some(handle) = self.held.get(&id) {
-            manager.promise_snapshot(map, *handle);
+            manager.promise_snapshot(map, *handle, shard.context.clock.mono_ns());
         } else if !self.once.contains_key(&id) {
             if !self.room() {
                 return self.too_many(name);
@@ -84,13 +148,13 @@ impl SessionCore {
         TopicResult::Once { topic: topic.name().to_owned(), topic_id: id }
     }
 
-    pub(super) fn get_named(&mut self, name: &str) -> TopicResult {
+    pub(super) fn get_named(&mut self, name: &str, heal: bool) -> TopicResult {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
             Err(problem) => return refused(name, problem.code(), problem.to_string()),
         };
         match self.shard.context.map.resolve(&key) {
-            Resolve::Found(id) if self.may_see(id) => self.get(id, name),
+            Resolve::Found(id) if self.may_see(id) => self.get(id, name, heal),
             Resolve::Found(_) => not_entitled(name),
             Resolve::Pending => not_ready(name),
             missing => refuse_missing(&key, &missing),
@@ -133,7 +197,8 @@ impl SessionCore {
             return TopicResult::Pending { topic: name.to_owned() };
         }
         let trades = is_stream.then_some(waiting.terms.mode);
-        TopicResult::Paused { topic: name.to_owned(), topic_id: None, pace: waiting.terms.pace, trades }
+        let (topic, pace) = (name.to_owned(), waiting.terms.pace);
+        TopicResult::Paused { topic, topic_id: None, pace, trades, replaces: None }
     }
 
     /// A change of a standing pattern: for later listings here, for what is held by the ids returned.
@@ -157,16 +222,16 @@ impl SessionCore {
     fn in_force(&self, id: u32) -> TopicResult {
         let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
-        if account.standing == wire::answer::Standing::Paused {
-            let (topic_id, pace) = (Some(id), account.terms.pace);
+        if account.standing == Standing::Paused {
             return TopicResult::Paused {
                 topic: topic.name().to_owned(),
-                topic_id,
-                pace,
+                topic_id: Some(id),
+                pace: account.pace,
                 trades: is_stream(topic).then_some(account.terms.mode),
+                replaces: None,
             };
         }
-        live(topic, account.terms, start_of(topic, &account.cursor))
+        self.live(topic, account.terms, start_of(topic, &account.cursor))
     }
 
     fn not_held(&self, id: u32) -> TopicResult {
@@ -180,7 +245,7 @@ fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
         Action::Mod(news) => *terms = news.applied_to(*terms),
         Action::Pause => *paused = true,
         Action::Continue => *paused = false,
-        Action::Sub(_) | Action::Unsub | Action::Get => {}
+        Action::Sub(_) | Action::Unsub | Action::Get { .. } => {}
     }
 }
 

@@ -10,7 +10,7 @@ use crate::subs::bucket::Admission;
 use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
-use wire::request::{Mod, Reply, Request, Sub, TopicResult};
+use wire::request::{Reply, Request, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 
 /// Topics handled in one part.
@@ -66,7 +66,10 @@ pub(super) enum Action {
     Mod(Change),
     Pause,
     Continue,
-    Get,
+    Get {
+        /// A client found a mismatch.
+        heal: bool,
+    },
 }
 
 enum Phase {
@@ -104,32 +107,28 @@ impl SessionCore {
             }
         }
         let (id, action, topics, strict) = match parsed.0 {
-            Ok(Request::Sub(Sub {
-                id,
-                topics,
-                pace,
-                trades,
-                snapshot,
-                resume,
-                strict,
-                since: _,
-                trade_safe,
-                focus,
-                max_age,
-            })) => {
-                let wish = Wish { terms: Terms { pace, mode: trades, trade_safe, focus, max_age }, snapshot, resume };
-                (id, Action::Sub(wish), Some(topics), strict)
+            Ok(Request::Sub(asked)) => {
+                let Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age } = asked;
+                let terms = Terms { pace, mode: trades, trade_safe, focus, max_age };
+                (id, Action::Sub(Wish { terms, snapshot, since, resume }), Some(topics), strict)
             }
             Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
-            Ok(Request::Mod(Mod { id, topics, pace, trades, depth: _, trade_safe, focus, max_age })) => {
-                (id, Action::Mod(Change { pace, trades, trade_safe, focus, max_age }), Some(topics), false)
-            }
+            Ok(Request::Mod(news)) => match Change::read(&news) {
+                Ok(change) => (news.id, Action::Mod(change), Some(news.topics), false),
+                Err(problem) => return Ok(Some(self.refuse(news.id, Code::BadRequest, &problem))),
+            },
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
-            Ok(Request::Grant { id, .. } | Request::Budget { id, .. } | Request::Ticket { id } | Request::Resume { id, .. }) => {
+            Ok(Request::Ticket { id } | Request::Resume { id, .. }) => {
                 return Ok(Some(self.refuse(id, Code::UnknownRequest, "not yet")));
             }
-            Ok(Request::Get { id, topics, .. }) => (id, Action::Get, Some(topics), false),
+            Ok(Request::Get { id, topics, heal }) => (id, Action::Get { heal }, Some(topics), false),
+            // As frequent as frames are: answered only if it asks for that.
+            Ok(Request::Grant { id, frames }) => {
+                let frames = self.grant(frames);
+                return Ok(id.map(|id| Reply::Granted { id: Some(id), frames }));
+            }
+            Ok(Request::Budget { id, bytes_per_second }) => return Ok(Some(self.budget(id, bytes_per_second))),
             Ok(Request::List { id, pattern, limit, after }) => return Ok(Some(self.list(id, &pattern, limit, after))),
             Ok(Request::Explain { id, topic }) => return Ok(Some(self.explain(id, &topic))),
             Ok(Request::Ping { id }) => {
@@ -329,7 +328,7 @@ impl SessionCore {
             Action::Mod(news) => self.modify(id, news),
             Action::Pause => self.pause(id),
             Action::Continue => self.proceed(id),
-            Action::Get => self.get(id, name),
+            Action::Get { heal } => self.get(id, name, *heal),
         })
     }
 
@@ -337,7 +336,7 @@ impl SessionCore {
         match action {
             Action::Sub(wish) => self.subscribe_topic(name, wish),
             Action::Unsub => self.unsubscribe(name),
-            Action::Get => self.get_named(name),
+            Action::Get { heal } => self.get_named(name, *heal),
             Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, name),
         }
     }
@@ -346,7 +345,7 @@ impl SessionCore {
     fn expand(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
         match action {
             Action::Sub(wish) => self.subscribe_pattern(name, wish),
-            Action::Get => Ok(self.matching(&self.pattern(name)?)),
+            Action::Get { .. } => Ok(self.matching(&self.pattern(name)?)),
             Action::Unsub | Action::Mod { .. } | Action::Pause | Action::Continue => self.change_pattern(action, name),
         }
     }

@@ -91,6 +91,7 @@ impl Ask {
                 account.ask(world, action, topics, strict)
             }
             Self::Unsub(topics) => account.ask(world, Action::Unsub, topics, false),
+            Self::Mod { pace: None, trades: None, .. } => return None,
             Self::Mod { topics, pace, trades } => account.ask(world, Action::Mod { pace, mode: trades }, topics, false),
             Self::Pause(Some(topics)) => account.ask(world, Action::Pause, topics, false),
             Self::Continue(Some(topics)) => account.ask(world, Action::Continue, topics, false),
@@ -144,6 +145,9 @@ impl Connection {
             (Ask::Garbage(text), Reply::Error { id, code, .. }) => {
                 let expected = if text.contains("dance") { Code::UnknownRequest } else { Code::BadRequest };
                 assert_eq!((*id, code.as_str()), (asked, expected.name()));
+            }
+            (Ask::Mod { .. }, Reply::Error { id, code, .. }) => {
+                assert_eq!((*id, code.as_str()), (asked, Code::BadRequest.name()), "a change of nothing");
             }
             (Ask::List { pattern, limit }, Reply::Instruments { id, instruments, next }) => {
                 let pattern = Pattern::parse(pattern).expect("it was made as one");

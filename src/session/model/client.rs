@@ -8,11 +8,12 @@ use super::world::{MS, World};
 use crate::config;
 use crate::session::SessionCore;
 use std::collections::BTreeMap;
+use wire::answer::{Limiting, Qos};
 use wire::codec::Decoder;
 use wire::event::Flags;
 use wire::kind::Kind;
 use wire::record::{Meta, Record, RecordBody};
-use wire::request::Pace;
+use wire::request::{Pace, Reply};
 use wire::view::{Applied, View};
 
 pub struct Client {
@@ -95,6 +96,17 @@ impl Connection {
     /// Nothing may hold back what is due.
     pub fn is_unlimited(&self) -> bool {
         self.limits.updates_per_second == 0 && self.limits.bytes_per_second == 0
+    }
+
+    /// Something unasked.
+    pub fn hear(&mut self, news: &Reply) {
+        match news {
+            // Only the buckets slow anybody here: the link takes what it takes at once.
+            Reply::Qos(Qos { cause: None, floor: Pace::Realtime, .. }) => {}
+            Reply::Qos(Qos { cause: Some(Limiting::UpdatesPerSecond), .. }) => assert!(self.limits.updates_per_second > 0),
+            Reply::Qos(Qos { cause: Some(Limiting::BytesPerSecond), .. }) => assert!(self.limits.bytes_per_second > 0),
+            _ => panic!("{news:?}, out of the blue"),
+        }
     }
 
     pub fn receive(&mut self, world: &mut World, payload: &[u8], counts: &mut Counts) {

@@ -135,7 +135,7 @@ impl Told {
             (Self::Pattern(topic, count), TopicResult::Pattern { topic: named, matched }) => (topic, count) == (named, matched),
             (
                 Self::Paused { topic, id, pace, trades },
-                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode },
+                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode, .. },
             ) => (topic, id, pace, trades) == (named, topic_id, at, mode),
             (Self::Once(topic, id), TopicResult::Once { topic: named, topic_id }) => (topic, id) == (named, topic_id),
             (Self::Ended(topic), TopicResult::Ended { topic: named }) => topic == named,

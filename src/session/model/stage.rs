@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::watch;
 use wire::code::Code;
-use wire::request::Reply;
+use wire::request::{Pace, Reply};
 
 /// Frames in which all that is due at one moment must have been told.
 const MOST_FRAMES: usize = 400;
@@ -163,6 +163,7 @@ impl Stage {
             subject: "model".to_owned(),
             expires_at: i64::MAX,
             topics: client.setup.covered.clone(),
+            fastest: Pace::Realtime,
         });
         let asked = bare.clone();
         let encoding = client.setup.encoding;
@@ -204,6 +205,9 @@ impl Stage {
         let encoding = clients[who].setup.encoding;
         let connection = clients[who].connection.as_mut().filter(|connection| !connection.is_stalled);
         let Some(connection) = connection else { return false };
+        while let Some(news) = connection.core.news() {
+            connection.hear(&news);
+        }
         let mut frame = shard.take_frame(encoding);
         let filled = connection.core.fill(&mut frame);
         if filled {

@@ -96,7 +96,7 @@ proptest! {
                 Turn::Unpause { topic } => {
                     let topic = topics[topic];
                     if let Some(held) = rig.clients[0].held.get_mut(&topic) {
-                        rig.manager.unpause(&rig.map, held.handle);
+                        rig.manager.unpause(&rig.map, held.handle, rig.now);
                         held.window = None;
                         model.paused.remove(&topic);
                     }
@@ -104,7 +104,7 @@ proptest! {
                 Turn::Get { topic } => {
                     let topic = topics[topic];
                     if let Some(held) = rig.clients[0].held.get(&topic) {
-                        rig.manager.promise_snapshot(&rig.map, held.handle);
+                        rig.manager.promise_snapshot(&rig.map, held.handle, rig.now);
                         model.promised.insert(topic);
                     }
                 }
@@ -112,7 +112,7 @@ proptest! {
         }
         let handles: Vec<_> = rig.clients[0].held.values().map(|held| held.handle).collect();
         for handle in handles {
-            rig.manager.unpause(&rig.map, handle);
+            rig.manager.unpause(&rig.map, handle, rig.now);
         }
         rig.clients[0].held.values_mut().for_each(|held| held.window = None);
         model.paused.clear();
@@ -148,7 +148,7 @@ fn a_pause_takes_no_work_at_all() {
     assert_eq!(marked, 0, "the shard is not even told");
     assert!(!rig.is_due(0) && !rig.was_woken(0));
     let held = rig.clients[0].held[&quote].handle;
-    rig.manager.unpause(&rig.map, held);
+    rig.manager.unpause(&rig.map, held, rig.now);
     assert_eq!(rig.flush(0, LARGE), [(quote, delta(1))]);
 }
 

@@ -48,6 +48,7 @@ fn steps(op: impl Strategy<Value = Op> + 'static) -> impl Strategy<Value = Vec<S
     let comeback = prop_oneof![
         2 => Just(Comeback::New),
         2 => Just(Comeback::Now),
+        2 => prop_oneof![3 => 0u32..30, 1 => Just(u32::MAX)].prop_map(Comeback::Back),
         5 => Just(Comeback::Resume),
         1 => (prop_oneof![Just(0u64), 7..10u64, Just(u64::MAX)], prop_oneof![Just(0u64), Just(u64::MAX)])
             .prop_map(|(epoch, ahead)| Comeback::Lie { epoch, ahead }),

@@ -1,7 +1,7 @@
 //! A virtual subscriber: it polls when it likes, keeps a `wire::view::View`, and checks every record it is given against the truth.
 //! In: records of one topic. Out: a panic at the first that is not right. Bounded by the test.
 
-use super::super::Cursor;
+use super::super::{Cursor, Missing};
 use super::world::{Item, World};
 use wire::event::{Cause, Flags, Side, Trade};
 use wire::kind::{Argument, Kind};
@@ -14,6 +14,8 @@ use wire::view::{Applied, View};
 pub enum Comeback {
     New,
     Now,
+    /// For the newest entries first, so many.
+    Back(u32),
     /// With the view it has.
     Resume,
     /// With a position that never was: a later sequence, or another epoch.
@@ -35,6 +37,8 @@ pub struct Subscriber {
     previous_id: Option<i64>,
     /// Resumed and not yet answered: the server cannot know its totals.
     resumed: bool,
+    /// Came back with a position that never was, and was not yet answered.
+    lied: bool,
     seen_version: u64,
 }
 
@@ -50,6 +54,7 @@ impl Subscriber {
             meta: None,
             previous_id: None,
             resumed: false,
+            lied: false,
             seen_version: 0,
         }
     }
@@ -68,7 +73,7 @@ impl Subscriber {
     }
 
     pub fn come_back(&mut self, how: Comeback) {
-        (self.meta, self.previous_id, self.resumed, self.seen_version) = (None, None, false, 0);
+        (self.meta, self.previous_id, self.resumed, self.lied, self.seen_version) = (None, None, false, false, 0);
         let held = self.view.as_ref().and_then(|view| Some((view.epoch, view.sequence?)));
         self.cursor = match (how, held) {
             (Comeback::Resume, Some((epoch, sequence))) => {
@@ -77,11 +82,16 @@ impl Subscriber {
             }
             (Comeback::Lie { epoch, ahead }, held) => {
                 self.view = None;
+                self.lied = true;
                 Cursor::resume(epoch, held.map_or(1_000, |held| held.1).saturating_add(1_000).saturating_add(ahead))
             }
             (Comeback::Now, _) => {
                 self.view = None;
                 Cursor::NOW
+            }
+            (Comeback::Back(n), _) => {
+                self.view = None;
+                Cursor::back(n)
             }
             _ => {
                 self.view = None;
@@ -98,9 +108,11 @@ impl Subscriber {
         let quiet = version == self.seen_version && !asleep;
         let wants_past = self.cursor != Cursor::NOW;
         let behind = (self.cursor.is_placed()).then_some((self.cursor.epoch(), self.cursor.seq()));
-        let mut window = Window { start: behind, ..Window::default() };
+        let back = self.cursor.starts_back().filter(|_| topic.kind() == Kind::Trade);
+        let mut window = Window { start: behind, back, ..Window::default() };
         let mut cursor = self.cursor;
         let mode = self.mode;
+        let missing = topic.missing(&cursor);
         cursor = topic.since(&cursor, mode, max_records, &mut |meta, record| {
             assert!(!quiet, "the version did not change, yet there is {record:?}");
             self.take(world, meta, record, &mut window);
@@ -114,14 +126,22 @@ impl Subscriber {
         {
             assert!(window.cut_off, "trades were cut off by a redefinition and nothing said so");
         }
+        match (behind, topic.kind()) {
+            (Some((epoch, _)), Kind::Trade) if self.lied || epoch + 8 < world.epoch => assert_eq!(missing, Missing::Unknown),
+            // The rest may come with the next call.
+            (Some(_), Kind::Trade) if mode == TradeMode::Summary || max_records < 2 => {}
+            (Some(_), Kind::Trade) => assert_eq!(missing, window.missing()),
+            _ => assert_eq!(missing, Missing::None),
+        }
         let partial = mode == TradeMode::Every && window.stream_records >= max_records;
         if mode == TradeMode::Every {
             assert!(window.stream_records <= max_records, "{} of at most {max_records}", window.stream_records);
         }
         self.cursor = cursor;
-        self.resumed = false;
+        (self.resumed, self.lied) = (false, false);
         let Some(view) = &self.view else { panic!("no Meta came") };
         assert_eq!((view.epoch, view.sequence), (cursor.epoch(), Some(cursor.seq())));
+        assert!(back.is_none() || window.tape, "the newest entries follow an empty tape");
         assert!(wants_past || view.tape().is_none_or(|tape| tape.total().is_none()), "NOW shows nothing of the past");
         if partial {
             return;
@@ -205,7 +225,19 @@ impl Subscriber {
             RecordBody::Gap { cause, missing } => {
                 window.stream_records += 1;
                 window.overrun |= cause == Cause::Overrun;
+                if matches!(cause, Cause::Overrun | Cause::Redefinition) {
+                    window.lost = window.lost.zip(missing).map(|(lost, missing)| lost + missing);
+                }
                 self.check_gap(world, tape, (from, to), cause, missing);
+            }
+            RecordBody::Tape => {
+                window.tape = true;
+                if let Some(n) = window.back {
+                    let kept = tape.len().min(world.limits.trade_ring).min(n as usize);
+                    assert_eq!(record.sequence, (tape.len() - kept) as u64);
+                    // What follows is the window of somebody who stood there.
+                    window.start = Some((view.epoch, record.sequence));
+                }
             }
             _ => {}
         }
@@ -278,16 +310,44 @@ impl Subscriber {
 }
 
 /// What one call of `since` has told so far.
-#[derive(Default)]
 struct Window {
     start: Option<(u64, u64)>,
+    /// So many of the newest entries were asked for.
+    back: Option<u32>,
+    /// An empty tape was told.
+    tape: bool,
+    /// Trades that gaps of our own making count; `None` once one could not say how many.
+    lost: Option<u64>,
     stream_records: usize,
     overrun: bool,
     cut_off: bool,
     rank: Option<u8>,
 }
 
+impl Default for Window {
+    fn default() -> Self {
+        Self {
+            start: None,
+            back: None,
+            tape: false,
+            lost: Some(0),
+            stream_records: 0,
+            overrun: false,
+            cut_off: false,
+            rank: None,
+        }
+    }
+}
+
 impl Window {
+    fn missing(&self) -> Missing {
+        match self.lost {
+            Some(0) => Missing::None,
+            Some(lost) => Missing::Count(lost),
+            None => Missing::Unknown,
+        }
+    }
+
     /// `Meta`, `State`, data; before them perhaps the end of the former epoch: `Meta`, `Gap`.
     fn in_order(&mut self, world: &World, meta: &Meta, record: &Record<'_>) {
         let cut_off = matches!(record.body, RecordBody::Gap { cause: Cause::Redefinition, .. });

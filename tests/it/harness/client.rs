@@ -117,11 +117,17 @@ impl TestClient {
         self.next_id += 1;
         request.set_id(number);
         self.send_text(&serde_json::to_string(&request).expect("requests are plain data")).await;
-        let mut parts = Vec::new();
+        let (mut parts, mut unasked) = (Vec::new(), Vec::new());
         loop {
             let mut reply = self.reply().await;
             let id = match &reply {
                 Reply::Ack { id, .. } | Reply::Pong { id, .. } | Reply::Error { id, .. } | Reply::Instruments { id, .. } => *id,
+                Reply::Granted { id, .. } | Reply::Budget { id, .. } | Reply::Ticket { id, .. } => *id,
+                // Told unasked.
+                Reply::Qos(_) | Reply::Aged(_) => {
+                    unasked.push(reply);
+                    continue;
+                }
                 Reply::Explained(explained) => explained.id,
                 _ => None,
             };
@@ -133,6 +139,7 @@ impl TestClient {
                 }
                 std::mem::swap(results, &mut parts);
             }
+            self.replies.extend(unasked);
             return reply;
         }
     }

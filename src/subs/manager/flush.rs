@@ -1,0 +1,210 @@
+//! One frame of a session. In: its due list and where each subscription stands. Out: chunks in the frame, cursors moved past them.
+//! Bounded by the frame; what does not fit stays due.
+
+use super::subscription::{Queue, Subscription};
+use super::{Handle, LocalTopic, Manager, SessionKey, live, next_check};
+use crate::encode::{Chunk, FrameBuilder, Request};
+use crate::topic::{Cursor, Topic, TopicMap};
+use foldhash::fast::RandomState;
+use slab::Slab;
+use std::collections::HashMap;
+use wire::kind::{Argument, Depth};
+use wire::request::{Encoding, Pace};
+
+/// Due subscriptions looked at in one flush. Most find data and fill the frame long before; where none does, others get a turn.
+const LOOKS_A_FLUSH: usize = 1024;
+
+/// What one flush did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flushed {
+    pub chunk_hits: u64,
+    pub chunk_misses: u64,
+    /// Topics of subscriptions that ended by themselves.
+    pub ended: Vec<u32>,
+}
+
+/// How far a subscription got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Served {
+    /// The frame has no room for it.
+    NoRoom,
+    /// There is more than one chunk of it.
+    More,
+    All,
+}
+
+/// One flush under way.
+struct Round<'a> {
+    encoding: Encoding,
+    now: i64,
+    check_interval_ns: i64,
+    frame: &'a mut FrameBuilder,
+    flushed: Flushed,
+    /// A granted frame is used for this one.
+    is_paid: bool,
+}
+
+impl Manager {
+    /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
+    pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
+        let mut spare = std::mem::take(&mut self.spare);
+        let (mut ended, mut paused) = (Vec::new(), Vec::new());
+        let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
+        let encoding = member.encoding;
+        let mut round = Round {
+            encoding,
+            now,
+            check_interval_ns: self.check_interval_ns,
+            frame,
+            flushed: Flushed::default(),
+            is_paid: false,
+        };
+        for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {
+            let Some(focus) = member.turn(now) else { break };
+            let Some(entry) = member.line(focus).pop() else { break };
+            let handle = entry.0;
+            let Some(subscription) = live(&mut self.subscriptions, handle).filter(|found| found.queue == Queue::Due) else {
+                member.line(focus).forget_stale();
+                continue;
+            };
+            let id = subscription.topic;
+            let Some(topic) = map.get(id) else {
+                subscription.queue = Queue::Idle;
+                continue;
+            };
+            if subscription.is_on_credit() && member.credits == 0 {
+                subscription.queue = Queue::Unpaid;
+                member.unpaid.push(handle, now);
+                continue;
+            }
+            if self.defers_deep && is_deep(topic) && !topic.reaches(&subscription.cursor) {
+                subscription.queue = Queue::Deferred;
+                member.deferred.push(handle, now);
+                continue;
+            }
+            // The quote before its trade.
+            let quote = member.safe.get(&id).copied();
+            if quote.is_some_and(|quote| !round.serve_first(map, &mut self.subscriptions, &mut self.topics, quote, &mut spare)) {
+                member.line(focus).push_front(entry);
+                break;
+            }
+            let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
+            let Some(local) = self.topics.get_mut(&id) else { continue };
+            let before = round.frame.len();
+            let served = round.serve(topic, local, subscription, &mut spare);
+            member.charge(focus, round.frame.len() - before);
+            match served {
+                Served::NoRoom => {
+                    member.line(focus).push_front(entry);
+                    break;
+                }
+                Served::More => {
+                    member.line(focus).push(handle, now);
+                    continue;
+                }
+                Served::All => {}
+            }
+            subscription.queue = Queue::Idle;
+            if subscription.once {
+                ended.push(handle);
+                round.flushed.ended.push(id);
+            } else if std::mem::take(&mut subscription.pauses_after) {
+                paused.push(handle);
+            }
+        }
+        if round.is_paid {
+            member.credits -= 1;
+        }
+        let flushed = round.flushed;
+        self.spare = spare;
+        for handle in ended {
+            self.unsubscribe(map, handle);
+        }
+        for handle in paused {
+            self.pause(map, handle);
+        }
+        flushed
+    }
+}
+
+impl Round<'_> {
+    /// A quote that is waiting goes ahead of its turn, and stays in its list: there may be nothing left of it to be told then, which is
+    /// cheap. False if the frame has no room for it.
+    fn serve_first(
+        &mut self,
+        map: &TopicMap,
+        subscriptions: &mut Slab<Subscription>,
+        topics: &mut HashMap<u32, LocalTopic, RandomState>,
+        quote: Handle,
+        spare: &mut Chunk,
+    ) -> bool {
+        let Some(subscription) = live(subscriptions, quote) else { return true };
+        if !matches!(subscription.queue, Queue::Waiting | Queue::Due) {
+            return true;
+        }
+        let id = subscription.topic;
+        let (Some(topic), Some(local)) = (map.get(id), topics.get_mut(&id)) else { return true };
+        self.serve(topic, local, subscription, spare) != Served::NoRoom
+    }
+
+    /// Puts what a subscription lacks into the frame.
+    fn serve(&mut self, topic: &Topic, local: &mut LocalTopic, subscription: &mut Subscription, spare: &mut Chunk) -> Served {
+        // Read before the state: what is sent is at least as new.
+        let received = topic.received();
+        let request = Request {
+            cursor: subscription.cursor,
+            mode: subscription.terms.mode,
+            encoding: self.encoding,
+            base_second: self.frame.base_second(),
+        };
+        let (chunk, hit) = local.chunks.get(topic, request, spare);
+        if hit {
+            self.flushed.chunk_hits += 1;
+        } else {
+            self.flushed.chunk_misses += 1;
+        }
+        if !self.frame.fits(chunk.bytes.len()) {
+            return Served::NoRoom;
+        }
+        subscription.cursor = chunk.to;
+        subscription.held_from = received;
+        let is_news = chunk.records > 0;
+        if is_news {
+            self.put(chunk, subscription, subscription.terms.pace == Pace::Realtime);
+        }
+        if chunk.more {
+            return Served::More;
+        }
+        if subscription.promised && chunk.snapshots == 0 {
+            // A stream's events up to here were told one by one; now the snapshot, if nothing came in between.
+            let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, spare);
+            let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
+            if place(&whole.to) != place(&subscription.cursor) || !self.frame.fits(whole.bytes.len()) {
+                return Served::More;
+            }
+            subscription.cursor = whole.to;
+            self.put(whole, subscription, false);
+        }
+        subscription.promised = false;
+        if subscription.check_at != 0
+            && self.now >= subscription.check_at
+            && is_news
+            && let Some(hash) = local.chunks.check(topic, &subscription.cursor)
+        {
+            self.frame.push_check(&topic.meta(), hash);
+            subscription.check_at = next_check(self.check_interval_ns, subscription.topic, self.now);
+        }
+        Served::All
+    }
+
+    fn put(&mut self, chunk: &Chunk, subscription: &mut Subscription, realtime: bool) {
+        self.frame.push(chunk, realtime);
+        subscription.count(chunk);
+        subscription.sent_at = self.now;
+        self.is_paid |= subscription.is_on_credit();
+    }
+}
+
+fn is_deep(topic: &Topic) -> bool {
+    topic.key().argument == Some(Argument::Depth(Depth::Full))
+}

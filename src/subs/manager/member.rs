@@ -1,0 +1,145 @@
+//! One session inside the manager: what is due for it, and who goes first when not all can. In: due subscriptions, grants, floors.
+//! Out: the next one to be served. Bounded: a subscription stands in one list; stale entries are less than half of each.
+
+use super::Handle;
+use crate::subs::Floor;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use tokio::sync::Notify;
+use wire::request::{Encoding, Focus};
+
+/// Who is due for so long goes before all shares: nobody starves.
+const SHARE_FLOOR_NS: i64 = 5_000_000_000;
+/// A byte, in the units that served bytes are counted in: so small that a share of it is still a number.
+const BYTE: u64 = 1 << 20;
+
+/// Subscriptions in order, some of them stale.
+#[derive(Default)]
+pub(super) struct Line {
+    waiting: VecDeque<(Handle, i64)>,
+    stale: usize,
+}
+
+impl Line {
+    pub fn push(&mut self, handle: Handle, now: i64) {
+        self.waiting.push_back((handle, now));
+    }
+
+    pub fn push_front(&mut self, entry: (Handle, i64)) {
+        self.waiting.push_front(entry);
+    }
+
+    pub fn pop(&mut self) -> Option<(Handle, i64)> {
+        self.waiting.pop_front()
+    }
+
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn oldest(&self) -> Option<i64> {
+        self.waiting.front().map(|(_, since)| *since)
+    }
+
+    /// A stale entry was taken out.
+    pub fn forget_stale(&mut self) {
+        self.stale = self.stale.saturating_sub(1);
+    }
+
+    /// One more entry names nothing. They are swept once they are half of the line: ending many costs one look each.
+    pub fn note_stale(&mut self, stands: impl Fn(Handle) -> bool) {
+        self.stale += 1;
+        if self.stale * 2 > self.waiting.len() {
+            self.stale = 0;
+            self.waiting.retain(|(handle, _)| stands(*handle));
+        }
+    }
+
+    /// All of it, stale entries too.
+    pub fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
+
+    pub fn into_handles(self) -> impl Iterator<Item = Handle> {
+        self.waiting.into_iter().map(|(handle, _)| handle)
+    }
+}
+
+pub(super) struct Member {
+    /// By focus. Each is first in, first out.
+    due: [Line; Focus::ALL.len()],
+    /// What each focus has been sent, the smaller the larger its weight. Who has had least goes first.
+    served: [u64; Focus::ALL.len()],
+    /// Due, as soon as the client grants a frame.
+    pub unpaid: Line,
+    /// Due, as soon as the node is out of trouble.
+    pub deferred: Line,
+    /// Frames that the client has granted.
+    pub credits: u32,
+    /// Trade topic -> the quote that its trades may not overtake.
+    pub safe: BTreeMap<u32, Handle>,
+    pub floor: Floor,
+    pub wake: Rc<Notify>,
+    pub encoding: Encoding,
+}
+
+impl Member {
+    pub fn new(encoding: Encoding, wake: Rc<Notify>) -> Self {
+        Self {
+            due: Default::default(),
+            served: Default::default(),
+            unpaid: Line::default(),
+            deferred: Line::default(),
+            credits: 0,
+            safe: BTreeMap::new(),
+            floor: Floor::default(),
+            wake,
+            encoding,
+        }
+    }
+
+    pub fn is_due(&self) -> bool {
+        self.due.iter().any(|line| !line.is_empty())
+    }
+
+    pub fn due_count(&self) -> usize {
+        self.due.iter().map(Line::len).sum()
+    }
+
+    pub fn line(&mut self, focus: Focus) -> &mut Line {
+        &mut self.due[focus as usize]
+    }
+
+    /// The first one wakes the session.
+    pub fn push_due(&mut self, focus: Focus, handle: Handle, now: i64) {
+        if !self.is_due() {
+            self.wake.notify_one();
+        }
+        if self.due[focus as usize].is_empty() {
+            // What it did not use while it had nothing to say is gone; nobody saves up.
+            let others = self.due.iter().zip(self.served).filter(|(line, _)| !line.is_empty());
+            let least = others.map(|(_, served)| served).min().unwrap_or(0);
+            self.served[focus as usize] = self.served[focus as usize].max(least);
+        }
+        self.due[focus as usize].push(handle, now);
+    }
+
+    /// The focus whose turn it is; `None`: nothing is due.
+    pub fn turn(&self, now: i64) -> Option<Focus> {
+        let waiting = || Focus::ALL.into_iter().filter(|focus| !self.due[*focus as usize].is_empty());
+        let since = |focus: &Focus| self.due[*focus as usize].oldest().unwrap_or(i64::MAX);
+        let starving = waiting().filter(|focus| now - since(focus) >= SHARE_FLOOR_NS).min_by_key(since);
+        starving.or_else(|| waiting().min_by_key(|focus| self.served[*focus as usize]))
+    }
+
+    /// So many bytes went to one subscription of this focus. A focus is worth its weight for each subscription that waits in it.
+    pub fn charge(&mut self, focus: Focus, bytes: usize) {
+        let waiting = self.due[focus as usize].len() as u64 + 1;
+        let price = bytes as u64 * BYTE / (focus.weight() * waiting);
+        self.served[focus as usize] = self.served[focus as usize].saturating_add(price);
+    }
+}
