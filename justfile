@@ -15,6 +15,10 @@ lint:
 test *ARGS:
     cargo test --workspace --locked {{ARGS}}
 
+# The subscription manager against its reference model, at length: `just soak-model 100000`. `MODEL_SEED` repeats a run.
+soak-model CASES="5000000":
+    MODEL_CASES={{CASES}} cargo test --release --locked --lib session::model
+
 # Layers, bans, sizes of files: fast.
 tidy:
     cargo test --locked --test tidy

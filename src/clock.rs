@@ -33,6 +33,10 @@ impl Clock {
     /// Nanoseconds since an arbitrary start of the process; never goes back. For timers and durations.
     #[inline]
     pub fn mono_ns(self) -> Nanos {
+        #[cfg(test)]
+        if let Some((_, mono_ns)) = manual::now() {
+            return mono_ns;
+        }
         let origin = *ORIGIN.get_or_init(quanta::Instant::now);
         quanta::Instant::now().duration_since(origin).as_nanos() as i64
     }
@@ -52,6 +56,10 @@ impl Clock {
 
     #[inline]
     fn wall_at(self, mono_ns: Nanos) -> Nanos {
+        #[cfg(test)]
+        if let Some((wall_ns, _)) = manual::now() {
+            return wall_ns;
+        }
         if mono_ns >= ANCHOR_DUE_NS.load(Relaxed) {
             self.anchor(mono_ns);
         }
@@ -69,6 +77,32 @@ impl Clock {
 /// The system's wall clock; a clock set before 1970 counts as 1970.
 fn system_ns() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as i64)
+}
+
+/// Time in the hands of a test, for its own thread only. Nothing of it is there in a real build.
+#[cfg(test)]
+pub mod manual {
+    use super::Nanos;
+    use std::cell::Cell;
+
+    thread_local! {
+        static NOW: Cell<Option<(Nanos, Nanos)>> = const { Cell::new(None) };
+    }
+
+    /// From now on the clocks of this thread stand at these times, until they are set again.
+    pub fn set(wall_ns: Nanos, mono_ns: Nanos) {
+        NOW.set(Some((wall_ns, mono_ns)));
+    }
+
+    /// The clocks of this thread run again.
+    pub fn release() {
+        NOW.set(None);
+    }
+
+    #[inline]
+    pub(super) fn now() -> Option<(Nanos, Nanos)> {
+        NOW.get()
+    }
 }
 
 #[cfg(test)]

@@ -108,7 +108,8 @@ impl Shard {
         manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
     }
 
-    fn dispatch(&self) {
+    /// Hands the marks since the last time to whom they concern, and wakes whose window has begun.
+    pub fn dispatch(&self) {
         let marks = self.context.map.marks(self.index);
         let now = self.context.clock.mono_ns();
         let mut manager = self.manager.borrow_mut();

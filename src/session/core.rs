@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use wire::answer::Qos;
 use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, Unknown};
+use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, TradeMode, Unknown};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A write that takes longer waited for the client.
@@ -507,11 +507,17 @@ fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
         Start::Now
     } else if is_stream && cursor.is_back() {
         Start::Back
-    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && cursor.epoch() == topic.meta().epoch) {
+    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && is_behind(topic, cursor)) {
         Start::Delta
     } else {
         Start::Snapshot
     }
+}
+
+/// Has the topic, in its present epoch, been where the cursor says that it stands?
+fn is_behind(topic: &Topic, cursor: &Cursor) -> bool {
+    let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
+    (cursor.epoch(), true) == (head.epoch(), cursor.seq() <= head.seq())
 }
 
 /// Of a resumed stream: what cannot be told any more.

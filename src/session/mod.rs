@@ -2,6 +2,8 @@
 //! Bounded: one frame in flight; while it is written cursors only age. Requests are read one at a time, so replies never queue.
 
 mod core;
+#[cfg(test)]
+mod model;
 pub mod sse;
 #[cfg(test)]
 mod tests;

@@ -291,6 +291,22 @@ fn patterns_resume_and_say_how_their_topics_start() {
 }
 
 #[test]
+fn a_stream_asked_to_go_on_from_where_it_has_not_been_says_that_it_begins_anew() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        let at = rig.list("A");
+        rig.trade(at);
+        let mut request = sub(&["trade/sim:A"]);
+        if let Request::Sub(Sub { resume, .. }) = &mut request {
+            resume.insert("trade/sim:A".to_owned(), (7, 2));
+        }
+        assert_eq!(words(&ask(&mut core, &request)), ["Snapshot trade/sim:A realtime"]);
+        let said = said(&mut core, &mut Decoder::new(Encoding::Json), &mut BTreeMap::new());
+        assert_eq!(said, [("trade/sim:A".to_owned(), Applied::Snapshot)]);
+    });
+}
+
+#[test]
 fn another_trade_mode_loses_no_trade() {
     run(limits(|_| ()), async |mut rig| {
         let mut core = rig.core();

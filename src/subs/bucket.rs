@@ -1,17 +1,32 @@
 //! Token buckets of one session (governor, GCRA): commands in, updates and bytes out. In: what was spent. Out: when to go on.
 //! Bounded: a bucket is a few words. Outbound buckets never queue and never drop: an empty one delays the next flush, which conflates.
 
-use governor::clock::{Clock, QuantaClock};
+use crate::clock::Clock;
+use governor::clock::Clock as _;
+use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-type Limiter = RateLimiter<NotKeyed, InMemoryState, QuantaClock>;
+type Limiter = RateLimiter<NotKeyed, InMemoryState, Monotonic, NoOpMiddleware<Duration>>;
+
+/// The server's own clock, so that buckets and the windows of paces go by the same time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Monotonic(Clock);
+
+impl governor::clock::Clock for Monotonic {
+    type Instant = Duration;
+
+    fn now(&self) -> Duration {
+        // Counted from the start of the process, so never negative.
+        Duration::from_nanos(self.0.mono_ns().unsigned_abs())
+    }
+}
 
 fn limiter(per_second: u32, burst: u32) -> Option<Limiter> {
     let quota = Quota::per_second(NonZeroU32::new(per_second)?).allow_burst(NonZeroU32::new(burst.max(1))?);
-    Some(RateLimiter::direct(quota))
+    Some(RateLimiter::direct_with_clock(quota, Monotonic::default()))
 }
 
 /// Commands of a client. A refused command is answered, not queued.

@@ -1,0 +1,199 @@
+//! Requests as texts, and their answers. In: what a client wants. Out: the JSON it sends, what must be answered, and a panic where the
+//! answer is another. Bounded by the request.
+
+use super::client::{Client, Connection};
+use super::operation::{Ask, Resume};
+use super::reference::{Account, Action, Place, Script, Terms};
+use super::world::World;
+use crate::topic::Resolve;
+use std::collections::BTreeMap;
+use wire::answer::{Explained, Standing};
+use wire::code::Code;
+use wire::kind::Kind;
+use wire::request::{Mod, Reply, Request, Sub, TopicResult};
+use wire::topic::{Pattern, TopicKey};
+
+type Places = BTreeMap<String, Place>;
+
+impl Client {
+    /// The places that the client offers to go on from.
+    pub fn places(&self, world: &World, ask: &Ask) -> Places {
+        let Ask::Sub { topics, resume, .. } = ask else { return Places::new() };
+        let mut places = Places::new();
+        for name in topics {
+            let Ok(ids) = ids(world, name) else { continue };
+            for id in ids {
+                let key = world.key(id);
+                let truth = world.at(id);
+                let view = match resume {
+                    Resume::Newest => self.kept.get(&id),
+                    Resume::Saved => self.saved.get(&id),
+                    Resume::Not | Resume::Ahead | Resume::Foreign => None,
+                };
+                let place = match (resume, view) {
+                    (_, Some(view)) => view.sequence.map(|seq| Place { epoch: view.epoch, seq, view: Some(view.clone()) }),
+                    (Resume::Ahead, _) => {
+                        Some(Place { epoch: truth.epoch, seq: truth.head(key).unwrap_or(0) + 1_000, view: None })
+                    }
+                    (Resume::Foreign, _) => Some(Place { epoch: 1, seq: 3, view: None }),
+                    _ => None,
+                };
+                if let Some(place) = place {
+                    // By the name that was asked for or by its own: both count.
+                    let by = if Pattern::is_pattern(name) || id % 2 == 0 { key.to_string() } else { name.clone() };
+                    places.insert(by, place);
+                }
+            }
+        }
+        places
+    }
+}
+
+fn ids(world: &World, name: &str) -> Result<Vec<u32>, ()> {
+    if Pattern::is_pattern(name) {
+        return Pattern::parse(name).map(|pattern| world.matching(&pattern)).map_err(|_| ());
+    }
+    match world.resolve(&TopicKey::parse(name).map_err(|_| ())?) {
+        Resolve::Found(id) => Ok(vec![id]),
+        _ => Err(()),
+    }
+}
+
+impl Ask {
+    /// As the client sends it.
+    pub fn text(&self, number: u64, places: &Places) -> String {
+        let id = Some(number);
+        let request = match self.clone() {
+            Self::Sub { topics, pace, trades, snapshot, strict, .. } => {
+                let resume = places.iter().map(|(name, place)| (name.clone(), (place.epoch, place.seq))).collect();
+                Request::Sub(Sub { id, topics, pace, trades, snapshot, resume, strict, ..Sub::default() })
+            }
+            Self::Unsub(topics) => Request::Unsub { id, topics },
+            Self::Mod { topics, pace, trades } => Request::Mod(Mod { id, topics, pace, trades, ..Mod::default() }),
+            Self::Pause(topics) => Request::Pause { id, topics },
+            Self::Continue(topics) => Request::Continue { id, topics },
+            Self::Get(topics) => Request::Get { id, topics, heal: false },
+            Self::List { pattern, limit } => Request::List { id, pattern, limit, after: None },
+            Self::Explain(topic) => Request::Explain { id, topic },
+            Self::Ping => Request::Ping { id },
+            Self::Garbage(text) => return text.replace("ID", &number.to_string()),
+        };
+        serde_json::to_string(&request).expect("requests are plain data")
+    }
+
+    /// What must be answered, topic by topic; none for what has one answer of its own.
+    pub fn script(&self, account: &mut Account, world: &World, places: Places) -> Option<Script> {
+        Some(match self.clone() {
+            Self::Sub { topics, pace, trades, snapshot, strict, .. } => {
+                let action = Action::Sub { terms: Terms { pace, mode: trades }, snapshot, resume: places };
+                account.ask(world, action, topics, strict)
+            }
+            Self::Unsub(topics) => account.ask(world, Action::Unsub, topics, false),
+            Self::Mod { pace: None, trades: None, .. } => return None,
+            Self::Mod { topics, pace, trades } => account.ask(world, Action::Mod { pace, mode: trades }, topics, false),
+            Self::Pause(Some(topics)) => account.ask(world, Action::Pause, topics, false),
+            Self::Continue(Some(topics)) => account.ask(world, Action::Continue, topics, false),
+            Self::Pause(None) => account.ask_all(Action::Pause),
+            Self::Continue(None) => account.ask_all(Action::Continue),
+            Self::Get(topics) => account.ask(world, Action::Get, topics, false),
+            Self::List { .. } | Self::Explain(_) | Self::Ping | Self::Garbage(_) => return None,
+        })
+    }
+
+    /// True if what is told of each topic is done by then. A strict request is judged before, and a pattern's end is told before its topics'.
+    pub fn is_told_as_done(&self) -> bool {
+        !matches!(self, Self::Unsub(_) | Self::Sub { strict: true, .. })
+    }
+}
+
+impl Connection {
+    /// One part of an answer.
+    pub fn answered(&mut self, world: &World, script: &mut Script, asked: Option<u64>, reply: Option<Reply>) {
+        match reply {
+            None => {}
+            Some(Reply::Ack { id, results, more }) => {
+                assert_eq!(id, asked);
+                assert_eq!(more, self.core.is_working(), "the last part says so");
+                self.agree(world, script, &results);
+            }
+            Some(other) => panic!("{other:?} to a request of topics"),
+        }
+    }
+
+    pub fn agree(&mut self, world: &World, script: &mut Script, results: &[TopicResult]) {
+        for actual in results {
+            let told = script.next(&mut self.account, world);
+            let told = told.unwrap_or_else(|| panic!("nothing more was to be said, but it is {actual:?}"));
+            assert!(told.agrees(actual), "expected {told:?}\n but it is {actual:?}");
+        }
+    }
+
+    pub fn finish(&mut self, world: &World, script: &mut Script) {
+        let missing = script.next(&mut self.account, world);
+        assert_eq!(missing, None, "the answer lacks this");
+    }
+
+    /// The answer to a question.
+    pub fn check_answer(&self, world: &World, ask: &Ask, asked: u64, reply: &Reply) {
+        let asked = Some(asked);
+        match (ask, reply) {
+            (Ask::Ping, Reply::Pong { id, time }) => {
+                assert_eq!((*id, time.parse()), (asked, Ok(world.wall())));
+            }
+            (Ask::Garbage(text), Reply::Error { id, code, .. }) => {
+                let expected = if text.contains("dance") { Code::UnknownRequest } else { Code::BadRequest };
+                assert_eq!((*id, code.as_str()), (asked, expected.name()));
+            }
+            (Ask::Mod { .. }, Reply::Error { id, code, .. }) => {
+                assert_eq!((*id, code.as_str()), (asked, Code::BadRequest.name()), "a change of nothing");
+            }
+            (Ask::List { pattern, limit }, Reply::Instruments { id, instruments, next }) => {
+                let pattern = Pattern::parse(pattern).expect("it was made as one");
+                let sees = |first: u32| (first..first + 14).any(|id| self.account.may_see_key(world.key(id)));
+                let listed =
+                    world.symbols().filter(|(first, venue, symbol)| pattern.matches_instrument(venue, symbol) && sees(*first));
+                let all: Vec<_> = listed.map(|(_, venue, symbol)| (venue, symbol)).collect();
+                let most = limit.map_or(100, |limit| limit.max(1)) as usize;
+                let told: Vec<_> = instruments.iter().map(|listed| (&*listed.venue, &*listed.symbol)).collect();
+                assert_eq!((*id, &told[..]), (asked, &all[..all.len().min(most)]));
+                assert!(next.is_some() || all.len() <= most);
+            }
+            (Ask::Explain(name), reply) => self.explained(world, name, asked, reply),
+            _ => panic!("{reply:?} to {ask:?}"),
+        }
+    }
+
+    fn explained(&self, world: &World, name: &str, asked: Option<u64>, reply: &Reply) {
+        let key = TopicKey::parse(name);
+        let found = key.as_ref().map(|key| world.resolve(key));
+        let held = match found {
+            Ok(Resolve::Found(id)) => self.account.held.get(&id).map(|held| (id, held)),
+            _ => None,
+        };
+        match (reply, held) {
+            (Reply::Explained(told), Some((topic, held))) => {
+                let key = world.key(topic);
+                let Explained { id, topic: named, topic_id, state, pace, trades, epoch, sequence, head, lag, .. } = &**told;
+                assert_eq!((id, named, topic_id), (&asked, &key.to_string(), &Some(topic)));
+                assert_eq!((*pace, *trades), (held.terms.pace, (key.kind == Kind::Trade).then_some(held.terms.mode)));
+                assert_eq!((epoch.zip(*sequence), told.records, told.merged), (held.place, held.records, held.merged));
+                assert_eq!(*state == Standing::Paused, held.paused);
+                let truth = world.at(topic);
+                assert!(truth.head(key).is_none_or(|truth| *head == Some(truth)));
+                let place = held.place.filter(|(epoch, _)| *epoch == truth.epoch);
+                assert_eq!(*lag, place.zip(*head).map(|((_, at), head)| head.saturating_sub(at)));
+            }
+            (Reply::Explained(told), None) => {
+                let is_paused = key.ok().and_then(|key| self.account.waits(&key)).expect("it is neither held nor pending");
+                assert_eq!((told.id, &*told.topic, told.topic_id), (asked, name, None));
+                assert_eq!(told.state == Standing::Paused, is_paused);
+            }
+            (Reply::Error { id, code, .. }, None) => {
+                let expected = key.as_ref().err().map_or(Code::NotSubscribed, |problem| problem.code());
+                assert!(key.is_err() || key.is_ok_and(|key| self.account.waits(&key).is_none()), "it is pending");
+                assert_eq!((*id, code.as_str()), (asked, expected.name()));
+            }
+            _ => panic!("{reply:?}"),
+        }
+    }
+}

@@ -1,0 +1,475 @@
+//! The feeds and the truth: every operation of a venue is applied to the topic map and, the plain way, to the values kept here.
+//! In: what feeds say, time. Out: what any subscriber must see now. Bounded by the length of a case.
+
+use super::derived::Derived;
+use super::operation::{Feed, Redefine, Shot};
+use crate::clock::manual;
+use crate::topic::{InstrumentTopics, Resolve, Stamp, TopicLimits, TopicMap};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Status, Trade, TradingState};
+use wire::instrument::Instrument;
+use wire::kind::{Argument, Depth, Interval, Kind};
+use wire::record::Bar;
+use wire::topic::{Pattern, TopicKey};
+use wire::view::View;
+
+pub const MS: i64 = 1_000_000;
+const WALL_START: i64 = 1_700_000_000_000 * MS;
+const MONO_START: i64 = 1_000_000 * MS;
+pub const FIRST_EPOCH: u64 = 7;
+/// Former epochs whose cut-off trades a tape still tells of.
+pub const REMEMBERED_EPOCHS: u64 = 8;
+
+/// One place of a tape.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    Trade(Trade),
+    Gap { cause: Cause, missing: Option<u64> },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    pub item: Item,
+    pub time: i64,
+}
+
+pub struct World {
+    pub map: Arc<TopicMap>,
+    pub ring: usize,
+    pub truths: Vec<Truth>,
+    /// By topic id.
+    pub keys: Vec<TopicKey>,
+    venues: Vec<(&'static str, bool)>,
+    unlisted: VecDeque<(&'static str, &'static str)>,
+    now: i64,
+    wall_shift: i64,
+}
+
+/// One instrument.
+pub struct Truth {
+    venue: &'static str,
+    instrument: Instrument,
+    topics: InstrumentTopics,
+    pub epoch: u64,
+    quote: (Quote, u64, i64),
+    status: (Status, u64, i64),
+    instrument_seq: u64,
+    /// Of quote, trade, book.
+    channels: [Status; 3],
+    trading: TradingState,
+    /// All tapes there ever were, by epoch.
+    pub tapes: BTreeMap<u64, Vec<Entry>>,
+    book: [BTreeMap<i64, i64>; 2],
+    depths: [DepthTruth; 5],
+    pub derived: Derived,
+}
+
+/// A depth view keeps count only while it is watched, so its sequence is known only up to what happened meanwhile.
+#[derive(Default)]
+struct DepthTruth {
+    changes: u64,
+    /// Changes while perhaps nobody watched.
+    doubts: u64,
+    seen: Option<Seen>,
+}
+
+struct Seen {
+    seq: u64,
+    changes: u64,
+    doubts: u64,
+    sides: [Vec<Level>; 2],
+}
+
+impl World {
+    pub fn new(limits: TopicLimits, venues: &[(&'static str, bool)], instruments: &[(&'static str, &'static str)]) -> Self {
+        let map = TopicMap::new(limits, 1, FIRST_EPOCH);
+        for (venue, known) in venues {
+            map.add_venue(venue);
+            if *known {
+                map.venue_known(venue);
+            }
+        }
+        let world = Self {
+            map,
+            ring: limits.trade_ring,
+            truths: Vec::new(),
+            keys: Vec::new(),
+            venues: venues.to_vec(),
+            unlisted: instruments.iter().copied().collect(),
+            now: 0,
+            wall_shift: 0,
+        };
+        world.set_clock();
+        world
+    }
+
+    pub fn mono(&self) -> i64 {
+        MONO_START + self.now
+    }
+
+    pub fn wall(&self) -> i64 {
+        WALL_START + self.now + self.wall_shift
+    }
+
+    fn set_clock(&self) {
+        manual::set(self.wall(), self.mono());
+    }
+
+    pub fn pass(&mut self, ms: i64) {
+        self.now += ms * MS;
+        self.set_clock();
+    }
+
+    pub fn step_wall(&mut self, ms: i64) {
+        self.wall_shift += ms * MS;
+        self.set_clock();
+    }
+
+    pub fn tick(&mut self) {
+        let wall = self.wall();
+        self.map.tick(wall);
+        self.truths.iter_mut().for_each(|truth| truth.derived.pass(wall));
+    }
+
+    pub fn venue_known(&mut self, at: usize) {
+        let at = at % self.venues.len();
+        self.venues[at].1 = true;
+        self.map.venue_known(self.venues[at].0);
+    }
+
+    /// The next instrument that no venue has listed yet.
+    pub fn list(&mut self) {
+        let Some((venue, symbol)) = self.unlisted.pop_front() else { return };
+        let instrument = Instrument {
+            symbol: symbol.to_owned(),
+            native: format!("N{symbol}"),
+            price_exponent: -2,
+            trade_has_event_time: self.truths.len().is_multiple_of(2),
+            event_time_exponent: -3,
+            ..Instrument::default()
+        };
+        let topics = self.map.list(venue, &instrument).expect("the map has room for all of them");
+        let truth = Truth::new(venue, instrument, topics);
+        for id in self.keys.len() as u32..self.map.len() {
+            self.keys.push(truth.key(id));
+        }
+        self.truths.push(truth);
+    }
+
+    pub fn at(&self, id: u32) -> &Truth {
+        &self.truths[(id / InstrumentTopics::COUNT) as usize]
+    }
+
+    pub fn at_mut(&mut self, id: u32) -> &mut Truth {
+        &mut self.truths[(id / InstrumentTopics::COUNT) as usize]
+    }
+
+    pub fn key(&self, id: u32) -> &TopicKey {
+        &self.keys[id as usize]
+    }
+
+    pub fn resolve(&self, key: &TopicKey) -> Resolve {
+        let Some((_, known)) = self.venues.iter().find(|(venue, _)| *venue == key.venue) else { return Resolve::UnknownVenue };
+        let named = |truth: &&Truth| match key.symbol.strip_prefix('!') {
+            Some(native) => truth.instrument.native == native,
+            None => truth.instrument.symbol == key.symbol,
+        };
+        match self.truths.iter().filter(|truth| truth.venue == key.venue).find(named) {
+            Some(truth) => Resolve::Found(truth.id(key.kind, key.argument)),
+            None if *known => Resolve::UnknownSymbol,
+            None => Resolve::Pending,
+        }
+    }
+
+    pub fn matching(&self, pattern: &Pattern) -> Vec<u32> {
+        (0..self.keys.len() as u32).filter(|id| pattern.matches(self.key(*id))).collect()
+    }
+
+    /// Instruments as `list` names them, with the ids of their first topics.
+    pub fn symbols(&self) -> impl Iterator<Item = (u32, &str, &str)> {
+        self.truths.iter().map(|truth| (truth.topics.instrument, truth.venue, &*truth.instrument.symbol))
+    }
+
+    /// Applies what a feed says to the map and to the truth.
+    pub fn publish(&mut self, at: usize, feed: &Feed, is_watched: &dyn Fn(u32) -> bool) {
+        if self.truths.is_empty() {
+            return;
+        }
+        let at = at % self.truths.len();
+        let wall = self.wall();
+        let stamp = Stamp { event: wall, received: wall, published: wall, flags: Flags::default() };
+        let (map, truth) = (&self.map, &mut self.truths[at]);
+        match feed {
+            Feed::Quote(quote) => truth.quote(map, quote, &stamp),
+            Feed::Trades(shots) => shots.iter().for_each(|shot| truth.trade(map, shot, &stamp)),
+            Feed::Gap { missing, cause } => {
+                map.publish_gap(&truth.topics, Channel::Trade, *missing, *cause, &stamp);
+                truth.enter(Item::Gap { cause: *cause, missing: *missing }, &stamp);
+                truth.derived.gap(stamp.published);
+            }
+            Feed::Book { bids, asks, snapshot } => truth.book(map, [bids, asks], *snapshot, &stamp, is_watched),
+            Feed::State { channel, feed, cause } => truth.state(map, *channel, *feed, *cause, &stamp),
+            Feed::Trading(trading) => {
+                map.publish_trading(&truth.topics, *trading, &stamp);
+                truth.trading = *trading;
+                truth.channels.iter_mut().for_each(|held| held.trading = *trading);
+                truth.set_status(&stamp);
+            }
+            Feed::Redefine(how) => truth.redefine(map, how),
+        }
+    }
+}
+
+impl Truth {
+    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics) -> Self {
+        Self {
+            venue,
+            instrument,
+            topics,
+            epoch: FIRST_EPOCH,
+            quote: Default::default(),
+            status: Default::default(),
+            instrument_seq: 1,
+            channels: Default::default(),
+            trading: TradingState::Unknown,
+            tapes: BTreeMap::from([(FIRST_EPOCH, Vec::new())]),
+            book: Default::default(),
+            depths: Default::default(),
+            derived: Derived::default(),
+        }
+    }
+
+    fn id(&self, kind: Kind, argument: Option<Argument>) -> u32 {
+        let place = |known: &[Argument]| known.iter().position(|known| Some(*known) == argument).unwrap_or_default();
+        match kind {
+            Kind::Quote => self.topics.quote,
+            Kind::Trade => self.topics.trade,
+            Kind::Book => self.topics.book[place(kind.row().arguments)],
+            Kind::Status => self.topics.status,
+            Kind::Instrument => self.topics.instrument,
+            Kind::Bar => self.topics.bar[place(kind.row().arguments)],
+            Kind::Stats => self.topics.stats,
+        }
+    }
+
+    fn key(&self, id: u32) -> TopicKey {
+        let none = [None];
+        let named = |kind: Kind| {
+            let arguments: Vec<_> = kind.row().arguments.iter().map(|argument| Some(*argument)).collect();
+            let arguments = if arguments.is_empty() { none.to_vec() } else { arguments };
+            arguments.into_iter().map(move |argument| (kind, argument))
+        };
+        let mut all = wire::kind::KINDS.iter().flat_map(|row| named(row.kind));
+        let (kind, argument) = all.find(|(kind, argument)| self.id(*kind, *argument) == id).expect("an id of this instrument");
+        TopicKey::new(kind, self.venue, &self.instrument.symbol, argument)
+    }
+
+    pub fn tape(&self) -> &[Entry] {
+        &self.tapes[&self.epoch]
+    }
+
+    fn enter(&mut self, item: Item, stamp: &Stamp) {
+        let known = self.tape().last().map_or(0, |entry| entry.time);
+        let time = time(self.instrument.trade_has_event_time, stamp, known);
+        self.tapes.entry(self.epoch).or_default().push(Entry { item, time });
+    }
+
+    fn quote(&mut self, map: &TopicMap, quote: &Quote, stamp: &Stamp) {
+        map.publish_quote(&self.topics, quote, stamp);
+        let (held, seq, known) = &mut self.quote;
+        if held != quote {
+            (*held, *seq, *known) = (*quote, *seq + 1, time(self.instrument.quote_has_event_time, stamp, *known));
+        }
+    }
+
+    fn trade(&mut self, map: &TopicMap, shot: &Shot, stamp: &Stamp) {
+        let stamp = Stamp { event: shot.late_ms.map_or(0, |late_ms| stamp.event - late_ms * MS), ..*stamp };
+        map.publish_trade(&self.topics, &shot.trade, &stamp);
+        self.enter(Item::Trade(shot.trade), &stamp);
+        // A trade without a time was made when the newest one was.
+        let known = self.derived.newest_time().unwrap_or(stamp.received);
+        self.derived.trade(time(self.instrument.trade_has_event_time, &stamp, known), shot.trade, stamp.published);
+    }
+
+    fn book(&mut self, map: &TopicMap, sides: [&Vec<Level>; 2], snapshot: bool, stamp: &Stamp, is_watched: &dyn Fn(u32) -> bool) {
+        map.publish_book(&self.topics, sides[0], sides[1], snapshot, stamp);
+        let before = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
+        for (held, levels) in self.book.iter_mut().zip(sides) {
+            if snapshot {
+                held.clear();
+            }
+            for Level { price, size } in levels {
+                match size {
+                    0 => held.remove(price),
+                    _ => held.insert(*price, *size),
+                };
+            }
+        }
+        let after = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
+        for (at, depth) in Depth::ALL.into_iter().enumerate() {
+            let shown = |levels: &Vec<Level>| levels.len().min(depth.levels());
+            let differs = |(before, after): (&Vec<Level>, &Vec<Level>)| before[..shown(before)] != after[..shown(after)];
+            if before.iter().zip(&after).any(differs) {
+                self.depths[at].changes += 1;
+                self.depths[at].doubts += u64::from(!is_watched(self.topics.book[at]));
+            }
+        }
+    }
+
+    fn levels(&self, side: Side, depth: Depth) -> Vec<Level> {
+        let levels = self.book[side as usize].iter().map(|(&price, &size)| Level { price, size });
+        match side {
+            Side::Bid => levels.rev().take(depth.levels()).collect(),
+            Side::Ask => levels.take(depth.levels()).collect(),
+        }
+    }
+
+    fn state(&mut self, map: &TopicMap, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
+        map.publish_state(&self.topics, channel, feed, cause, stamp);
+        for at in [Channel::Quote, Channel::Trade, Channel::Book] {
+            let held = &mut self.channels[at as usize];
+            if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause) != (feed, cause) {
+                *held = Status { feed, cause, since: stamp.received, ..*held };
+            }
+        }
+        self.set_status(stamp);
+    }
+
+    /// The worst channel, of equally bad ones the one that has been so the longest.
+    fn set_status(&mut self, stamp: &Stamp) {
+        use FeedState::{Down, Live, Quiet, Replay, Resyncing, Stale, Starting};
+        let badness = [Starting, Live, Replay, Quiet, Stale, Resyncing, Down];
+        let rank = |held: &Status| badness.iter().position(|state| *state == held.feed);
+        let mut worst = self.channels[0];
+        for held in &self.channels[1..] {
+            if rank(held) > rank(&worst) || (rank(held) == rank(&worst) && held.since <= worst.since) {
+                worst = *held;
+            }
+        }
+        let value = Status { trading: self.trading, ..worst };
+        if value != self.status.0 {
+            self.status = (value, self.status.1 + 1, stamp.received);
+        }
+    }
+
+    fn redefine(&mut self, map: &TopicMap, how: &Redefine) {
+        let former = self.instrument.clone();
+        match how {
+            Redefine::Exponent(exponent) => self.instrument.price_exponent = *exponent,
+            Redefine::Tick(tick) => self.instrument.tick = *tick,
+            Redefine::Timed(timed) => {
+                self.instrument.quote_has_event_time = *timed;
+                self.instrument.trade_has_event_time = *timed;
+                self.instrument.book_has_event_time = *timed;
+            }
+            Redefine::Native(native) => self.instrument.native = format!("{native}{}", self.instrument.symbol),
+        }
+        map.list(self.venue, &self.instrument).expect("it is there already");
+        if self.instrument == former {
+            return;
+        }
+        self.instrument_seq += 1;
+        let scale = |of: &Instrument| (of.price_exponent, of.size_exponent, of.tick, of.lot);
+        if scale(&self.instrument) == scale(&former) {
+            return;
+        }
+        self.epoch += 1;
+        self.instrument_seq = 1;
+        self.status.1 = 0;
+        self.quote = Default::default();
+        self.tapes.insert(self.epoch, Vec::new());
+        self.book = Default::default();
+        self.depths = Default::default();
+        self.derived = Derived::default();
+    }
+
+    /// The newest sequence; none for books, see `DepthTruth`.
+    pub fn head(&self, key: &TopicKey) -> Option<u64> {
+        match key.kind {
+            Kind::Quote => Some(self.quote.1),
+            Kind::Trade => Some(self.tape().len() as u64),
+            Kind::Book => None,
+            Kind::Status => Some(self.status.1),
+            Kind::Instrument => Some(self.instrument_seq),
+            Kind::Bar => Some(self.derived.series[place(key)].seq),
+            Kind::Stats => Some(self.derived.day.seq),
+        }
+    }
+
+    /// What the topic's `State` records must have said.
+    pub fn trust(&self, kind: Kind) -> Option<Status> {
+        match kind {
+            Kind::Quote => Some(self.channels[0]),
+            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channels[1]),
+            Kind::Book => Some(self.channels[2]),
+            Kind::Status | Kind::Instrument => None,
+        }
+    }
+
+    /// The time that a record of the newest value carries, where that is known.
+    pub fn time(&self, kind: Kind) -> Option<i64> {
+        match kind {
+            Kind::Quote => Some(self.quote.2),
+            Kind::Status => Some(self.status.2),
+            Kind::Bar | Kind::Stats => Some(self.derived.newest_time().unwrap_or_default()),
+            Kind::Trade | Kind::Book | Kind::Instrument => None,
+        }
+    }
+
+    /// Is this view what the topic says now?
+    pub fn is_shown(&self, key: &TopicKey, view: &View) -> Result<(), String> {
+        let same = match key.kind {
+            Kind::Quote => view.quote() == Some(&self.quote.0),
+            Kind::Trade => true,
+            Kind::Book => view.book().is_some_and(|book| {
+                let shown = |side| book.levels(side, usize::MAX).collect::<Vec<_>>();
+                let depth = key.depth().expect("a book has a depth");
+                [Side::Bid, Side::Ask].into_iter().all(|side| shown(side) == self.levels(side, depth))
+            }),
+            Kind::Status => view.status() == Some(&self.status.0),
+            Kind::Instrument => view.instrument() == Some(&self.instrument),
+            Kind::Bar => view.bars().is_some_and(|bars| bars.bars() == self.bars(key)),
+            Kind::Stats => view.stats() == Some(&self.derived.day.value),
+        };
+        let place = self.head(key).is_none_or(|head| view.sequence == Some(head));
+        let trust = view.state == self.trust(key.kind);
+        if same && place && trust && view.epoch == self.epoch && view.sequence.is_some() {
+            return Ok(());
+        }
+        Err(format!("{key} is at {}:{:?} (value {same}, place {place}, state {trust}):\n{view:?}", self.epoch, self.head(key)))
+    }
+
+    fn bars(&self, key: &TopicKey) -> Vec<Bar> {
+        self.derived.series[place(key)].bars()
+    }
+
+    /// A depth view was told at this sequence: it must have moved by as many changes as there were.
+    pub fn note_book(&mut self, key: &TopicKey, seq: u64) {
+        let depth = key.depth().expect("a book has a depth");
+        let sides = [Side::Bid, Side::Ask].map(|side| self.levels(side, depth));
+        let truth = &mut self.depths[depth as usize];
+        let (changes, doubts) = (truth.changes, truth.doubts);
+        let from = truth.seen.take().unwrap_or(Seen { seq: 0, changes: 0, doubts: 0, sides: Default::default() });
+        let (moved, changed) = (seq.checked_sub(from.seq), changes - from.changes);
+        let exact = from.doubts == doubts;
+        let right = moved.is_some_and(|moved| if exact { moved == changed } else { moved <= changed });
+        assert!(right, "{key} went from {} to {seq} in {changed} changes (all seen: {exact})", from.seq);
+        assert!(moved != Some(0) || sides == from.sides, "{key} shows something else at {seq} than before");
+        truth.seen = Some(Seen { seq, changes, doubts, sides });
+    }
+}
+
+fn place(key: &TopicKey) -> usize {
+    let interval = key.argument.and_then(Argument::interval);
+    Interval::ALL.iter().position(|known| Some(*known) == interval).expect("a bar has an interval")
+}
+
+/// The time of a record: the venue's own where it gives one, what is known before where it does not for this once.
+fn time(has_event_time: bool, stamp: &Stamp, known: i64) -> i64 {
+    match (has_event_time, stamp.event) {
+        (false, _) => stamp.received,
+        (true, 0) => known,
+        (true, event) => event,
+    }
+}
