@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+use wire::event::FeedState;
 
 /// Accepted sockets on their way to a shard; a full inbox refuses, which the gate counts.
 const INBOX: usize = 1024;
@@ -278,6 +279,10 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
     let mut told = [0; 4];
     while !*stopped.borrow() {
         map.tick(clock.wall_ns());
+        for (venue, counts) in map.channels() {
+            let feed = metrics.feed(&venue);
+            FeedState::ALL.iter().for_each(|state| feed.set_channels(*state, counts[*state as usize]));
+        }
         metrics.topics.topics.set(i64::from(map.len()));
         let totals = [map.levels_dropped(), map.redefinitions(), map.overruns(), map.trades_too_late()];
         for ((counter, held), now) in counters.iter().zip(&mut told).zip(totals) {

@@ -6,10 +6,10 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
-use crate::topic::{InstrumentTopics, Stamp, TopicMap};
+use crate::topic::{InstrumentTopics, QuietAfter, Stamp, TopicMap};
 use feeds::adapter::{Fault, FaultKind, Sink};
 use std::sync::Arc;
-use wire::event::{Batch, Cause, Event, EventBody, FeedState};
+use wire::event::{Batch, Cause, Event, EventBody};
 use wire::instrument::Instrument;
 
 /// The sink of one venue.
@@ -21,16 +21,10 @@ pub struct Ingest {
     clock: Clock,
     /// Data was received when it was recorded, which says nothing about latency.
     recorded: bool,
-    /// By the feed's own index.
-    instruments: Vec<Listed>,
-}
-
-#[derive(Default)]
-struct Listed {
-    /// `None` where the topic map was full.
-    topics: Option<InstrumentTopics>,
-    /// What the feed last told of each channel; `None` for channels it does not have.
-    told: [Option<FeedState>; 3],
+    /// By the feed's own index; `None` where the topic map was full.
+    instruments: Vec<Option<InstrumentTopics>>,
+    /// The link of the next instrument to be announced.
+    carrier: u32,
 }
 
 impl Ingest {
@@ -44,6 +38,7 @@ impl Ingest {
             clock,
             recorded: false,
             instruments: Vec::new(),
+            carrier: 0,
         }
     }
 
@@ -52,13 +47,20 @@ impl Ingest {
         Self { recorded: true, ..self }
     }
 
+    /// A channel without an update for so long is quiet. For instruments that are listed from now on.
+    pub fn quiet_after(self, quiet_after: QuietAfter) -> Self {
+        self.map.set_quiet_after(&self.venue, quiet_after);
+        self
+    }
+
     fn list(&mut self, index: u32, instrument: &Instrument) {
         let index = index as usize;
         // Feeds number densely; one that does not must neither make us allocate what it likes nor take room in the map.
         if index > self.instruments.len() {
             return self.metrics.fault(FaultKind::UnknownInstrument);
         }
-        let topics = match self.map.list(&self.venue, instrument) {
+        let link = if index == self.instruments.len() { std::mem::take(&mut self.carrier) } else { 0 };
+        let topics = match self.map.list_on(&self.venue, link, instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
                 tracing::error!(venue = %self.venue, symbol = %instrument.symbol, error = %full, "instrument not listed");
@@ -67,9 +69,9 @@ impl Ingest {
             }
         };
         if let Some(listed) = self.instruments.get_mut(index) {
-            listed.topics = topics;
+            *listed = topics;
         } else {
-            self.instruments.push(Listed { topics, ..Listed::default() });
+            self.instruments.push(topics);
             self.metrics.instruments.add(1);
         }
     }
@@ -77,18 +79,30 @@ impl Ingest {
     fn publish_event(&mut self, batch: &Batch, event: &Event) {
         let now = self.clock.wall_ns();
         let stamp = Stamp { event: event.event_time, received: event.received, published: now, flags: event.flags };
-        if let EventBody::Instrument(instrument) = &event.body {
-            return self.list(event.instrument, instrument);
+        match &event.body {
+            EventBody::Instrument(instrument) => return self.list(event.instrument, instrument),
+            EventBody::Carrier { link } => {
+                // Of one that is listed it is known, and holds for good.
+                if event.instrument as usize == self.instruments.len() {
+                    self.carrier = *link;
+                }
+                return;
+            }
+            EventBody::Link { link, state, cause } => {
+                self.metrics.events.add(1);
+                return self.map.publish_link(&self.venue, *link, *state, *cause, &stamp);
+            }
+            _ => {}
         }
         let topics = match self.instruments.get(event.instrument as usize) {
-            Some(Listed { topics: Some(topics), .. }) => *topics,
+            Some(Some(topics)) => *topics,
             // Refused for want of room: counted when it was listed.
-            Some(Listed { topics: None, .. }) => return,
+            Some(None) => return,
             None => return self.metrics.fault(FaultKind::UnknownInstrument),
         };
         let map = &self.map;
         match &event.body {
-            EventBody::Instrument(_) => {}
+            EventBody::Instrument(_) | EventBody::Carrier { .. } | EventBody::Link { .. } => {}
             EventBody::Quote(quote) => map.publish_quote(&topics, quote, &stamp),
             EventBody::Trade(trade) => map.publish_trade(&topics, trade, &stamp),
             EventBody::Book { bids, asks, snapshot } => {
@@ -96,10 +110,6 @@ impl Ingest {
             }
             EventBody::State { channel, state, cause } => {
                 map.publish_state(&topics, *channel, *state, *cause, &stamp);
-                let told = &mut self.instruments[event.instrument as usize].told;
-                for slot in channel.map_or(0..told.len(), |channel| channel as usize..channel as usize + 1) {
-                    self.metrics.channel_changed(told[slot].replace(*state), *state);
-                }
             }
             EventBody::Trading(trading) => map.publish_trading(&topics, *trading, &stamp),
             EventBody::Gap { channel, missing, cause } => map.publish_gap(&topics, *channel, *missing, *cause, &stamp),

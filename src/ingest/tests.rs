@@ -127,7 +127,7 @@ fn channels_are_counted_by_state() {
     rig.publish(vec![listed(0, "A-USD"), listed(1, "B-USD")]);
     let state = |instrument, channel, state| event(instrument, EventBody::State { channel, state, cause: Cause::None });
     rig.publish(vec![state(0, None, FeedState::Live), state(1, Some(Channel::Book), FeedState::Live)]);
-    let count = |rig: &Rig, state| rig.metrics.feed("sim").channels(state);
+    let count = |rig: &Rig, state: FeedState| rig.map.channels()[0].1[state as usize];
     assert_eq!(count(&rig, FeedState::Live), 4);
     rig.publish(vec![state(0, Some(Channel::Book), FeedState::Resyncing)]);
     assert_eq!((count(&rig, FeedState::Live), count(&rig, FeedState::Resyncing)), (3, 1));

@@ -3,6 +3,7 @@
 //! ends or is paused is less than half of a due list, and goes from the wheel when that window begins, so within the longest pace.
 
 mod control;
+mod link;
 
 pub use control::Account;
 

@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::depth::{DepthView, SIDES, Scratch, Versioned, diff, is_better};
-use super::head::{Emit, Redefined};
+use super::head::{Emit, Head, Redefined};
 use super::map::{TopicLimits, Totals};
 use super::publish::Stamp;
 use std::sync::Arc;
@@ -39,11 +39,11 @@ pub(super) struct BookStep {
 }
 
 impl BookState {
-    /// `metas` in the order of `Depth::ALL`.
-    pub fn new(metas: [Meta; 5], limits: &TopicLimits, totals: Arc<Totals>) -> Self {
+    /// `heads` in the order of `Depth::ALL`.
+    pub fn new(heads: [Head; 5], limits: &TopicLimits, totals: Arc<Totals>) -> Self {
         let mut depths = Depth::ALL.into_iter();
         // The map pairs two arrays of one length.
-        let views = metas.map(|meta| DepthView::new(meta, depths.next().unwrap_or(Depth::Full), limits.book_log));
+        let views = heads.map(|head| DepthView::new(head, depths.next().unwrap_or(Depth::Full), limits.book_log));
         Self {
             views,
             now: Versioned::default(),

@@ -28,9 +28,9 @@ pub(super) struct StatsState {
 }
 
 impl StatsState {
-    pub fn new(meta: Meta) -> Self {
+    pub fn new(head: Head) -> Self {
         Self {
-            head: Head::new(meta),
+            head,
             seq: 0,
             flags: Flags::default(),
             window: Window::default(),
@@ -101,10 +101,10 @@ impl StatsState {
 
     /// `time` is that of the newest trade.
     pub fn since(&self, time: Nanos, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if fresh {
-            let (flags, full) = (self.flags.with(self.head.staleness()), StatsChange::full(&self.value));
-            return self.head.snapshot(next, self.seq, time, flags, RecordBody::Stats(&full), emit);
+            let full = StatsChange::full(&self.value);
+            return self.head.snapshot(next, self.seq, time, self.flags, RecordBody::Stats(&full), emit);
         }
         if next.seq == self.seq {
             return next;

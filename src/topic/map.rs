@@ -2,6 +2,7 @@
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
 use super::derived::DERIVED;
+use super::link::{Link, QuietAfter};
 use super::marks::Marks;
 use super::slot::Topic;
 use dashmap::DashMap;
@@ -86,10 +87,13 @@ impl InstrumentTopics {
         Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book, bar, stats: first + 13 }
     }
 
-    /// The topics that a channel feeds, but for those derived from trades.
-    pub(super) fn channels(&self) -> [(Channel, &[u32]); 3] {
-        let of = std::slice::from_ref;
-        [(Channel::Quote, of(&self.quote)), (Channel::Trade, of(&self.trade)), (Channel::Book, &self.book)]
+    /// The topic whose lock guards the publications of a channel.
+    pub(super) fn of_channel(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Quote => self.quote,
+            Channel::Trade => self.trade,
+            Channel::Book => self.book[0],
+        }
     }
 
     /// In the order of `DerivedState`.
@@ -121,6 +125,13 @@ impl InstrumentTopics {
     }
 }
 
+struct Venue {
+    name: Box<str>,
+    /// All its instruments are announced.
+    known: bool,
+    quiet_after: QuietAfter,
+}
+
 pub struct TopicMap {
     pub(super) limits: TopicLimits,
     pub(super) epoch: u64,
@@ -128,8 +139,10 @@ pub struct TopicMap {
     pub(super) ids: DashMap<Box<str>, u32, foldhash::fast::RandomState>,
     pub(super) slots: Box<[OnceLock<Box<Topic>>]>,
     pub(super) len: AtomicU32,
-    /// Name, and whether all its instruments are announced. Few, so a list.
-    venues: RwLock<Vec<(Box<str>, bool)>>,
+    /// Few, so a list.
+    venues: RwLock<Vec<Venue>>,
+    /// Of all venues, by their index. At most one an instrument.
+    links: RwLock<Vec<Arc<Link>>>,
     /// Held while topics are created or redefined: feeds of several venues list at the same time.
     pub(super) listing: Mutex<()>,
     pub(super) marks: Box<[Marks]>,
@@ -139,6 +152,7 @@ pub struct TopicMap {
 impl TopicMap {
     /// `epoch` names this run of the node: larger than any before, for example its start time. At most `MAX_SHARDS` shards.
     pub fn new(limits: TopicLimits, shards: usize, epoch: u64) -> Arc<Self> {
+        let max_links = limits.max_topics.div_ceil(InstrumentTopics::COUNT);
         Arc::new(Self {
             limits,
             epoch,
@@ -146,8 +160,9 @@ impl TopicMap {
             slots: (0..limits.max_topics).map(|_| OnceLock::new()).collect(),
             len: AtomicU32::new(0),
             venues: RwLock::default(),
+            links: RwLock::default(),
             listing: Mutex::default(),
-            marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics)).collect(),
+            marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics, max_links)).collect(),
             totals: Arc::default(),
         })
     }
@@ -159,7 +174,7 @@ impl TopicMap {
     /// The topic of a name; understands the venue's own spelling (`!BTCUSDT`).
     pub fn resolve(&self, key: &TopicKey) -> Resolve {
         // The venue first: if it is known by now, then its last listing is in `ids` by now.
-        let Some(known) = self.venues.read().iter().find(|venue| *venue.0 == *key.venue).map(|venue| venue.1) else {
+        let Some(known) = self.venues.read().iter().find(|venue| *venue.name == *key.venue).map(|venue| venue.known) else {
             return Resolve::UnknownVenue;
         };
         match (self.id(&key.to_string()), known) {
@@ -237,20 +252,48 @@ impl TopicMap {
     /// A venue that will list instruments.
     pub fn add_venue(&self, venue: &str) {
         let mut venues = self.venues.write();
-        if venues.iter().all(|known| *known.0 != *venue) {
-            venues.push((venue.into(), false));
+        if venues.iter().all(|known| *known.name != *venue) {
+            venues.push(Venue { name: venue.into(), known: false, quiet_after: QuietAfter::default() });
         }
+    }
+
+    /// For instruments that are listed from now on.
+    pub fn set_quiet_after(&self, venue: &str, quiet_after: QuietAfter) {
+        self.add_venue(venue);
+        self.venues.write().iter_mut().filter(|known| *known.name == *venue).for_each(|known| known.quiet_after = quiet_after);
+    }
+
+    /// A venue's link of this number, made if it is not there. For listings, which come one at a time.
+    pub(super) fn link(&self, venue: &str, number: u32) -> Arc<Link> {
+        if let Some(link) = self.known_link(venue, number) {
+            return link;
+        }
+        let venues = self.venues.read();
+        let quiet_after = venues.iter().find(|known| *known.name == *venue).map(|known| known.quiet_after);
+        drop(venues);
+        let mut links = self.links.write();
+        let link = Arc::new(Link::new(links.len() as u32, venue, number, quiet_after.unwrap_or_default()));
+        links.push(link.clone());
+        link
+    }
+
+    pub(super) fn known_link(&self, venue: &str, number: u32) -> Option<Arc<Link>> {
+        self.links.read().iter().find(|link| link.number == number && *link.venue == *venue).cloned()
+    }
+
+    pub(super) fn venue_names(&self) -> Vec<String> {
+        self.venues.read().iter().map(|venue| venue.name.to_string()).collect()
     }
 
     /// Venues that have not announced all their instruments yet.
     pub fn unknown_venues(&self) -> Vec<String> {
-        self.venues.read().iter().filter(|venue| !venue.1).map(|venue| venue.0.to_string()).collect()
+        self.venues.read().iter().filter(|venue| !venue.known).map(|venue| venue.name.to_string()).collect()
     }
 
     /// All configured instruments of the venue are listed: what is not there now is unknown.
     pub fn venue_known(&self, venue: &str) {
         self.add_venue(venue);
-        self.venues.write().iter_mut().filter(|known| *known.0 == *venue).for_each(|known| known.1 = true);
+        self.venues.write().iter_mut().filter(|known| *known.name == *venue).for_each(|known| known.known = true);
         self.marks.iter().for_each(Marks::mark_listing);
     }
 }

@@ -4,8 +4,9 @@
 use super::derived::{DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
+use super::standing::Changed;
 use std::sync::atomic::Ordering;
-use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
+use wire::event::{Cause, Channel, Flags, Level, Nanos, Quote, Trade};
 
 /// The times and flags of one event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,16 +29,27 @@ impl Stamp {
 
 impl TopicMap {
     pub fn publish_quote(&self, of: &InstrumentTopics, quote: &Quote, stamp: &Stamp) {
-        self.update(of.quote, stamp, |state| matches!(state, State::Quote(state) if state.lock().publish(quote, stamp)));
+        let mut woken = Changed::default();
+        self.update(of.quote, stamp, |state| {
+            let State::Quote(state) = state else { return false };
+            let mut state = state.lock();
+            woken = state.head.wake(stamp);
+            state.publish(quote, stamp)
+        });
+        self.mark_standing(of, woken);
     }
 
     pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
+        let mut woken = Changed::default();
         self.update(of.trade, stamp, |state| {
             let State::Trade(state) = state else { return false };
-            state.lock().publish(trade, stamp);
+            let mut state = state.lock();
+            woken = state.head.wake(stamp);
+            state.publish(trade, stamp);
             true
         });
         self.derive(of, stamp, |derived| derived.trade(trade, stamp));
+        self.mark_standing(of, woken);
     }
 
     /// Trades are lost upstream, for good. Quotes and books have nothing to lose: their next value says it all.
@@ -75,62 +87,21 @@ impl TopicMap {
         }
     }
 
-    /// Closes bars that are over and moves the windows of a day on. Call it about once a second, from any one thread.
-    pub fn tick(&self, now: Nanos) {
-        let stamp = Stamp { published: now, ..Stamp::default() };
-        for first in (0..self.len()).step_by(InstrumentTopics::COUNT as usize) {
-            self.derive(&InstrumentTopics::from_first(first), &stamp, |derived| derived.pass(now));
-        }
-    }
-
     /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
     pub fn publish_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
         let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return };
-        let step = book.lock().publish(bids, asks, snapshot, stamp);
+        let (step, woken) = {
+            let mut book = book.lock();
+            let woken = book.views[0].head.wake(stamp);
+            (book.publish(bids, asks, snapshot, stamp), woken)
+        };
         if step.dropped > 0 {
             self.totals.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
         }
         for (at, id) in of.book.into_iter().enumerate() {
             self.update(id, stamp, |_| step.views & (1 << at) != 0);
         }
-    }
-
-    /// State of one channel, or of all (`None`). The status topic shows the worst of the three.
-    pub fn publish_state(&self, of: &InstrumentTopics, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        let news = |held: &Status| Status { feed, cause, since: stamp.received, ..*held };
-        let is_about = |one| channel.is_none_or(|channel| channel == one);
-        for (one, ids) in of.channels() {
-            if is_about(one) {
-                ids.iter().for_each(|id| self.set_status(*id, news, stamp));
-            }
-        }
-        if is_about(Channel::Trade) {
-            self.derive(of, stamp, |derived| derived.update_status(news));
-        }
-        self.update(
-            of.status,
-            stamp,
-            |state| matches!(state, State::Status(state) if state.lock().set_feed(channel, feed, cause, stamp)),
-        );
-    }
-
-    /// Trading phase of the instrument: told by its status topic and by the `State` of all its data topics.
-    pub fn publish_trading(&self, of: &InstrumentTopics, trading: TradingState, stamp: &Stamp) {
-        let news = |held: &Status| Status { trading, ..*held };
-        for (_, ids) in of.channels() {
-            ids.iter().for_each(|id| self.set_status(*id, news, stamp));
-        }
-        self.derive(of, stamp, |derived| derived.update_status(news));
-        self.update(of.status, stamp, |state| matches!(state, State::Status(state) if state.lock().set_trading(trading, stamp)));
-    }
-
-    fn set_status(&self, id: u32, news: impl Fn(&Status) -> Status, stamp: &Stamp) {
-        self.update(id, stamp, |state| match state {
-            State::Quote(state) => state.lock().head.update_status(news),
-            State::Trade(state) => state.lock().head.update_status(news),
-            State::Book(state, view) => state.lock().views[*view].head.update_status(news),
-            State::Derived(..) | State::Status(_) | State::Instrument(_) => false,
-        });
+        self.mark_standing(of, woken);
     }
 
     /// Runs a change of one topic and, if it was one, makes it known.
@@ -145,7 +116,7 @@ impl TopicMap {
     }
 
     /// After the change, under whose lock a watcher that comes too late for this mark sees it.
-    fn mark(&self, topic: &Topic) {
+    pub(super) fn mark(&self, topic: &Topic) {
         let mut shards = topic.watchers();
         while shards != 0 {
             self.marks(shards.trailing_zeros() as usize).mark(topic.id());

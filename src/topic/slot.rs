@@ -7,6 +7,7 @@ use super::derived::DerivedState;
 use super::last::{InstrumentState, StatusState};
 use super::publish::Stamp;
 use super::quote::QuoteState;
+use super::standing::{About, Standing};
 use super::tape::TapeState;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub struct Topic {
     received: AtomicI64,
     /// One bit per shard with interest in this topic.
     watchers: AtomicU64,
+    pub(super) standing: Arc<Standing>,
+    about: About,
     pub(super) state: State,
 }
 
@@ -41,7 +44,7 @@ pub(super) enum State {
 }
 
 impl Topic {
-    pub(super) fn new(id: u32, key: TopicKey, state: State) -> Self {
+    pub(super) fn new(id: u32, key: TopicKey, standing: Arc<Standing>, about: About, state: State) -> Self {
         Self {
             id,
             name: key.to_string().into(),
@@ -50,6 +53,8 @@ impl Topic {
             published: AtomicI64::new(0),
             received: AtomicI64::new(0),
             watchers: AtomicU64::new(0),
+            standing,
+            about,
             state,
         }
     }
@@ -74,12 +79,18 @@ impl Topic {
     /// Changes whenever `since` would say something new to somebody; of a book view, while it is watched. Read it before
     /// `since`, not after.
     pub fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
+        // Numbers that only grow: the sum is the same only if each is.
+        self.version.load(Ordering::Acquire) + u64::from(self.standing.version(self.about))
     }
 
     /// When the newest change was published here; 0 = never.
     pub fn published(&self) -> Nanos {
-        self.published.load(Ordering::Relaxed)
+        self.published.load(Ordering::Relaxed).max(self.standing.published(self.about))
+    }
+
+    /// The link that carries its instrument; `None` for a topic that does not depend on it.
+    pub fn link(&self) -> Option<u32> {
+        (self.about != About::Nothing).then(|| self.standing.link().index)
     }
 
     /// When the newest bytes about this topic were received, whether they changed it or not; 0 = never.
@@ -146,7 +157,7 @@ impl Topic {
             }
             State::Status(state) => {
                 let state = state.lock();
-                (state.head.epoch(), cursor.seq <= state.seq())
+                (state.head.epoch(), cursor.seq <= state.now().seq)
             }
             State::Instrument(state) => {
                 let state = state.lock();
@@ -182,7 +193,8 @@ impl Topic {
             }
             State::Status(state) => {
                 let state = state.lock();
-                (state.head.epoch(), state.seq(), state.hash())
+                let now = state.now();
+                (state.head.epoch(), now.seq, now.hash())
             }
             State::Instrument(state) => {
                 let state = state.lock();
@@ -196,8 +208,26 @@ impl Topic {
         (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)
     }
 
+    pub(super) fn about(&self) -> About {
+        self.about
+    }
+
+    /// While nothing is published to this topic.
+    pub(super) fn while_locked<T>(&self, act: impl FnOnce() -> T) -> T {
+        match &self.state {
+            State::Quote(state) => with(state, act),
+            State::Trade(state) => with(state, act),
+            State::Book(state, _) => with(state, act),
+            State::Status(state) => with(state, act),
+            State::Instrument(state) => with(state, act),
+            State::Derived(state, _) => with(state, act),
+        }
+    }
+
     pub(super) fn watchers(&self) -> u64 {
-        self.watchers.load(Ordering::Acquire)
+        // In one order with the versions of `standing`, which no lock of the topic guards: who comes to watch sees the change, or is
+        // seen by who makes it.
+        self.watchers.load(Ordering::SeqCst)
     }
 
     /// A depth view sleeps while nobody watches it. Its lock orders two shards that come and go at the same time.
@@ -205,7 +235,7 @@ impl Topic {
         let bit = 1 << shard;
         let change = || {
             let before = if watched {
-                self.watchers.fetch_or(bit, Ordering::AcqRel)
+                self.watchers.fetch_or(bit, Ordering::SeqCst)
             } else {
                 self.watchers.fetch_and(!bit, Ordering::AcqRel)
             };
@@ -242,4 +272,9 @@ impl Topic {
         self.published.store(stamp.published, Ordering::Relaxed);
         self.version.store(self.version.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
+}
+
+fn with<S, T>(lock: &Mutex<S>, act: impl FnOnce() -> T) -> T {
+    let _held = lock.lock();
+    act()
 }

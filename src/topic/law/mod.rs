@@ -68,8 +68,11 @@ fn any_condition() -> impl Strategy<Value = Op> {
     let channel = prop_oneof![Just(None), Just(Some(Channel::Quote)), Just(Some(Channel::Trade)), Just(Some(Channel::Book))];
     let feed = proptest::sample::select(FeedState::ALL);
     let cause = proptest::sample::select(Cause::ALL);
+    let lost = (proptest::sample::select(FeedState::ALL), proptest::sample::select(&Cause::ALL[..3]));
     prop_oneof![
         6 => (channel, feed, cause).prop_map(|(channel, feed, cause)| Op::State(channel, feed, cause)),
+        3 => lost.prop_map(|(feed, cause)| Op::Link(feed, cause)),
+        2 => (0i64..3_000_000_000).prop_map(Op::Pass),
         2 => proptest::sample::select(TradingState::ALL).prop_map(Op::Trading),
         2 => (-3i8..0).prop_map(Op::Rescale),
         1 => any::<bool>().prop_map(Op::Retime),
