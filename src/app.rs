@@ -8,7 +8,7 @@ use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::shard::{Shard, ShardContext};
-use crate::topic::{TopicLimits, TopicMap};
+use crate::topic::{QuietAfter, TopicLimits, TopicMap};
 use feeds::settings::FeedSettings;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -232,7 +232,8 @@ fn start_feeds(
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
         let venue = feeds::registry::topic_venue(feed);
-        let ingest = Ingest::new(map.clone(), &venue, metrics, clock);
+        let quiet_after = QuietAfter::of_quotes_ms(feed.quiet_after_ms);
+        let ingest = Ingest::new(map.clone(), &venue, metrics, clock).quiet_after(quiet_after);
         let ingest = if feed.replay.is_some() { ingest.of_recording() } else { ingest };
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);

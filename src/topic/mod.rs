@@ -35,6 +35,8 @@ mod quote;
 mod slot;
 mod standing;
 mod states;
+#[cfg(test)]
+mod states_tests;
 mod tape;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ use foldhash::HashMap;
 use lines::{Answered, Lines, Lost};
 use market::{Market, Need, Spliced};
 use snapshots::Snapshots;
-use wire::event::{Cause, Channel, FeedState};
+use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags};
 
 /// What differs between the venues of this protocol.
 pub struct Spec {
@@ -55,7 +55,6 @@ const LIST_RETRY_FIRST_NS: i64 = 1_000_000_000;
 const LIST_RETRY_LAST_NS: i64 = 60_000_000_000;
 /// Tick sizes, trading phases and new listings change some times a day.
 const LIST_REFRESH_NS: i64 = 15 * 60 * 1_000_000_000;
-const SECOND_NS: i64 = 1_000_000_000;
 
 pub fn adapter(spec: &'static Spec, settings: &FeedSettings) -> Result<Box<dyn Adapter>, FeedError> {
     Ok(Box::new(Binance { parser: Parser::default(), feed: Feed::new(spec, settings)? }))
@@ -83,7 +82,8 @@ struct Feed {
     list_fetch: Option<Fetch>,
     list_due: i64,
     list_failures: u32,
-    quiet_due: i64,
+    /// By link: why it is lost.
+    lost: Vec<Option<(FeedState, Cause)>>,
     next_fetch: u64,
 }
 
@@ -133,7 +133,7 @@ impl Feed {
             list_fetch: None,
             list_due: i64::MIN,
             list_failures: 0,
-            quiet_due: i64::MIN,
+            lost: Vec::new(),
             next_fetch: 0,
         })
     }
@@ -196,11 +196,23 @@ impl Feed {
         let index = self.markets.len() as u32;
         self.by_native.insert(listed.instrument.native.clone(), index);
         let market = Market::new(index, listed.instrument, listed.trading, &self.channels);
-        market.announce(now, out);
         self.markets.push(market);
         self.snapshots.add_instrument();
         let markets = &self.markets;
-        self.lines.add(now, index, &|market| markets[market as usize].instrument.native.clone(), out);
+        let link = self.lines.add(now, index, &|market| markets[market as usize].instrument.native.clone(), out);
+        self.lost.resize(self.lost.len().max(link as usize + 1), None);
+        self.markets[index as usize].introduce(now, link, out);
+    }
+
+    /// The link is lost (`Some`) or open again: told if it is news.
+    fn tell_link(&mut self, now: Now, link: u32, lost: Option<(FeedState, Cause)>, out: &mut Output) {
+        let former = std::mem::replace(&mut self.lost[link as usize], lost);
+        let news = if former == lost { None } else { lost.or(former.map(|(_, cause)| (FeedState::Resyncing, cause))) };
+        if let Some((state, cause)) = news {
+            let body = EventBody::Link { link, state, cause };
+            let event = Event { instrument: 0, event_time: 0, received: now.wall, flags: Flags::default(), body };
+            out.batch.events.push(event);
+        }
     }
 
     /// Does what a message left to do for this book.
@@ -311,7 +323,10 @@ impl Adapter for Binance {
 
     fn on_open(&mut self, now: Now, line: Line, out: &mut Output) {
         let markets = &self.feed.markets;
-        self.feed.lines.opened(now, line, &|market| markets[market as usize].instrument.native.clone(), out);
+        let link = self.feed.lines.opened(now, line, &|market| markets[market as usize].instrument.native.clone(), out);
+        if let Some(link) = link {
+            self.feed.tell_link(now, link, None, out);
+        }
     }
 
     fn on_message(&mut self, now: Now, line: Line, payload: &mut Vec<u8>, out: &mut Output) {
@@ -351,11 +366,18 @@ impl Adapter for Binance {
     }
 
     fn on_close(&mut self, now: Now, line: Line, cause: Cause, out: &mut Output) {
-        if let Some(Lost::Uncovered(markets)) = self.feed.lines.lost(line, out) {
-            for index in markets {
-                self.feed.markets[index as usize].line_lost(now, cause, out);
-                self.feed.snapshots.forget(index);
+        let state = if cause == Cause::Silence { FeedState::Stale } else { FeedState::Down };
+        let (markets, of_link) = match self.feed.lines.lost(line, out) {
+            Some(Lost::Link(link, markets)) => {
+                self.feed.tell_link(now, link, Some((state, cause)), out);
+                (markets, true)
             }
+            Some(Lost::Uncovered(markets)) => (markets, false),
+            Some(Lost::Covered) | None => return,
+        };
+        for index in markets {
+            self.feed.markets[index as usize].line_lost(now, state, cause, of_link, out);
+            self.feed.snapshots.forget(index);
         }
     }
 
@@ -374,12 +396,6 @@ impl Adapter for Binance {
         );
         for index in ended {
             self.feed.markets[index as usize].overlap_ended();
-        }
-        if now.mono >= self.feed.quiet_due {
-            self.feed.quiet_due = now.mono.saturating_add(SECOND_NS);
-            for market in &mut self.feed.markets {
-                market.check_quiet(now, out);
-            }
         }
     }
 
