@@ -29,14 +29,7 @@ pub(super) struct StatsState {
 
 impl StatsState {
     pub fn new(head: Head) -> Self {
-        Self {
-            head,
-            seq: 0,
-            flags: Flags::default(),
-            window: Window::default(),
-            value: DayStats::default(),
-            changed: [0; 9],
-        }
+        Self { head, seq: 0, flags: Flags::default(), window: Window::default(), value: DayStats::default(), changed: [0; 9] }
     }
 
     pub fn seq(&self) -> u64 {

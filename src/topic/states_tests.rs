@@ -74,7 +74,10 @@ fn a_link_goes_down_with_one_mark_a_shard() {
     assert!(took.as_millis() < 5, "{took:?}");
     for of in [&listed[0], &listed[3_571]] {
         assert_eq!(states(&map, of), [FeedState::Down; 4]);
-        assert_eq!(told(&map, of.bar[0]).0, Status { feed: FeedState::Down, cause: Cause::Disconnected, since: 5, ..Status::default() });
+        assert_eq!(
+            told(&map, of.bar[0]).0,
+            Status { feed: FeedState::Down, cause: Cause::Disconnected, since: 5, ..Status::default() }
+        );
     }
     assert_eq!(map.channels(), [("sim".to_owned(), counts(&[(FeedState::Down, 3 * 3_572)]))]);
     map.publish_link("sim", 0, FeedState::Down, Cause::Disconnected, &at(6));
@@ -105,7 +108,10 @@ fn each_channel_comes_back_when_its_data_does() {
     assert!(told(&map, ours.quote).1);
     map.publish_link("sim", 0, FeedState::Resyncing, Cause::Silence, &at(20));
     assert_eq!(states(&map, &ours), [FeedState::Resyncing; 4]);
-    assert_eq!(told(&map, ours.quote).0, Status { feed: FeedState::Resyncing, cause: Cause::Silence, since: 20, ..Status::default() });
+    assert_eq!(
+        told(&map, ours.quote).0,
+        Status { feed: FeedState::Resyncing, cause: Cause::Silence, since: 20, ..Status::default() }
+    );
     map.publish_state(&ours, Some(Channel::Quote), FeedState::Live, Cause::None, &at(30));
     assert_eq!(states(&map, &ours), [FeedState::Live, FeedState::Resyncing, FeedState::Resyncing, FeedState::Resyncing]);
     assert!(!told(&map, ours.quote).1 && told(&map, ours.book[0]).1);
@@ -163,7 +169,11 @@ fn silence_of_one_channel_is_quiet_until_its_next_update() {
     map.publish_link("sim", 0, FeedState::Resyncing, Cause::Disconnected, &at(9 * ms));
     map.tick(90 * ms);
     map.publish_book(&of, &[], &[], true, &at(91 * ms));
-    assert_eq!(states(&map, &of), [FeedState::Resyncing; 4], "what is not known to be good is not quiet, and data alone is no state");
+    assert_eq!(
+        states(&map, &of),
+        [FeedState::Resyncing; 4],
+        "what is not known to be good is not quiet, and data alone is no state"
+    );
 }
 
 /// Ends the other threads of a test, also when it fails.

@@ -117,7 +117,11 @@ impl World {
                 self.map.publish_quote(&self.topics, quote, &stamp);
                 let woken = self.is_updated(Channel::Quote, stamp.received);
                 let changed = self.quote != *quote;
-                assert_eq!(self.changed(self.topics.quote), changed || woken, "a quote that repeats the last one must move nothing");
+                assert_eq!(
+                    self.changed(self.topics.quote),
+                    changed || woken,
+                    "a quote that repeats the last one must move nothing"
+                );
                 if changed {
                     self.quote = *quote;
                     self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
@@ -213,7 +217,8 @@ impl World {
 
     fn change_link(&mut self, feed: FeedState, cause: Cause, received: i64) {
         let is_lost = |feed| matches!(feed, FeedState::Down | FeedState::Stale);
-        let new = Status { feed: if is_lost(feed) { feed } else { FeedState::Resyncing }, cause, since: received, ..Status::default() };
+        let new =
+            Status { feed: if is_lost(feed) { feed } else { FeedState::Resyncing }, cause, since: received, ..Status::default() };
         let same = match self.link {
             Some(link) if is_lost(feed) => (link.feed, link.cause) == (feed, cause),
             Some(link) => !is_lost(link.feed),

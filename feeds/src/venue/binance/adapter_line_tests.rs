@@ -153,13 +153,7 @@ fn the_list_of_instruments_is_retried_and_refreshed() {
     script.pass(100);
     script.forget_events();
     script.answer("exchangeInfo", &INFO.replacen("TRADING", "BREAK", 1).replacen("0.01000000", "0.00100000", 1));
-    script.says(&[
-        "trading halted",
-        "0 is BTC-USDT 1e-3",
-        "trading halted",
-        "quote 10x1 11x2",
-        "book resyncing redefinition",
-    ]);
+    script.says(&["trading halted", "0 is BTC-USDT 1e-3", "trading halted", "quote 10x1 11x2", "book resyncing redefinition"]);
 }
 
 #[test]

@@ -48,9 +48,8 @@ pub struct Market {
 
 impl Market {
     pub fn new(index: u32, instrument: Instrument, trading: TradingState, channels: &[Channel]) -> Self {
-        let told = CHANNELS.map(|channel| {
-            channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::Startup })
-        });
+        let told = CHANNELS
+            .map(|channel| channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::Startup }));
         Self {
             index,
             instrument,
