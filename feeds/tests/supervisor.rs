@@ -267,8 +267,8 @@ async fn a_cut_connection_is_told_and_mended() {
         plan.cut += 1;
         plan.next_trade += 7;
     }
-    feed.heard.wait(&["link 0 down disconnected", "link 0 resyncing disconnected"]).await;
-    feed.heard.wait(&["Trade live none", "gap true disconnected", "trade"]).await;
+    let lost = ["link 0 down disconnected", "link 0 resyncing disconnected", "Trade live none", "gap true disconnected", "trade"];
+    feed.heard.wait(&lost).await;
     assert_eq!(feed.venue.plan().attempts.len(), 2);
     feed.stop().await;
 }
@@ -365,7 +365,7 @@ async fn a_tap_sees_the_wire() {
     let tap = Taped::default();
     let feed = Feed::live(Some(Box::new(tap.clone()))).await;
     feed.venue.plan().cut += 1;
-    feed.heard.wait(&["Trade down disconnected"]).await;
+    feed.heard.wait(&["link 0 down disconnected"]).await;
     feed.stop().await;
     let seen = tap.0.lock().unwrap().clone();
     for word in ["response exchangeInfo true", "opened 0 true", "sent true", "received true", "closed 0 disconnected"] {
