@@ -214,8 +214,8 @@ pub enum EventBody {
         link: u32,
     },
     /// A connection is lost (`Down`, `Stale`), or back (`Resyncing`), and with it all the instruments it carries: nothing they said
-    /// before counts any more. Once it is back, each channel says by `State` when its data is good again. (`Event::instrument` says
-    /// nothing here.)
+    /// before counts any more, nor what they say while it is lost. Once it is back, each channel says by `State` when its data is good
+    /// again. (`Event::instrument` says nothing here.)
     Link {
         link: u32,
         state: FeedState,

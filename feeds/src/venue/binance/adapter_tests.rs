@@ -335,9 +335,9 @@ fn a_lost_line_is_told_and_comes_back() {
     script.close(0, Cause::Disconnected);
     script.says(&[]);
     script.open(0);
-    script.says(&["link 0 resyncing disconnected"]);
+    script.says(&[]);
     script.ack(0);
-    script.says(&["trade live none"]);
+    script.says(&["link 0 resyncing disconnected", "trade live none"]);
     script.message(0, &trade(511));
     script.says(&["gap Trade Some(10) disconnected", "trade 511 10.5x0.5 sell"]);
     script.pass(1_000);
@@ -347,6 +347,22 @@ fn a_lost_line_is_told_and_comes_back() {
     script.says(&["link 0 stale silence"]);
     script.close(0, Cause::Disconnected);
     script.says(&["link 0 down disconnected"]);
+}
+
+#[test]
+fn data_may_overtake_the_acknowledgement() {
+    let mut script = Script::live();
+    script.close(0, Cause::Disconnected);
+    script.open(0);
+    script.message(0, &quote(201, "10.50"));
+    script.ack(0);
+    script.says(&[
+        "link 0 down disconnected",
+        "link 0 resyncing disconnected",
+        "quote live none",
+        "quote 10.5x1 11x2",
+        "trade live none",
+    ]);
 }
 
 #[test]

@@ -114,17 +114,20 @@ impl Lines {
         })
     }
 
-    /// Gives the link that the line carries alone.
-    pub fn opened(&mut self, now: Now, line: Line, native: &dyn Fn(u32) -> String, out: &mut Output) -> Option<u32> {
-        let (index, _) = self.find(line)?;
+    /// The link whose data this line brings; `None` for one that is not ours, or only about to replace another.
+    pub fn link_of(&self, line: Line) -> Option<u32> {
+        self.slots.iter().position(|slot| slot.current.line == line).map(|link| link as u32)
+    }
+
+    pub fn opened(&mut self, now: Now, line: Line, native: &dyn Fn(u32) -> String, out: &mut Output) {
+        let Some((index, _)) = self.find(line) else { return };
         let slot = &mut self.slots[index];
-        let is_current = slot.current.line == line;
-        let connection = if is_current { &mut slot.current } else { slot.next.as_mut()? };
+        let connection = if slot.current.line == line { Some(&mut slot.current) } else { slot.next.as_mut() };
+        let Some(connection) = connection else { return };
         connection.opened = Some(now.mono);
         connection.requests.clear();
         (connection.complete, connection.first_data) = (None, None);
         subscribe(connection, &slot.markets, &self.suffixes, &mut self.next_request, now, native, out);
-        is_current.then_some(index as u32)
     }
 
     pub fn answered(&mut self, now: Now, line: Line, id: u64, accepted: bool) -> Answered {

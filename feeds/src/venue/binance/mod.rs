@@ -204,7 +204,7 @@ impl Feed {
         self.markets[index as usize].introduce(now, link, out);
     }
 
-    /// The link is lost (`Some`) or open again: told if it is news.
+    /// The link is lost (`Some`) or back: told if it is news.
     fn tell_link(&mut self, now: Now, link: u32, lost: Option<(FeedState, Cause)>, out: &mut Output) {
         let former = std::mem::replace(&mut self.lost[link as usize], lost);
         let news = if former == lost { None } else { lost.or(former.map(|(_, cause)| (FeedState::Resyncing, cause))) };
@@ -212,6 +212,16 @@ impl Feed {
             let body = EventBody::Link { link, state, cause };
             let event = Event { instrument: 0, event_time: 0, received: now.wall, flags: Flags::default(), body };
             out.batch.events.push(event);
+        }
+    }
+
+    /// The venue says something on this line: if its link was lost, it is back. (Not as soon as the line is open: a venue may take
+    /// connections and say nothing.)
+    fn speaks(&mut self, now: Now, line: Line, out: &mut Output) {
+        if self.lost.iter().any(Option::is_some)
+            && let Some(link) = self.lines.link_of(line)
+        {
+            self.tell_link(now, link, None, out);
         }
     }
 
@@ -274,6 +284,8 @@ impl Feed {
         let Some(index) = self.by_native.get(symbol).copied() else {
             return fault(out, FaultKind::UnknownInstrument, format!("{}: data for '{symbol}'", self.venue));
         };
+        // Data may overtake the acknowledgement.
+        self.speaks(now, line, out);
         let market = &mut self.markets[index as usize];
         let need = match message {
             Message::Quote(text) => market.on_quote(now, text, overlap, out),
@@ -297,6 +309,7 @@ impl Feed {
         // Without an id it cannot be told what was refused; the time-out for the answer will do.
         let Some(id) = id else { return };
         if let Answered::Subscribed(markets) = self.lines.answered(now, line, id, refusal.is_none()) {
+            self.speaks(now, line, out);
             for index in markets {
                 let market = &mut self.markets[index as usize];
                 market.subscribed(now, out);
@@ -323,10 +336,7 @@ impl Adapter for Binance {
 
     fn on_open(&mut self, now: Now, line: Line, out: &mut Output) {
         let markets = &self.feed.markets;
-        let link = self.feed.lines.opened(now, line, &|market| markets[market as usize].instrument.native.clone(), out);
-        if let Some(link) = link {
-            self.feed.tell_link(now, link, None, out);
-        }
+        self.feed.lines.opened(now, line, &|market| markets[market as usize].instrument.native.clone(), out);
     }
 
     fn on_message(&mut self, now: Now, line: Line, payload: &mut Vec<u8>, out: &mut Output) {
