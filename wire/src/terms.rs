@@ -14,7 +14,7 @@ fn duration_ms(text: &str) -> Option<u32> {
 }
 
 fn spell_ms(ms: u32, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-    if ms % 1000 == 0 { write!(f, "{}s", ms / 1000) } else { write!(f, "{ms}ms") }
+    if ms.is_multiple_of(1000) { write!(f, "{}s", ms / 1000) } else { write!(f, "{ms}ms") }
 }
 
 /// Conflation interval of one subscription.
