@@ -160,8 +160,27 @@ fn messages_in_the_protocol_are_messages() {
         kinds.insert(shown["type"].as_str().unwrap_or_default().to_owned());
     }
     let expected = [
-        "ack", "aged", "budget", "continue", "error", "explain", "explained", "get", "grant", "granted", "hello", "instruments", "list",
-        "mod", "notice", "pause", "ping", "pong", "qos", "sub", "unsub",
+        "ack",
+        "aged",
+        "budget",
+        "continue",
+        "error",
+        "explain",
+        "explained",
+        "get",
+        "grant",
+        "granted",
+        "hello",
+        "instruments",
+        "list",
+        "mod",
+        "notice",
+        "pause",
+        "ping",
+        "pong",
+        "qos",
+        "sub",
+        "unsub",
     ];
     let missing: Vec<_> = expected.into_iter().filter(|kind| !kinds.contains(*kind)).collect();
     assert!(missing.is_empty(), "docs/protocol.md shows no {missing:?}");
