@@ -14,3 +14,4 @@ mod quality;
 mod requests;
 mod slow_reader;
 mod third_party;
+mod three_paces;
