@@ -373,18 +373,18 @@ async fn a_view_that_disagrees_heals_itself() {
             Record { body: RecordBody::Meta(&meta), ..record(&meta, DELTA, 0, RecordBody::Tape) },
             record(&meta, DELTA, 0, RecordBody::State(state)),
             record(&meta, Flags::SNAPSHOT, 10, RecordBody::Book { bids: BIDS, asks: ASKS }),
-            wrong.clone(),
-            change.clone(),
+            wrong,
+            change,
         ];
         peer.frame(&meta, &records).await;
         let Request::Get { id: Some(id), topics, heal: true } = peer.request().await else { panic!("no get") };
         assert_eq!(topics, ["book/sim:A/5"]);
         // Whatever comes before the answer neither shows nor asks again.
-        peer.frame(&meta, &[change.clone(), wrong.clone()]).await;
+        peer.frame(&meta, &[change, wrong]).await;
         let error = Reply::Error { id: Some(id), code: "rate_limited".into(), message: String::new() };
         peer.reply(&error).await;
         // Refused: the next check asks again.
-        peer.frame(&meta, &[change.clone(), wrong]).await;
+        peer.frame(&meta, &[change, wrong]).await;
         let Request::Get { id: Some(again), heal: true, .. } = peer.request().await else { panic!("no second get") };
         assert_ne!(again, id);
         peer.frame(&meta, &[record(&meta, Flags::SNAPSHOT, 13, RecordBody::Book { bids: &BIDS[1..], asks: ASKS }), change]).await;
