@@ -48,12 +48,12 @@ impl<E: std::fmt::Display> From<E> for End {
 
 impl Client {
     pub fn new(worker: &Rc<Worker>, index: usize) -> Self {
-        let plan = &worker.setup.plan;
+        let setup = &worker.setup;
         Self {
             index,
-            stalls: plan.stall.is_some_and(|stall| stall.share.has(index)),
-            storms: plan.storm.is_some_and(|storm| storm.share.has(index)),
-            session: worker.setup.dialect.session(worker.setup.spread.of(index)),
+            stalls: setup.stalling.get(index).copied().unwrap_or(false),
+            storms: setup.storming.get(index).copied().unwrap_or(false),
+            session: setup.dialect.session(setup.spread.of(index)),
             messages: Messages::default(),
             ask: Vec::new(),
             recovery: None,

@@ -219,6 +219,8 @@ fn setup(plan: &Arc<Plan>) -> Result<Setup, LoadError> {
     Ok(Setup {
         dialect: Arc::new(Dialect::new(plan)),
         spread: Spread::new(plan),
+        stalling: plan.stall.map_or(Vec::new(), |stall| stall.share.members(plan.clients, plan.seed)),
+        storming: plan.storm.map_or(Vec::new(), |storm| storm.share.members(plan.clients, plan.seed + 1)),
         address: address.ok_or_else(|| bad("the name has no address"))?,
         host: authority.to_owned(),
         path,

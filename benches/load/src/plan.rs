@@ -101,10 +101,12 @@ pub struct Share(u32);
 const WHOLE: u64 = 1_000_000;
 
 impl Share {
-    /// Whether this client belongs to it. Members are spread evenly over the clients.
-    pub fn has(self, client: usize) -> bool {
-        let (index, share) = (client as u64, u64::from(self.0));
-        (index + 1) * share / WHOLE > index * share / WHOLE
+    /// Which of the clients belong to it: exactly so many, drawn, so that they are spread over topics as the others are.
+    pub fn members(self, clients: usize, seed: u64) -> Vec<bool> {
+        let wanted = (clients as u64 * u64::from(self.0) + WHOLE / 2) / WHOLE;
+        let mut members: Vec<_> = (0..clients as u64).map(|client| client < wanted).collect();
+        fastrand::Rng::with_seed(seed).shuffle(&mut members);
+        members
     }
 
     pub fn percent(self) -> f64 {
@@ -166,13 +168,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_take_so_many_and_spread_them() {
+    fn shares_take_so_many() {
         for (text, of, expected) in [("10%", 1_000, 100), ("0.1", 20, 2), ("100%", 7, 7), ("0%", 7, 0), ("33%", 100, 33)] {
             let share: Share = text.parse().unwrap();
-            let taken: Vec<_> = (0..of).filter(|client| share.has(*client)).collect();
-            assert_eq!(taken.len(), expected, "{text}");
-            let step = taken.windows(2).map(|pair| pair[1] - pair[0]).max();
-            assert!(step.is_none_or(|step| step <= of.div_ceil(expected)), "{text}: {taken:?}");
+            let members = share.members(of, 1);
+            assert_eq!(members.iter().filter(|is_member| **is_member).count(), expected, "{text}");
+            assert_eq!(members, share.members(of, 1));
         }
         for text in ["", "%", "101%", "1.5", "-1%", "x"] {
             assert!(text.parse::<Share>().is_err(), "{text}");

@@ -34,6 +34,9 @@ pub struct Setup {
     pub plan: Arc<Plan>,
     pub dialect: Arc<Dialect>,
     pub spread: Spread,
+    /// By client; empty where the plan has none.
+    pub stalling: Vec<bool>,
+    pub storming: Vec<bool>,
     pub address: SocketAddr,
     /// As it stands in the request.
     pub host: String,
