@@ -42,9 +42,9 @@ pub struct Args {
     /// Connections begun a second; 0 = as fast as they succeed
     #[arg(long, value_name = "N", default_value_t = 0)]
     connect_rate: u32,
-    /// Topics to spread over the clients: all that the server lists for this pattern
+    /// Topics to spread over the clients: all that the server lists for this pattern; may be given more than once
     #[arg(long, value_name = "PATTERN", default_value = "trade/sim:*")]
-    topics_from: String,
+    topics_from: Vec<String>,
     /// A topic to spread over the clients; may be given more than once, instead of --topics-from
     #[arg(long = "topic", value_name = "TOPIC", conflicts_with = "topics_from")]
     topics: Vec<String>,
@@ -188,7 +188,8 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
         part: args.part.unwrap_or(Part::WHOLE),
     };
     if plan.topics.is_empty() {
-        plan.topics = load::expand(&plan, &args.topics_from).map_err(explain)?;
+        let lists = args.topics_from.iter().map(|pattern| load::expand(&plan, pattern));
+        plan.topics = lists.collect::<Result<Vec<_>, _>>().map_err(explain)?.concat();
     }
     Ok(plan)
 }

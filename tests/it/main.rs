@@ -10,6 +10,7 @@ mod drain;
 mod emulated;
 mod grafana;
 mod limits;
+mod load;
 mod requests;
 mod slow_reader;
 mod third_party;

@@ -122,7 +122,8 @@ fn listen(number: usize, lines: impl BufRead, events: &SyncSender<(usize, Event)
             Some(("outcome", json)) => serde_json::from_str(json).map_or_else(|error| failed(error.to_string()), Event::Outcome),
             _ => failed(line),
         };
-        if events.send((number, event)).is_err() {
+        let is_last = matches!(event, Event::Outcome(_));
+        if events.send((number, event)).is_err() || is_last {
             return;
         }
     }
