@@ -1,6 +1,6 @@
 //! The load client against a real server: what it counts adds up, stalled clients become exact again, and a fault is seen.
 
-use crate::harness::TestServer;
+use crate::harness::{TestServer, soon};
 use load::plan::{Part, Plan, Shape, Stall, Storm, Verify};
 use load::{Audience, report};
 use serde_json::Value;
@@ -82,8 +82,16 @@ async fn stalled_clients_are_exact_again_and_nobody_loses_anything() {
     let stall = Stall { share: "10%".parse().unwrap(), after: second / 2, time: second, slow_read: 0 };
     let report = run(Plan { stall: Some(stall), ..plan(&server, &certificate) }, "trade/sim:*").await;
     assert_clean(&report);
-    assert_eq!((report["connections"]["connected"].as_u64(), report["stall"]["clients"].as_u64()), (Some(20), Some(2)), "{report}");
-    assert_eq!((report["stall"]["exact_again"].as_u64(), report["stall"]["never_exact"].as_u64()), (Some(2), Some(0)), "{report}");
+    assert_eq!(
+        (report["connections"]["connected"].as_u64(), report["stall"]["clients"].as_u64()),
+        (Some(20), Some(2)),
+        "{report}"
+    );
+    assert_eq!(
+        (report["stall"]["exact_again"].as_u64(), report["stall"]["never_exact"].as_u64()),
+        (Some(2), Some(0)),
+        "{report}"
+    );
     // 200 trades a second, each to 8 of the clients, for 2.5 s; the machine may be busy.
     assert!((1_000..6_000).contains(&report["deliveries"].as_u64().unwrap()), "{report}");
     let p99 = |group: &str| report["latency_us"][group]["event_to_client"]["p99"].as_u64().unwrap();
@@ -122,4 +130,33 @@ async fn what_the_server_refuses_is_a_fault() {
     let outcome = tokio::task::spawn_blocking(move || load::run(plan, &mut None, &mut Nobody).unwrap()).await.unwrap();
     assert_eq!(outcome.faults.refused.get("unknown_symbol"), Some(&2), "{:?}", outcome.faults);
     assert!(!report::is_ok(&outcome));
+}
+
+/// The command as a script uses it, its clients in two processes.
+#[tokio::test]
+async fn the_command_prints_one_line_and_tells_by_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = folder.path().join("certificate.pem");
+    let server = steady_server(&certificate).await;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tickwire"));
+    command.args(["bench", "--url", &server.url("").replace("127.0.0.1", "localhost"), "--clients", "10", "--processes", "2"]);
+    command.args(["--topics-from", "quote/sim:*", "--topics-from", "trade/sim:*", "--topics-per-client", "3"]);
+    command.args(["--for", "1s", "--warmup", "200ms", "--consecutive-ids", "--sources", "127.0.0.1-127.0.0.3"]);
+    command.arg("--server-pid").arg(std::process::id().to_string()).arg("--ca").arg(&certificate);
+    let output = soon("the report", command.output()).await;
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stdout}{stderr}");
+    assert_eq!(stdout.lines().count(), 1, "{stdout}");
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_clean(&report);
+    assert_eq!((report["connections"]["connected"].as_u64(), report["parameters"]["topics"].as_u64()), (Some(10), Some(20)));
+    assert!(report["server"]["cpu_seconds"].as_f64() > Some(0.0) && stderr.contains("lost 0"), "{report}{stderr}");
+
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tickwire"));
+    command.args(["bench", "--quiet", "--url", &server.url("").replace("127.0.0.1", "localhost"), "--topic", "quote/sim:NONE"]);
+    command.args(["--clients", "1", "--for", "100ms", "--warmup", "100ms"]).arg("--ca").arg(&certificate);
+    let output = soon("the report", command.output()).await;
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), report["ok"].as_bool()), (Some(1), Some(false)), "{report}");
+    assert_eq!(report["refused"]["unknown_symbol"], 1);
 }

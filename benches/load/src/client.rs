@@ -123,7 +123,8 @@ impl Client {
         let mut head = Vec::new();
         loop {
             link.readable().await?;
-            let read = link.read(&mut self.worker.scratch.borrow_mut(), usize::MAX, &mut |plain| head.extend_from_slice(plain))?;
+            let read =
+                link.read(&mut self.worker.scratch.borrow_mut(), usize::MAX, &mut |plain| head.extend_from_slice(plain))?;
             if let Some(end) = websocket::upgraded(&head) {
                 let end = end.map_err(End::Lost)?;
                 return Ok(head.split_off(end));

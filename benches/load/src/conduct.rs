@@ -118,7 +118,9 @@ fn listen(number: usize, lines: impl BufRead, events: &SyncSender<(usize, Event)
     for line in lines.lines().map_while(Result::ok) {
         let event = match line.split_once(' ') {
             None if line == "connected" => Event::Connected,
-            Some(("progress", json)) => serde_json::from_str(json).map_or_else(|error| failed(error.to_string()), Event::Progress),
+            Some(("progress", json)) => {
+                serde_json::from_str(json).map_or_else(|error| failed(error.to_string()), Event::Progress)
+            }
             Some(("outcome", json)) => serde_json::from_str(json).map_or_else(|error| failed(error.to_string()), Event::Outcome),
             _ => failed(line),
         };
@@ -209,7 +211,8 @@ fn setup(plan: &Arc<Plan>) -> Result<Setup, LoadError> {
     let bad = |why: &str| LoadError::Url { url: plan.url.clone(), why: why.to_owned() };
     let rest = plan.url.strip_prefix("wss://").ok_or_else(|| bad("the scheme must be wss"))?;
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let path = if path.starts_with('/') && path != "/" { path.to_owned() } else { format!("/v1/stream{}", path.trim_matches('/')) };
+    let path =
+        if path.starts_with('/') && path != "/" { path.to_owned() } else { format!("/v1/stream{}", path.trim_matches('/')) };
     let (host, port) = match authority.rsplit_once(':').filter(|(_, port)| !port.ends_with(']')) {
         Some((host, port)) => (host, port.parse().map_err(|_| bad("the port is not a number"))?),
         None => (authority, 443),

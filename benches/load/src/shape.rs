@@ -28,7 +28,13 @@ impl Spread {
             sum
         });
         let cumulative = if plan.shape == Shape::Zipf { weights.collect() } else { Vec::new() };
-        Self { shape: plan.shape, per_client: plan.topics_per_client.clamp(1, order.len().max(1)), seed: plan.seed, order, cumulative }
+        Self {
+            shape: plan.shape,
+            per_client: plan.topics_per_client.clamp(1, order.len().max(1)),
+            seed: plan.seed,
+            order,
+            cumulative,
+        }
     }
 
     /// Distinct indexes into the plan's topics.
