@@ -10,8 +10,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::{TcpSocket, TcpStream};
 
-/// Bytes taken from a socket at once; several TLS records.
-pub const SCRATCH_BYTES: usize = 256 << 10;
+/// Bytes taken from a socket at once: several TLS records, and not so many that a client that has fallen behind keeps the others waiting.
+pub const SCRATCH_BYTES: usize = 64 << 10;
 /// A larger remainder gives its memory back once it was used up.
 const KEPT_BYTES: usize = 4 << 10;
 /// Room for one encrypted request or a flight of the handshake; grows where that is not enough.
