@@ -143,7 +143,7 @@ async fn the_command_prints_one_line_and_tells_by_its_exit_code() {
     command.args(["--topics-from", "quote/sim:*", "--topics-from", "trade/sim:*", "--topics-per-client", "3"]);
     command.args(["--for", "1s", "--warmup", "200ms", "--consecutive-ids", "--sources", "127.0.0.1-127.0.0.3"]);
     command.arg("--server-pid").arg(std::process::id().to_string()).arg("--ca").arg(&certificate);
-    let output = soon("the report", command.output()).await;
+    let output = soon("the report", command.output()).await.unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     assert_eq!(stdout.lines().count(), 1, "{stdout}");
@@ -155,7 +155,7 @@ async fn the_command_prints_one_line_and_tells_by_its_exit_code() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_tickwire"));
     command.args(["bench", "--quiet", "--url", &server.url("").replace("127.0.0.1", "localhost"), "--topic", "quote/sim:NONE"]);
     command.args(["--clients", "1", "--for", "100ms", "--warmup", "100ms"]).arg("--ca").arg(&certificate);
-    let output = soon("the report", command.output()).await;
+    let output = soon("the report", command.output()).await.unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((output.status.code(), report["ok"].as_bool()), (Some(1), Some(false)), "{report}");
     assert_eq!(report["refused"]["unknown_symbol"], 1);
