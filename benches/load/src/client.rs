@@ -72,7 +72,7 @@ impl Client {
             self.worker.connect_over(link.as_ref().err(), dropped.take());
             let Ok(mut link) = link else { return };
             match self.live(&mut link).await {
-                Err(End::Storm) => dropped = Some(Instant::now()),
+                Err(End::Storm) => (self.storms, dropped) = (false, Some(Instant::now())),
                 Err(End::Lost(why)) => return self.worker.closed(self.index, self.is_behind, self.close_code, &why),
                 Ok(()) => return,
             }
@@ -147,10 +147,13 @@ impl Client {
                 self.stall(link, until).await?;
             }
             if self.storms {
+                if self.worker.storm_begun.get() {
+                    return Err(End::Storm);
+                }
                 let worker = self.worker.clone();
                 tokio::select! {
                     biased;
-                    () = worker.storm.notified() => return Err(End::Storm),
+                    () = worker.storm.notified() => continue,
                     ready = link.readable() => ready?,
                 }
             } else {

@@ -18,11 +18,15 @@ fn schedstat_ns(path: &str) -> Option<u64> {
     fs::read_to_string(path).ok()?.split(' ').next()?.parse().ok()
 }
 
-/// Of all threads that live.
+/// Of all threads, also of those that have ended; to a hundredth of a second.
 fn cpu_ns(pid: u32) -> Option<u64> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let times = threads.filter_map(|thread| schedstat_ns(&thread.ok()?.path().join("schedstat").to_string_lossy()));
-    Some(times.sum())
+    /// `USER_HZ`, which is 100 on every architecture.
+    const TICK_NS: u64 = 10_000_000;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name, which may hold anything: the state is field 3, user and system time are 14 and 15.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system) = (fields.next()?.parse::<u64>().ok()?, fields.next()?.parse::<u64>().ok()?);
+    Some((user + system) * TICK_NS)
 }
 
 fn rss_kib(pid: u32) -> Option<u64> {

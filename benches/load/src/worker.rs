@@ -51,7 +51,9 @@ pub struct Worker {
     pub scratch: RefCell<Vec<u8>>,
     pub counts: RefCell<Counts>,
     pub connecting: Semaphore,
+    /// Wakes clients that wait for data; those that do not look at `storm_begun` before they wait.
     pub storm: Notify,
+    pub storm_begun: Cell<bool>,
     /// Begin of the measured time.
     begin: Cell<Option<Instant>>,
     /// This thread's processor time up to then.
@@ -108,6 +110,7 @@ impl Worker {
             counts: RefCell::new(counts),
             connecting: Semaphore::new(CONNECTING),
             storm: Notify::new(),
+            storm_begun: Cell::new(false),
             begin: Cell::new(None),
             cpu_before: Cell::new(0.0),
             tried: Cell::new(0),
@@ -134,6 +137,7 @@ impl Worker {
         let end = begin + plan.time;
         if let Some(storm) = plan.storm {
             tokio::time::sleep_until((begin + storm.at).min(end)).await;
+            self.storm_begun.set(true);
             self.storm.notify_waiters();
         }
         tokio::time::sleep_until(end).await;
