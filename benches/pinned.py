@@ -76,27 +76,26 @@ def load(arguments):
 
 # 1,000 events a second, half quotes, half trades, each to 50 of 1,000 clients.
 SHAPE = ["--clients", "1000", "--topics-from", "quote/sim:*", "--topics-from", "trade/sim:*", "--consecutive-ids", "--warmup", "5s"]
-# Small buffers in the kernel, so that those of stuck clients are full within seconds and the server has to do without them.
+# Small buffers in the kernel, so that for stuck clients they are full within seconds and the server has to do without them.
 KERNEL = {"listen__send_buffer_bytes": 16384}
-SHAPE += ["--receive-buffer-bytes", "16384"]
 STALL_AFTER, AFTER_STALL = 5, 10
 
 
 def stuck(seconds):
     time_ = ["--for", f"{STALL_AFTER + seconds + AFTER_STALL}s"]
-    stall = ["--stall", "10%", "--stall-after", f"{STALL_AFTER}s", "--stall-for", f"{seconds}s"]
-    runs = []
+    stall = ["--stall", "10%", "--stall-after", f"{STALL_AFTER}s", "--stall-for", f"{seconds}s", "--stall-buffer", "16384"]
+    busy, runs = os.getloadavg()[0], []
     for more in [[], stall]:
         with Server(feeds__0__sim__events_per_second=1000, **KERNEL) as server:
             runs.append(bench(server, *SHAPE, *time_, *more))
     (without, _), (with_stuck, _) = runs
-    text = page(without, with_stuck, seconds)
+    text = page(without, with_stuck, seconds, busy)
     print(text)
     (ROOT / "benches/results/stuck.md").write_text(text)
     return max(code for _, code in runs)
 
 
-def page(without, with_stuck, seconds):
+def page(without, with_stuck, seconds, busy):
     def latency(report, key, group="healthy"):
         return report["latency_us"][group]["event_to_client"][key] / 1000
 
@@ -113,11 +112,11 @@ def page(without, with_stuck, seconds):
         "Made by `just bench-stuck`; [docs/performance.md](../../docs/performance.md) says how it is measured.",
         "",
         f"Machine: {os.cpu_count()} cores, {cpu_name()}; server on core 0, load client on core 1, TLS 1.3 on loopback. "
-        "Other work on the machine is in these numbers too: look at ratios of one run.",
+        f"Load average when it began: {busy:.1f}. What else ran on these cores is in all times below, and in the ratio of the two runs.",
         "",
         f"1,000 clients, 10 of 200 topics each (quotes and trades in mode `every`), 1,000 events/s, all checks verified. In the second run "
-        f"100 clients read nothing for {seconds} s, then go on. Buffers in the kernel are small (16 KiB each way), so that "
-        "those of stuck clients are full within seconds.",
+        f"100 clients read nothing for {seconds} s, then go on. Buffers in the kernel are small (16 KiB on the server, 16 KiB on "
+        "stuck clients), so that they are full within seconds.",
         "",
         "| | none stuck | 10 % stuck |",
         "|---|---:|---:|",
@@ -140,6 +139,8 @@ def page(without, with_stuck, seconds):
         f"(in the whole run without any: {alone:,} KiB; buffers of the kernel are not in RSS)",
         f"- exact again after reading on: **{stall['exact_again']} of {stall['clients']}**, p50 {ms(again['p50'])}, p90 {ms(again['p90'])}, "
         f"max {ms(again['max'])}; closed by the server: {stall['closed']}, never: {stall['never_exact']}",
+        "- most of a long way back is TCP's: a full receiver drops segments, and the sender's timer, doubled again and again meanwhile, has to run "
+        "out first (`ss -tnoi` shows it); nothing the server does can shorten it",
         f"- the stuck clients' own latency, their waiting included: p99 {latency(with_stuck, 'p99', 'stalled') / 1000:.1f} s",
         "",
     ]

@@ -86,15 +86,15 @@ pub struct Args {
     /// They still read so many bytes a second
     #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "stall")]
     slow_read: u32,
+    /// Size of their receive buffers in the kernel, so that these are full soon; 0 = the system's choice
+    #[arg(long, value_name = "BYTES", default_value_t = 0, requires = "stall")]
+    stall_buffer: u32,
     /// A share of the clients drops its connection and comes back with what it holds, such as at=5s,share=100%
     #[arg(long, value_name = "at=TIME,share=SHARE", value_parser = parse_storm)]
     reconnect_storm: Option<Storm>,
     /// Addresses to connect from, in turn, to go beyond the ports of one: 127.0.0.1-127.0.0.20
     #[arg(long, value_name = "FIRST-LAST", value_parser = parse_range)]
     sources: Option<Sources>,
-    /// Size of the kernel's receive buffer of each connection; 0 = the system's choice
-    #[arg(long, value_name = "BYTES", default_value_t = 0)]
-    receive_buffer_bytes: u32,
     /// Threads with a runtime of their own
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
     threads: usize,
@@ -156,7 +156,13 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
         None if args.insecure => Trust::AnyCertificate,
         None => Trust::SystemRoots,
     };
-    let stall = args.stall.map(|share| Stall { share, after: args.stall_after, time: args.stall_for, slow_read: args.slow_read });
+    let stall = args.stall.map(|share| Stall {
+        share,
+        after: args.stall_after,
+        time: args.stall_for,
+        slow_read: args.slow_read,
+        receive_buffer_bytes: args.stall_buffer,
+    });
     if stall.is_some_and(|stall| stall.after + stall.time > args.time) {
         return Err(CliError::usage("--for must be longer than --stall-after and --stall-for together"));
     }
@@ -183,7 +189,6 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
         stall,
         storm: args.reconnect_storm,
         sources: args.sources.as_ref().map(|sources| sources.0.clone()).unwrap_or_default(),
-        receive_buffer_bytes: args.receive_buffer_bytes,
         threads: args.threads,
         part: args.part.unwrap_or(Part::WHOLE),
     };

@@ -48,7 +48,6 @@ fn plan(server: &TestServer, certificate: &Path) -> Plan {
         stall: None,
         storm: None,
         sources: Vec::new(),
-        receive_buffer_bytes: 0,
         threads: 1,
         part: Part::WHOLE,
     }
@@ -79,7 +78,8 @@ async fn stalled_clients_are_exact_again_and_nobody_loses_anything() {
     let certificate = folder.path().join("certificate.pem");
     let server = steady_server(&certificate).await;
     let second = Duration::from_secs(1);
-    let stall = Stall { share: "10%".parse().unwrap(), after: second / 2, time: second, slow_read: 0 };
+    let stall =
+        Stall { share: "10%".parse().unwrap(), after: second / 2, time: second, slow_read: 0, receive_buffer_bytes: 8_192 };
     let report = run(Plan { stall: Some(stall), ..plan(&server, &certificate) }, "trade/sim:*").await;
     assert_clean(&report);
     assert_eq!(

@@ -71,7 +71,6 @@ fn test_plan() -> Plan {
         stall: None,
         storm: None,
         sources: Vec::new(),
-        receive_buffer_bytes: 0,
         threads: 1,
         part: plan::Part::WHOLE,
     }

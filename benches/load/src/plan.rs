@@ -35,8 +35,6 @@ pub struct Plan {
     pub storm: Option<Storm>,
     /// Addresses to connect from, in turn; empty: the system's choice.
     pub sources: Vec<IpAddr>,
-    /// Size of the kernel's receive buffer a connection; 0 = the system's choice.
-    pub receive_buffer_bytes: u32,
     pub threads: usize,
     /// Which of the processes this is.
     pub part: Part,
@@ -58,6 +56,8 @@ pub struct Stall {
     pub time: Duration,
     /// Bytes a second they still read; 0 = none.
     pub slow_read: u32,
+    /// Size of their kernel's receive buffer; 0 = the system's choice.
+    pub receive_buffer_bytes: u32,
 }
 
 /// Clients that drop their connection at once and come back with what they hold.

@@ -87,11 +87,10 @@ fn parameters(plan: &Plan, processes: usize) -> Value {
         "seconds": plan.time.as_secs_f64(),
         "stall": plan.stall.map(|stall| json!({
             "percent": stall.share.percent(), "after_seconds": stall.after.as_secs_f64(), "seconds": stall.time.as_secs_f64(),
-            "slow_read_bytes_per_second": stall.slow_read,
+            "slow_read_bytes_per_second": stall.slow_read, "receive_buffer_bytes": stall.receive_buffer_bytes,
         })),
         "storm": plan.storm.map(|storm| json!({ "percent": storm.share.percent(), "at_seconds": storm.at.as_secs_f64() })),
         "sources": plan.sources.len(),
-        "receive_buffer_bytes": plan.receive_buffer_bytes,
         "threads": plan.threads,
         "processes": processes,
     })
@@ -211,7 +210,7 @@ mod tests {
     #[test]
     fn the_report_has_what_is_promised() {
         let second = Duration::from_secs(1);
-        let stall = Stall { share: "10%".parse().unwrap(), after: second, time: second, slow_read: 0 };
+        let stall = Stall { share: "10%".parse().unwrap(), after: second, time: second, slow_read: 0, receive_buffer_bytes: 0 };
         let plan = Plan { stall: Some(stall), ..crate::test_plan() };
         let mut outcome = Outcome { connected: 10, seconds: 2.0, stalled_clients: 3, ..Outcome::default() };
         outcome.exact_again_us = vec![100, 300];
