@@ -140,7 +140,7 @@ def page(without, with_stuck, seconds, busy):
         f"- exact again after reading on: **{stall['exact_again']} of {stall['clients']}**, p50 {ms(again['p50'])}, p90 {ms(again['p90'])}, "
         f"max {ms(again['max'])}; closed by the server: {stall['closed']}, never: {stall['never_exact']}",
         "- most of a long way back is TCP's: a full receiver drops segments, and the sender's timer, doubled again and again meanwhile, has to run "
-        "out first (`ss -tnoi` shows it); nothing the server does can shorten it",
+        "out first (`ss -tnoi` shows it)",
         f"- the stuck clients' own latency, their waiting included: p99 {latency(with_stuck, 'p99', 'stalled') / 1000:.1f} s",
         "",
     ]
