@@ -19,5 +19,6 @@ pub use client::{Client, Step};
 pub use error::ClientError;
 pub use options::{Change, Options, Reconnect, Subscription, Trust};
 pub use stats::{Latency, Stats};
+pub use tls::config as tls_config;
 pub use tracker::{Problem, Tracker, Update};
 pub use wire;

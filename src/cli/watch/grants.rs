@@ -1,10 +1,10 @@
-//! Frames granted by the clock. In: frames a second, the server's limit of requests, frames that came. Out: when to grant how many.
+//! Frames granted by the clock. In: frames a second, the server's limit of grants, frames that came. Out: when to grant how many.
 //! Bounded: never more ahead than a second's worth, so that a quiet market saves nothing up.
 
 use std::time::Duration;
 
-/// Of the requests a second that the server takes, this part may be grants.
-const SHARE_OF_COMMANDS: u32 = 2;
+/// Of the grants a second that the server takes, we use this part.
+const SHARE_OF_LIMIT: u32 = 2;
 
 #[derive(Debug)]
 pub struct Grants {
@@ -22,9 +22,9 @@ impl Grants {
         Self { frames_per_second, ahead: 0, per_second: frames_per_second, owed: 0 }
     }
 
-    /// A connection begins, without any credit. `commands_per_second` 0 = no limit.
-    pub fn connected(&mut self, commands_per_second: u32) {
-        let most = if commands_per_second == 0 { u32::MAX } else { (commands_per_second / SHARE_OF_COMMANDS).max(1) };
+    /// A connection begins, without any credit. `grants_per_second` 0 = no limit.
+    pub fn connected(&mut self, grants_per_second: u32) {
+        let most = if grants_per_second == 0 { u32::MAX } else { (grants_per_second / SHARE_OF_LIMIT).max(1) };
         self.per_second = self.frames_per_second.min(most);
         (self.ahead, self.owed) = (0, 0);
     }

@@ -13,7 +13,7 @@ mod totals;
 use crate::cli::{CliError, shared};
 use client::wire::answer::Aged;
 use client::wire::request::{Encoding, Focus, MaxAge, Missing, Pace, Reply, Since, TopicResult, TradeMode};
-use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
+use client::{Client, Options, Reconnect, Step, Subscription, Trust, Update};
 use grants::Grants;
 use notes::OldTopics;
 use report::Report;
@@ -64,7 +64,7 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
     fps: Option<u32>,
     /// Each trade, or one summary of each window
-    #[arg(long, value_name = "every|summary", default_value = "every", value_parser = parse_trades)]
+    #[arg(long, value_name = "every|summary", default_value = "every", value_parser = shared::parse_trades)]
     trades: TradeMode,
     /// Begin trade topics with their last N trades
     #[arg(long, value_name = "N", value_parser = parse_since)]
@@ -106,7 +106,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 async fn watch(args: &Args) -> Result<(), CliError> {
-    let mut client = Client::new(&options(args)).map_err(explain)?;
+    let mut client = Client::new(&options(args)).map_err(|error| shared::explain(&error))?;
     client.subscribe(subscription(args)?);
     let mut watch = Watch {
         json: args.json,
@@ -220,11 +220,11 @@ impl Watch {
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             };
-            match step.map_err(explain)? {
+            match step.map_err(|error| shared::explain(&error))? {
                 Step::Connected(hello) => {
                     self.note(&format!("connected to {} ({})", hello.node, hello.encoding));
                     if let Some(grants) = &mut self.grants {
-                        grants.connected(hello.limits.commands_per_second);
+                        grants.connected(hello.limits.grants_per_second);
                         self.next_grant = Instant::now();
                     }
                 }
@@ -239,7 +239,7 @@ impl Watch {
                     self.flush();
                 }
                 // Who was never there is not worth waiting for.
-                Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(explain(why)),
+                Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(shared::explain(&why)),
                 Step::Disconnected { why, retry_in } => {
                     eprintln!("tickwire: {why}; trying again in {} ms", retry_in.as_millis());
                 }
@@ -382,17 +382,6 @@ impl Watch {
     }
 }
 
-fn explain(error: ClientError) -> CliError {
-    match &error {
-        ClientError::Url { .. } | ClientError::CaFile { .. } | ClientError::Token => CliError::usage(error),
-        ClientError::Refused { status: 400..500, .. } => CliError::usage(error),
-        ClientError::Tls { .. } | ClientError::NoRoots(_) => {
-            CliError::failed(format!("{error}; for a self-signed certificate give --ca FILE, or --insecure in a demo"))
-        }
-        _ => CliError::failed(error),
-    }
-}
-
 fn parse_pace(text: &str) -> Result<Pace, String> {
     Pace::parse(text).ok_or_else(|| "give 'realtime', an interval such as 250ms or 1s, or 'credit' with --fps".to_owned())
 }
@@ -412,14 +401,6 @@ fn parse_focus(text: &str) -> Result<Focus, String> {
 
 fn parse_max_age(text: &str) -> Result<MaxAge, String> {
     MaxAge::parse(text).ok_or_else(|| "give 'off', or a time such as 500ms or 2s".to_owned())
-}
-
-fn parse_trades(text: &str) -> Result<TradeMode, String> {
-    match text {
-        "every" => Ok(TradeMode::Every),
-        "summary" => Ok(TradeMode::Summary),
-        _ => Err("give 'every' or 'summary'".to_owned()),
-    }
 }
 
 fn parse_encoding(text: &str) -> Result<Encoding, String> {
