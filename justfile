@@ -45,6 +45,16 @@ bench-only FILTER:
 bench-idle:
     cargo bench --locked --bench idle
 
+# Many clients on a server on a core of its own: `just bench-load --clients 1000 --for 10s`; `tickwire bench --help` has the rest.
+bench-load *ARGS:
+    cargo build --release --locked
+    python3 benches/pinned.py load {{ARGS}}
+
+# 1,000 clients, one in ten stuck for 30 s, beside the same without; writes benches/results/stuck.md.
+bench-stuck *SECONDS:
+    cargo build --release --locked
+    python3 benches/pinned.py stuck {{SECONDS}}
+
 # Licences, bans and advisories; the advisory database must have been fetched once (`cargo deny fetch`).
 deny:
     cargo deny --offline check --hide-inclusion-graph

@@ -44,11 +44,13 @@ const SHOW_COMMANDS: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/protocol.md",
     "clients/rust/README.md",
     "clients/python/README.md",
     "feeds/samples/README.md",
     "grafana/README.md",
+    "config/bench.toml",
     "config/default.toml",
     "config/demo.toml",
     "config/emulated.toml",
@@ -148,6 +150,7 @@ const DOCUMENTS: &[&str] = &[
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/protocol.md",
     "docs/decisions/README.md",
     "clients/rust/README.md",
@@ -167,8 +170,9 @@ fn what_the_documents_point_at_exists() {
         missing.extend(links.filter(|link| !root.join(path).with_file_name(link).exists()).map(|link| format!("{path}: {link}")));
         // Paths from the root, between backticks.
         let code = text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '<', '*', '…']));
-        let paths =
-            code.filter(|code| ["src/", "feeds/", "wire/", "tests/", "config/", "web/"].iter().any(|top| code.starts_with(top)));
+        let paths = code.filter(|code| {
+            ["src/", "feeds/", "wire/", "tests/", "config/", "benches/", "web/"].iter().any(|top| code.starts_with(top))
+        });
         missing.extend(paths.filter(|named| !root.join(named).exists()).map(|named| format!("{path}: {named}")));
     }
     assert!(missing.is_empty(), "\n{}\n", missing.join("\n"));

@@ -10,6 +10,7 @@ mod drain;
 mod emulated;
 mod grafana;
 mod limits;
+mod load;
 mod pressure;
 mod quality;
 mod requests;

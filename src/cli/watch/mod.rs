@@ -10,7 +10,7 @@ mod tests;
 use crate::cli::{CliError, shared};
 use client::wire::answer::{Limiting, Qos};
 use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
-use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
+use client::{Client, Options, Reconnect, Step, Subscription, Trust, Update};
 use report::Report;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Stdout, Write};
@@ -50,10 +50,10 @@ pub struct Args {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     /// 'realtime', or at most one update of a topic in this time, such as 250ms
-    #[arg(long, value_name = "PACE", default_value = "realtime", value_parser = parse_pace)]
+    #[arg(long, value_name = "PACE", default_value = "realtime", value_parser = shared::parse_pace)]
     pace: Pace,
     /// Each trade, or one summary of each window
-    #[arg(long, value_name = "every|summary", default_value = "every", value_parser = parse_trades)]
+    #[arg(long, value_name = "every|summary", default_value = "every", value_parser = shared::parse_trades)]
     trades: TradeMode,
     #[arg(long, value_name = "binary|json", default_value = "binary", value_parser = parse_encoding)]
     encoding: Encoding,
@@ -77,7 +77,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 async fn watch(args: &Args) -> Result<(), CliError> {
-    let mut client = Client::new(&options(args)).map_err(explain)?;
+    let mut client = Client::new(&options(args)).map_err(|error| shared::explain(&error))?;
     let subscription = Subscription { pace: args.pace, trades: args.trades, ..Subscription::new(args.topics.iter().cloned()) };
     client.subscribe(subscription);
     let mut watch = Watch {
@@ -153,12 +153,12 @@ impl Watch {
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             };
-            match step.map_err(explain)? {
+            match step.map_err(|error| shared::explain(&error))? {
                 Step::Connected(hello) => self.note(&format!("connected to {} ({})", hello.node, hello.encoding)),
                 Step::Reply(reply) => self.on_reply(&reply)?,
                 Step::Frame(_) => self.flush(),
                 // Who was never there is not worth waiting for.
-                Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(explain(why)),
+                Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(shared::explain(&why)),
                 Step::Disconnected { why, retry_in } => {
                     eprintln!("tickwire: {why}; trying again in {} ms", retry_in.as_millis());
                 }
@@ -245,29 +245,6 @@ impl Watch {
         if let Err(error) = self.out.flush() {
             self.broken.get_or_insert(error);
         }
-    }
-}
-
-fn explain(error: ClientError) -> CliError {
-    match &error {
-        ClientError::Url { .. } | ClientError::CaFile { .. } | ClientError::Token => CliError::usage(error),
-        ClientError::Refused { status: 400..500, .. } => CliError::usage(error),
-        ClientError::Tls { .. } | ClientError::NoRoots(_) => {
-            CliError::failed(format!("{error}; for a self-signed certificate give --ca FILE, or --insecure in a demo"))
-        }
-        _ => CliError::failed(error),
-    }
-}
-
-fn parse_pace(text: &str) -> Result<Pace, String> {
-    Pace::parse(text).ok_or_else(|| "give 'realtime', or an interval such as 250ms or 1s".to_owned())
-}
-
-fn parse_trades(text: &str) -> Result<TradeMode, String> {
-    match text {
-        "every" => Ok(TradeMode::Every),
-        "summary" => Ok(TradeMode::Summary),
-        _ => Err("give 'every' or 'summary'".to_owned()),
     }
 }
 
