@@ -27,6 +27,11 @@ tidy:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# One recording, three subscribers at different paces: their totals agree to the last digit.
+three-paces *ARGS:
+    cargo build --release
+    TICKWIRE="${CARGO_TARGET_DIR:-target}/release/tickwire" docs/three-paces.sh {{ARGS}}
+
 serve CONFIG="config/demo.toml":
     cargo run --release -- serve --config {{CONFIG}}
 
@@ -44,6 +49,16 @@ bench-only FILTER:
 # Memory of the server per idle session.
 bench-idle:
     cargo bench --locked --bench idle
+
+# Many clients on a server on a core of its own: `just bench-load --clients 1000 --for 10s`; `tickwire bench --help` has the rest.
+bench-load *ARGS:
+    cargo build --release --locked
+    python3 benches/pinned.py load {{ARGS}}
+
+# 1,000 clients, one in ten stuck for 30 s, beside the same without; writes benches/results/stuck.md.
+bench-stuck *SECONDS:
+    cargo build --release --locked
+    python3 benches/pinned.py stuck {{SECONDS}}
 
 # Licences, bans and advisories; the advisory database must have been fetched once (`cargo deny fetch`).
 deny:

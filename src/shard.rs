@@ -7,9 +7,11 @@ use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
 use crate::pressure::Pressure;
 use crate::session::ticket::Tickets;
-use crate::subs::Manager;
+use crate::subs::{Manager, SessionKey};
 use crate::topic::TopicMap;
+use foldhash::fast::RandomState;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +44,24 @@ pub struct ShardContext {
     pub draining: watch::Receiver<bool>,
 }
 
+/// A session that a round can write to.
+pub trait Round {
+    /// Writes one frame of what is due, as far as that goes without waiting.
+    fn round(&self);
+}
+
+/// A session's place in the rounds.
+pub struct Seat {
+    shard: Rc<Shard>,
+    key: SessionKey,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.shard.rounds.borrow_mut().remove(&self.key);
+    }
+}
+
 pub struct Shard {
     pub index: usize,
     pub context: ShardContext,
@@ -50,6 +70,10 @@ pub struct Shard {
     listings: Cell<u64>,
     listed: Notify,
     next_session: Cell<u64>,
+    /// By their keys: sessions that rounds may write to.
+    rounds: RefCell<HashMap<SessionKey, Rc<dyn Round>, RandomState>>,
+    /// Sessions of the round under way; its memory is used again.
+    woken: RefCell<Vec<SessionKey>>,
     pool: RefCell<Vec<FrameBuilder>>,
 }
 
@@ -64,6 +88,8 @@ impl Shard {
             listings: Cell::new(0),
             listed: Notify::new(),
             next_session: Cell::new(0),
+            rounds: RefCell::default(),
+            woken: RefCell::default(),
             pool: RefCell::new(Vec::new()),
         })
     }
@@ -97,7 +123,9 @@ impl Shard {
                 _ = pressure.changed() => self.bear_pressure(),
             }
             self.dispatch();
-            // The sessions just woken run before the next look at the marks: a burst becomes one flush each.
+            // However many sessions there are, their sockets may be written to.
+            tokio::task::unconstrained(async { self.flush() }).await;
+            // Tasks run before the next look at the marks: what they wait for is not starved by data.
             tokio::task::yield_now().await;
         }
     }
@@ -106,6 +134,25 @@ impl Shard {
         let Self { context, manager, .. } = self;
         let (floor_ms, defers_deep) = (context.pressure.floor_ms(), context.pressure.defers_deep());
         manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
+    }
+
+    /// Writes one frame to each session that has something due since the last time.
+    fn flush(&self) {
+        let mut woken = self.woken.borrow_mut();
+        self.manager.borrow_mut().take_woken(&mut woken);
+        for key in woken.iter() {
+            let round = self.rounds.borrow().get(key).cloned();
+            match round {
+                Some(session) => session.round(),
+                None => self.manager.borrow().wake(*key),
+            }
+        }
+    }
+
+    /// Rounds write to this session for as long as it keeps its seat.
+    pub fn join_rounds(self: &Rc<Self>, key: SessionKey, session: Rc<dyn Round>) -> Seat {
+        self.rounds.borrow_mut().insert(key, session);
+        Seat { shard: self.clone(), key }
     }
 
     /// Hands the marks since the last time to whom they concern, and wakes whose window has begun.

@@ -3,9 +3,11 @@
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use std::collections::BTreeSet;
 use std::path::Path;
 use tickwire::cli::Cli;
 use tickwire::metrics::catalogue;
+use wire::request::{Reply, Request};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -44,11 +46,14 @@ const SHOW_COMMANDS: &[&str] = &[
     "README.md",
     "CONTRIBUTING.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/protocol.md",
+    "docs/demo-three-paces.md",
     "clients/rust/README.md",
     "clients/python/README.md",
     "feeds/samples/README.md",
     "grafana/README.md",
+    "config/bench.toml",
     "config/default.toml",
     "config/demo.toml",
     "config/emulated.toml",
@@ -142,13 +147,57 @@ fn parses(command: &[String]) -> Result<(), String> {
     }
 }
 
+/// Each message of a kind stands in the specification as an example, and each example is one that the code would send or take.
+#[test]
+fn messages_in_the_protocol_are_messages() {
+    let text = read("docs/protocol.md");
+    let mut kinds = BTreeSet::new();
+    for line in text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).flat_map(str::lines) {
+        let shown: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|problem| panic!("{line}\n{problem}"));
+        // A budget is asked for and answered in the same words.
+        let request = serde_json::from_str::<Request>(line).map(|_| ());
+        let reply = serde_json::from_str::<Reply>(line).map(|reply| {
+            assert_eq!(serde_json::to_value(&reply).unwrap(), shown, "the server would not say so");
+        });
+        assert!(request.is_ok() || reply.is_ok(), "{line}\n{request:?}\n{reply:?}");
+        kinds.insert(shown["type"].as_str().unwrap_or_default().to_owned());
+    }
+    let expected = [
+        "ack",
+        "aged",
+        "budget",
+        "continue",
+        "error",
+        "explain",
+        "explained",
+        "get",
+        "grant",
+        "granted",
+        "hello",
+        "instruments",
+        "list",
+        "mod",
+        "notice",
+        "pause",
+        "ping",
+        "pong",
+        "qos",
+        "sub",
+        "unsub",
+    ];
+    let missing: Vec<_> = expected.into_iter().filter(|kind| !kinds.contains(*kind)).collect();
+    assert!(missing.is_empty(), "docs/protocol.md shows no {missing:?}");
+}
+
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/protocol.md",
+    "docs/demo-three-paces.md",
     "docs/decisions/README.md",
     "clients/rust/README.md",
     "clients/python/README.md",
@@ -167,8 +216,9 @@ fn what_the_documents_point_at_exists() {
         missing.extend(links.filter(|link| !root.join(path).with_file_name(link).exists()).map(|link| format!("{path}: {link}")));
         // Paths from the root, between backticks.
         let code = text.split('`').skip(1).step_by(2).filter(|code| !code.contains([' ', '<', '*', '…']));
-        let paths =
-            code.filter(|code| ["src/", "feeds/", "wire/", "tests/", "config/", "web/"].iter().any(|top| code.starts_with(top)));
+        let paths = code.filter(|code| {
+            ["src/", "feeds/", "wire/", "tests/", "config/", "benches/", "web/"].iter().any(|top| code.starts_with(top))
+        });
         missing.extend(paths.filter(|named| !root.join(named).exists()).map(|named| format!("{path}: {named}")));
     }
     assert!(missing.is_empty(), "\n{}\n", missing.join("\n"));

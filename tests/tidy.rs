@@ -163,6 +163,7 @@ fn crates_do_not_depend_upwards() {
         ("wire/Cargo.toml", &["tokio", "hyper", "feeds", "client", "tickwire"][..]),
         ("feeds/Cargo.toml", &["client", "tickwire"][..]),
         ("clients/rust/Cargo.toml", &["feeds", "tickwire"][..]),
+        ("benches/load/Cargo.toml", &["feeds", "tickwire"][..]),
     ] {
         let text = fs::read_to_string(root().join(manifest)).unwrap();
         let table: toml::Table = toml::from_str(&text).unwrap();

@@ -88,11 +88,16 @@ pub struct SimSettings {
     pub zipf: f64,
     /// Price levels a side in each book.
     pub levels: u32,
+    /// For measurements: exactly `events_per_second` single quotes and trades, in turn over all symbols, without books or bursts
+    /// (`zipf` and `levels` then mean nothing).
+    pub steady: bool,
+    /// Share of trades in a steady market; the rest are quotes.
+    pub trade_percent: u32,
 }
 
 impl Default for SimSettings {
     fn default() -> Self {
-        Self { seed: 1, symbols: 50, events_per_second: 2_000, zipf: 1.0, levels: 200 }
+        Self { seed: 1, symbols: 50, events_per_second: 2_000, zipf: 1.0, levels: 200, steady: false, trade_percent: 50 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
 pub(crate) mod audit;
+mod bench;
 mod check;
 mod demo;
 mod emulate;
@@ -41,6 +42,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Run a recording through the real adapter and print what its books and trades come to
     Audit(audit::Args),
+    /// Load a server with many clients, verify what they get, measure how long it takes
+    Bench(Box<bench::Args>),
 }
 
 impl Cli {
@@ -54,6 +57,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
+            Command::Bench(args) => bench::run(*args),
         }
     }
 }

@@ -1,11 +1,14 @@
-//! Arguments that more than one command takes. In: the command line. Out: a loaded configuration, ports set in one, a length of time.
+//! Arguments that more than one command takes. In: the command line. Out: a loaded configuration, ports set in one, values, a client's
+//! failure in words.
 
 use crate::app::Server;
 use crate::cli::CliError;
 use crate::config::Config;
+use client::ClientError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use wire::request::{Pace, TradeMode};
 
 /// For commands that run what a file says.
 #[derive(Debug, clap::Args)]
@@ -57,6 +60,30 @@ pub fn parse_time(text: &str) -> Result<Duration, String> {
     let number = |(unit, ms): &(&str, u64)| text.strip_suffix(unit)?.parse::<u64>().ok()?.checked_mul(*ms);
     let ms = units.iter().find_map(number).filter(|ms| *ms > 0);
     ms.map(Duration::from_millis).ok_or_else(|| "give a time such as 500ms, 10s or 5m".to_owned())
+}
+
+pub fn parse_pace(text: &str) -> Result<Pace, String> {
+    Pace::parse(text).ok_or_else(|| "give 'realtime', or an interval such as 250ms or 1s".to_owned())
+}
+
+pub fn parse_trades(text: &str) -> Result<TradeMode, String> {
+    match text {
+        "every" => Ok(TradeMode::Every),
+        "summary" => Ok(TradeMode::Summary),
+        _ => Err("give 'every' or 'summary'".to_owned()),
+    }
+}
+
+/// For commands that are clients.
+pub fn explain(error: &ClientError) -> CliError {
+    match error {
+        ClientError::Url { .. } | ClientError::CaFile { .. } | ClientError::Token => CliError::usage(error),
+        ClientError::Refused { status: 400..500, .. } => CliError::usage(error),
+        ClientError::Tls { .. } | ClientError::NoRoots(_) => {
+            CliError::failed(format!("{error}; for a self-signed certificate give --ca FILE, or --insecure in a demo"))
+        }
+        _ => CliError::failed(error),
+    }
 }
 
 #[cfg(test)]

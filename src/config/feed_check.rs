@@ -94,6 +94,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
                 let what = format!("{} is too many", sim.symbols);
                 return Err(Fault::new(format!("{at}.sim.symbols"), what, format!("use at most {MAX_SIM_SYMBOLS}")));
             }
+            if sim.trade_percent > 100 {
+                let what = format!("{} is more than all", sim.trade_percent);
+                return Err(Fault::new(format!("{at}.sim.trade_percent"), what, "use 0 to 100"));
+            }
             check_number(&format!("{at}.sim.zipf"), sim.zipf)
         }),
         (_, None) if feed.symbols.is_empty() => {

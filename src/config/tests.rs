@@ -210,7 +210,7 @@ fn files_that_are_none() {
 
 #[test]
 fn the_examples_are_valid() {
-    for name in ["demo.toml", "emulated.toml"] {
+    for name in ["bench.toml", "demo.toml", "emulated.toml"] {
         if let Err(error) = Config::load_with(&config_folder().join(name), []) {
             panic!("{error}");
         }

@@ -186,6 +186,7 @@ impl SessionCore {
             limits: Limits {
                 subscriptions: limits.max_subscriptions as u64,
                 commands_per_second: limits.commands_per_second,
+                grants_per_second: GRANTS_PER_SECOND,
                 updates_per_second: limits.updates_per_second,
                 bytes_per_second: limits.bytes_per_second,
                 request_bytes: limits.request_bytes as u64,
@@ -282,43 +283,24 @@ impl SessionCore {
         self.shard.manager.borrow().is_due(self.key) && self.shard.context.clock.mono_ns() >= self.held_back_until
     }
 
-    /// Returns once `fill` or `news` would find something.
-    pub async fn ready(&self) {
-        loop {
-            // Taken before the look, so that a wake-up in between is not lost.
-            let woken = self.wake.notified();
-            if self.has_slowed() {
-                return;
-            }
-            if self.shard.manager.borrow().is_due(self.key) {
-                let wait = self.held_back_until - self.shard.context.clock.mono_ns();
-                match u64::try_from(wait) {
-                    Ok(wait) if wait > 0 => tokio::time::sleep(Duration::from_nanos(wait)).await,
-                    _ => return,
-                }
-            } else {
-                woken.await;
-            }
+    /// How soon `fill` or `news` will find something; none: nobody knows.
+    pub fn due_in(&self) -> Option<Duration> {
+        if self.has_slowed() {
+            return Some(Duration::ZERO);
         }
+        let wait_ns = self.held_back_until - self.shard.context.clock.mono_ns();
+        let is_due = self.shard.manager.borrow().is_due(self.key);
+        is_due.then(|| Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(0)))
     }
 
-    /// Returns when the age of what the client shows is to be looked at.
-    pub async fn ages(&self) {
-        match self.next_look() {
-            None => std::future::pending().await,
-            Some(at) => {
-                let wait = u64::try_from(at - self.shard.context.clock.mono_ns()).unwrap_or(0);
-                tokio::time::sleep(Duration::from_nanos(wait)).await;
-            }
+    /// What it waits for now.
+    pub fn waits(&self) -> Waits {
+        Waits {
+            wake: self.wake.clone(),
+            shard: self.shard.clone(),
+            listings: self.awaits_listings().then_some(self.seen_listings),
+            look_at: self.next_look(),
         }
-    }
-
-    /// Returns when topics were listed that this session may be waiting for.
-    pub async fn listed(&self) {
-        if !self.awaits_listings() {
-            std::future::pending::<()>().await;
-        }
-        self.shard.listed_since(self.seen_listings).await;
     }
 
     /// Time until the client's token expires, zero once it has. By the wall clock, which may step: ask again now and then.
@@ -335,6 +317,15 @@ impl SessionCore {
 
     pub fn shard(&self) -> &Rc<Shard> {
         &self.shard
+    }
+
+    /// Wakes the session's task.
+    pub fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub fn key(&self) -> SessionKey {
+        self.key
     }
 
     pub fn client(&self) -> &Client {
@@ -485,6 +476,56 @@ impl SessionCore {
     fn refuse(&self, id: Option<u64>, code: Code, message: &str) -> Reply {
         self.shard.context.metrics.refused(code);
         Reply::Error { id, code: code.name().to_owned(), message: cut(message, config::REPLY_TEXT_BYTES).to_owned() }
+    }
+}
+
+/// What a session waits for, apart from the session itself, which others may use meanwhile.
+pub struct Waits {
+    wake: Rc<Notify>,
+    shard: Rc<Shard>,
+    listings: Option<u64>,
+    look_at: Option<i64>,
+}
+
+impl Waits {
+    /// Returns when the session has something to do. `due_in` is the session's.
+    pub async fn something(&self, due_in: impl Fn() -> Option<Duration>) {
+        tokio::select! {
+            () = self.due(due_in) => {}
+            () = self.listed() => {}
+            () = self.looks() => {}
+        }
+    }
+
+    async fn due(&self, due_in: impl Fn() -> Option<Duration>) {
+        loop {
+            // Taken before the look, so that a wake-up in between is not lost.
+            let woken = self.wake.notified();
+            match due_in() {
+                Some(Duration::ZERO) => return,
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => woken.await,
+            }
+        }
+    }
+
+    /// Topics were listed that it may be waiting for.
+    pub async fn listed(&self) {
+        match self.listings {
+            None => std::future::pending().await,
+            Some(seen) => self.shard.listed_since(seen).await,
+        }
+    }
+
+    /// The age of what the client shows is to be looked at.
+    async fn looks(&self) {
+        match self.look_at {
+            None => std::future::pending().await,
+            Some(at) => {
+                let wait = u64::try_from(at - self.shard.context.clock.mono_ns()).unwrap_or(0);
+                tokio::time::sleep(Duration::from_nanos(wait)).await;
+            }
+        }
     }
 }
 

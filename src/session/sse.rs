@@ -106,11 +106,10 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
             tokio::task::yield_now().await;
             continue;
         }
+        let waits = core.waits();
         let quiet = core.expires_in().map_or(KEEP_ALIVE, |left| left.min(KEEP_ALIVE));
         tokio::select! {
-            () = core.ready() => {}
-            () = core.listed() => {}
-            () = core.ages() => {}
+            () = waits.something(|| core.due_in()) => {}
             () = tokio::time::sleep(quiet) => place.send(Bytes::from_static(b": keep-alive\n\n")),
             () = sender.closed() => return Ok(End::Left),
             _ = draining.changed() => {}

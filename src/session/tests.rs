@@ -202,7 +202,7 @@ fn a_listing_that_comes_while_a_session_is_busy_is_not_missed() {
         rig.list("A");
         rig.settle().await;
         assert!(core.has_listings());
-        timeout(PATIENCE, core.listed()).await.expect("a listing that was there before is news all the same");
+        timeout(PATIENCE, core.waits().listed()).await.expect("a listing that was there before is news all the same");
         let Some(Reply::Ack { id: None, results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:A realtime"]);
         assert!(!core.has_listings());

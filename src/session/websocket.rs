@@ -1,15 +1,21 @@
 //! A session over WebSocket. In: text frames of requests. Out: replies through the library, data frames written ready-made.
 //! Bounded: one message in flight, under the write timeout; the library's buffers are sized by the gate.
+//!
+//! Data is written by the shard's rounds, which walk the sessions that have something due and write without waiting; no task wakes for
+//! that. The session's task reads, answers, and takes over whatever a round could not finish.
 
 use crate::encode::FrameBuilder;
 use crate::session::{Client, SessionCore, draining_notice, read};
-use crate::shard::Shard;
+use crate::shard::{Round, Shard};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -41,11 +47,12 @@ enum End {
 /// Serves one client until it leaves, breaks a rule, falls behind for too long, or the server drains.
 pub async fn run<S>(stream: WebSocketStream<S>, client: Client, shard: Rc<Shard>)
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let core = SessionCore::open(client, &shard);
-    let mut driver = Driver::new(stream, core);
-    let end = driver.serve().await.unwrap_or_else(|end| end);
+    let link = Rc::new(Link::new(stream, SessionCore::open(client, &shard)));
+    let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
+    let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
+    drop(seat);
     let metrics = &shard.context.metrics;
     match end {
         End::Left => metrics.closed_by_client.add(1),
@@ -53,14 +60,118 @@ where
         End::Abandoned => metrics.closed(Close::SlowConsumer),
         End::Close(close) => {
             metrics.closed(close);
-            driver.close(close).await;
+            link.close(close).await;
         }
     }
 }
 
-struct Driver<S> {
-    stream: WebSocketStream<S>,
-    core: SessionCore,
+/// What the session's task and the shard's rounds share. Both run on the shard's thread and borrow for one step at a time.
+struct Link<S> {
+    stream: RefCell<WebSocketStream<S>>,
+    core: RefCell<SessionCore>,
+    /// The task waits and nothing is half written: a round may write.
+    is_idle: Cell<bool>,
+    /// What a round began and the task has to finish.
+    rest: RefCell<Option<Rest>>,
+}
+
+/// A frame on its way.
+struct Rest {
+    frame: FrameBuilder,
+    written: usize,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Round for Link<S> {
+    fn round(&self) {
+        if !self.is_idle.get() {
+            // Its task looks for itself before it waits again.
+            return;
+        }
+        let mut core = self.core.borrow_mut();
+        if core.has_slowed() {
+            // That goes before the data.
+            return core.wake();
+        }
+        let shard = core.shard().clone();
+        let mut frame = shard.take_frame(core.client().encoding);
+        if !core.fill(&mut frame) {
+            shard.give_frame(frame);
+            if core.due_in().is_some() {
+                core.wake();
+            }
+            return;
+        }
+        let mut rest = Rest { frame, written: 0 };
+        // Without a waker: if the socket is full, the task waits for it.
+        match self.poll_frame(&mut rest, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => {
+                let bytes = rest.frame.websocket().len();
+                core.wrote(&rest.frame, bytes);
+                shard.give_frame(rest.frame);
+                if core.is_ready() {
+                    // More than one frame of it: not now, others have their turn first.
+                    core.wake();
+                }
+            }
+            Poll::Ready(Err(_)) | Poll::Pending => {
+                self.is_idle.set(false);
+                self.rest.replace(Some(rest));
+                core.wake();
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    fn new(stream: WebSocketStream<S>, core: SessionCore) -> Self {
+        Self { stream: stream.into(), core: core.into(), is_idle: Cell::new(false), rest: RefCell::new(None) }
+    }
+
+    /// Writes a frame past the library, between whose flushes the stream is ours.
+    fn poll_frame(&self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        let mut stream = self.stream.borrow_mut();
+        let mut stream = Pin::new(stream.get_mut());
+        let bytes = rest.frame.websocket();
+        while rest.written < bytes.len() {
+            match ready!(stream.as_mut().poll_write(cx, &bytes[rest.written..])) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(End::Lost)),
+                Ok(count) => rest.written += count,
+            }
+        }
+        stream.poll_flush(cx).map_err(|_| End::Lost)
+    }
+
+    async fn next(&self) -> Option<Result<Message, Error>> {
+        poll_fn(|cx| self.stream.borrow_mut().poll_next_unpin(cx)).await
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Error> {
+        poll_fn(|cx| self.stream.borrow_mut().poll_ready_unpin(cx)).await?;
+        self.stream.borrow_mut().start_send_unpin(message)?;
+        self.flush().await
+    }
+
+    async fn flush(&self) -> Result<(), Error> {
+        poll_fn(|cx| self.stream.borrow_mut().poll_flush_unpin(cx)).await
+    }
+
+    async fn close(&self, close: Close) {
+        let row = close.row();
+        let frame = CloseFrame { code: row.number.into(), reason: Cow::Borrowed(row.reason).as_ref().into() };
+        let farewell = async {
+            self.send(Message::Close(Some(frame))).await?;
+            // Until the client answers: dropping the socket earlier may lose the close frame.
+            while let Some(Ok(_)) = self.next().await {}
+            Ok::<(), Error>(())
+        };
+        let _ = timeout(CLOSE_GRACE, farewell).await;
+    }
+}
+
+/// The session's task.
+struct Driver<'a, S> {
+    link: &'a Link<S>,
+    shard: &'a Rc<Shard>,
     write_timeout: Duration,
     ping_interval: Duration,
     idle_timeout: Duration,
@@ -72,16 +183,17 @@ struct Driver<S> {
     waiting: Option<Utf8Bytes>,
 }
 
-impl<S> Driver<S>
+impl<'a, S> Driver<'a, S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    fn new(stream: WebSocketStream<S>, core: SessionCore) -> Self {
-        let limits = &core.shard().context.session;
+    fn new(link: &'a Link<S>, shard: &'a Rc<Shard>) -> Self {
+        let limits = &shard.context.session;
         let now = Instant::now();
         let ping_interval = Duration::from_millis(limits.ping_interval_ms);
         Self {
-            stream,
+            link,
+            shard,
             write_timeout: Duration::from_millis(limits.write_timeout_ms),
             ping_interval,
             idle_timeout: Duration::from_millis(limits.idle_timeout_ms),
@@ -90,15 +202,19 @@ where
             // Its first look sets it: a token may expire long before the first ping is due.
             alarm: Box::pin(tokio::time::sleep_until(now)),
             waiting: None,
-            core,
         }
     }
 
     async fn serve(&mut self) -> Result<End, End> {
-        let hello = self.core.greet();
+        let link = self.link;
+        let hello = link.core.borrow_mut().greet();
         self.reply(&hello).await?;
-        let mut draining = self.core.shard().context.draining.clone();
+        let mut draining = self.shard.context.draining.clone();
         loop {
+            // What a round began goes before anything else.
+            if let Some(rest) = link.rest.take() {
+                self.finish(rest).await?;
+            }
             if *draining.borrow() {
                 return self.drain().await;
             }
@@ -107,43 +223,64 @@ where
             if Instant::now() >= self.alarm.deadline() {
                 self.on_alarm().await?;
             }
-            if !self.core.is_working() && self.core.has_listings() {
-                self.core.on_listing();
-            }
+            self.look_at_listings();
             // Read what is there, so that a busy session still hears its client, then write what is due.
             for _ in 0..READS_A_ROUND {
                 if self.waiting.is_some() {
                     break;
                 }
-                let Some(message) = self.stream.next().now_or_never() else { break };
+                let Some(message) = link.next().now_or_never() else { break };
                 self.on_message(message).await?;
             }
             let worked = self.work().await?;
             // What holds from now on, before data under it.
-            while let Some(news) = self.core.news() {
+            while let Some(news) = self.news() {
                 self.reply(&news).await?;
             }
             // Also between two parts of an answer: the topics of each part follow it.
-            if self.write_due().await? || worked || self.core.is_ready() {
+            if self.write_due().await? || worked || self.is_ready() {
                 tokio::task::yield_now().await;
                 continue;
             }
-            tokio::select! {
-                message = self.stream.next() => self.on_message(message).await?,
-                () = self.core.ready() => {}
-                () = self.core.listed() => {}
-                () = self.core.ages() => {}
-                () = &mut self.alarm => {}
-                _ = draining.changed() => {}
+            let waits = link.core.borrow().waits();
+            link.is_idle.set(true);
+            let message = tokio::select! {
+                message = link.next() => Some(message),
+                () = waits.something(|| link.due_in()) => None,
+                () = &mut self.alarm => None,
+                _ = draining.changed() => None,
+            };
+            link.is_idle.set(false);
+            // A round may have begun a frame meanwhile; an answer may not break into it.
+            if let Some(rest) = link.rest.take() {
+                self.finish(rest).await?;
+            }
+            if let Some(message) = message {
+                self.on_message(message).await?;
             }
         }
+    }
+
+    fn look_at_listings(&self) {
+        let mut core = self.link.core.borrow_mut();
+        if !core.is_working() && core.has_listings() {
+            core.on_listing();
+        }
+    }
+
+    fn news(&self) -> Option<Reply> {
+        self.link.core.borrow_mut().news()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.link.core.borrow().is_ready()
     }
 
     async fn on_message(&mut self, message: Option<Result<Message, Error>>) -> Result<(), End> {
         self.last_heard = Instant::now();
         match message {
             // One request at a time, in order; pings in between are heard.
-            Some(Ok(Message::Text(text))) if self.core.is_working() => {
+            Some(Ok(Message::Text(text))) if self.link.core.borrow().is_working() => {
                 self.waiting = Some(text);
                 Ok(())
             }
@@ -151,7 +288,7 @@ where
             Some(Ok(Message::Binary(_))) => Err(End::Close(Close::BadFrame)),
             // The library has queued the pong; it leaves with this flush, before any data.
             Some(Ok(Message::Ping(_))) => {
-                self.core.on_ping().map_err(End::Close)?;
+                self.link.core.borrow_mut().on_ping().map_err(End::Close)?;
                 self.flush().await
             }
             Some(Ok(_)) => Ok(()),
@@ -165,10 +302,11 @@ where
         let parsed = if text.len() <= LONG_REQUEST_BYTES {
             read(&text)
         } else {
-            let opener = self.core.opener();
+            let opener = self.link.core.borrow().opener();
             tokio::task::spawn_blocking(move || read(&text).opened(&opener)).await.map_err(|_| End::Lost)?
         };
-        match self.core.on_request(parsed).map_err(End::Close)? {
+        let answer = self.link.core.borrow_mut().on_request(parsed).map_err(End::Close)?;
+        match answer {
             Some(reply) => self.reply(&reply).await,
             None => Ok(()),
         }
@@ -176,8 +314,9 @@ where
 
     /// One part of the request in hand, or the request that waited for its end. False if there is neither.
     async fn work(&mut self) -> Result<bool, End> {
-        if self.core.is_working() {
-            if let Some(reply) = self.core.work() {
+        if self.link.core.borrow().is_working() {
+            let reply = self.link.core.borrow_mut().work();
+            if let Some(reply) = reply {
                 self.reply(&reply).await?;
             }
             return Ok(true);
@@ -188,7 +327,8 @@ where
 
     async fn on_alarm(&mut self) -> Result<(), End> {
         let now = Instant::now();
-        if self.core.expires_in().is_some_and(|left| left.is_zero()) {
+        let expires_in = self.link.core.borrow().expires_in();
+        if expires_in.is_some_and(|left| left.is_zero()) {
             return Err(End::Close(Close::TokenExpired));
         }
         if now >= self.last_heard + self.idle_timeout {
@@ -199,15 +339,17 @@ where
             self.send(Message::Ping(Default::default())).await?;
         }
         let next = self.next_ping.min(self.last_heard + self.idle_timeout);
-        let expiry = self.core.expires_in().map(|left| now + left);
+        let expiry = expires_in.map(|left| now + left);
         self.alarm.as_mut().reset(expiry.map_or(next, |expiry| next.min(expiry)));
         Ok(())
     }
 
     /// Tells the client, hands it what is due, and ends.
     async fn drain(&mut self) -> Result<End, End> {
-        let slot_ms = self.core.reconnect_slot_ms();
-        let notice = draining_notice(slot_ms, self.core.parting_ticket());
+        let notice = {
+            let core = self.link.core.borrow();
+            draining_notice(core.reconnect_slot_ms(), core.parting_ticket())
+        };
         self.reply(&notice).await?;
         self.write_due().await?;
         Ok(End::Close(Close::Draining))
@@ -215,46 +357,31 @@ where
 
     /// Writes one frame of whatever is due. False if nothing was.
     async fn write_due(&mut self) -> Result<bool, End> {
-        let shard = self.core.shard().clone();
-        let mut frame = shard.take_frame(self.core.client().encoding);
-        let filled = self.core.fill(&mut frame);
-        let result = if filled { self.write_frame(&mut frame).await } else { Ok(()) };
-        shard.give_frame(frame);
-        result.map(|()| filled)
+        let Some(frame) = self.link.fill() else { return Ok(false) };
+        self.finish(Rest { frame, written: 0 }).await.map(|()| true)
     }
 
-    async fn write_frame(&mut self, frame: &mut FrameBuilder) -> Result<(), End> {
-        // The library's own bytes (a pong, a reply) leave first: between its flushes the stream is ours.
-        self.flush().await?;
-        let bytes = frame.websocket();
-        let size = bytes.len();
-        let stream = self.stream.get_mut();
-        let mut written = 0;
-        let write = async {
-            while written < size {
-                match stream.write(&bytes[written..]).await {
-                    Ok(0) | Err(_) => return Err(End::Lost),
-                    Ok(count) => written += count,
-                }
-            }
-            stream.flush().await.map_err(|_| End::Lost)
-        };
-        match timeout(self.write_timeout, write).await {
-            Ok(result) => result?,
-            Err(_) => {
-                // A close frame may only follow a whole frame: one last chance to finish this one.
-                let rest = async {
-                    stream.write_all(&bytes[written..]).await?;
-                    stream.flush().await
-                };
-                return match timeout(CLOSE_GRACE, rest).await {
-                    Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
-                    _ => Err(End::Abandoned),
-                };
-            }
+    /// Writes the rest of a frame.
+    async fn finish(&mut self, mut rest: Rest) -> Result<(), End> {
+        if rest.written == 0 {
+            // The library's own bytes (a pong, a reply) leave first.
+            self.flush().await?;
         }
-        self.core.wrote(frame, size);
-        Ok(())
+        let link = self.link;
+        let finished = match timeout(self.write_timeout, poll_fn(|cx| link.poll_frame(&mut rest, cx))).await {
+            Ok(result) => result,
+            // A close frame may only follow a whole frame: one last chance to finish this one.
+            Err(_) => match timeout(CLOSE_GRACE, poll_fn(|cx| link.poll_frame(&mut rest, cx))).await {
+                Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
+                _ => Err(End::Abandoned),
+            },
+        };
+        if finished.is_ok() {
+            let bytes = rest.frame.websocket().len();
+            link.core.borrow_mut().wrote(&rest.frame, bytes);
+        }
+        self.shard.give_frame(rest.frame);
+        finished
     }
 
     async fn reply(&mut self, reply: &Reply) -> Result<(), End> {
@@ -263,23 +390,29 @@ where
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {
-        timed(self.write_timeout, self.stream.send(message)).await
+        timed(self.write_timeout, self.link.send(message)).await
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        timed(self.write_timeout, self.stream.flush()).await
+        timed(self.write_timeout, self.link.flush()).await
+    }
+}
+
+impl<S> Link<S> {
+    fn due_in(&self) -> Option<Duration> {
+        if self.rest.borrow().is_some() { Some(Duration::ZERO) } else { self.core.borrow().due_in() }
     }
 
-    async fn close(&mut self, close: Close) {
-        let row = close.row();
-        let frame = CloseFrame { code: row.number.into(), reason: Cow::Borrowed(row.reason).as_ref().into() };
-        let farewell = async {
-            self.stream.close(Some(frame)).await?;
-            // Until the client answers: dropping the socket earlier may lose the close frame.
-            while let Some(Ok(_)) = self.stream.next().await {}
-            Ok::<(), Error>(())
-        };
-        let _ = timeout(CLOSE_GRACE, farewell).await;
+    /// A frame of whatever is due.
+    fn fill(&self) -> Option<FrameBuilder> {
+        let mut core = self.core.borrow_mut();
+        let shard = core.shard().clone();
+        let mut frame = shard.take_frame(core.client().encoding);
+        if core.fill(&mut frame) {
+            return Some(frame);
+        }
+        shard.give_frame(frame);
+        None
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Manager {
     node_floor_ms: u32,
     /// New snapshots of deep books wait.
     defers_deep: bool,
+    /// Sessions for which marks or windows made something due since the last `take_woken`.
+    woken: Vec<SessionKey>,
     /// Working memory of the encoder.
     spare: Chunk,
 }
@@ -81,6 +83,7 @@ impl Manager {
             check_interval_ns,
             node_floor_ms: 0,
             defers_deep: false,
+            woken: Vec::new(),
             spare: Chunk::default(),
         }
     }
@@ -216,7 +219,11 @@ impl Manager {
                     subscription.waits_for = grid.begin(grid.window(subscription.sent_at) + 1);
                     self.wheel.entry(subscription.waits_for).or_default().push(handle);
                 }
-                _ => subscription.become_due(member, handle, now),
+                _ => {
+                    if subscription.become_due(member, handle, now) {
+                        self.woken.push(subscription.session);
+                    }
+                }
             }
         }
     }
@@ -234,10 +241,25 @@ impl Manager {
                 if subscription.queue == Queue::Waiting
                     && subscription.waits_for == begin
                     && let Some(member) = self.sessions.get_mut(subscription.session.0)
+                    && subscription.become_due(member, handle, now)
                 {
-                    subscription.become_due(member, handle, now);
+                    self.woken.push(subscription.session);
                 }
             }
+        }
+    }
+
+    /// Hands out the sessions that have something due by `mark` or `tick` and did not before. `woken` is emptied first and its memory
+    /// used for the next ones.
+    pub fn take_woken(&mut self, woken: &mut Vec<SessionKey>) {
+        woken.clear();
+        std::mem::swap(woken, &mut self.woken);
+    }
+
+    /// Wakes the session's own task.
+    pub fn wake(&self, session: SessionKey) {
+        if let Some(member) = self.sessions.get(session.0) {
+            member.wake.notify_one();
         }
     }
 
@@ -254,8 +276,9 @@ impl Manager {
         if let Some(subscription) = live(&mut self.subscriptions, handle)
             && subscription.queue == Queue::Idle
             && let Some(member) = self.sessions.get_mut(subscription.session.0)
+            && subscription.become_due(member, handle, now)
         {
-            subscription.become_due(member, handle, now);
+            member.wake.notify_one();
         }
     }
 
@@ -297,13 +320,16 @@ impl Manager {
 }
 
 impl Subscription {
-    fn become_due(&mut self, member: &mut Member, handle: Handle, now: i64) {
+    /// True if it is the first one of its session that is due.
+    fn become_due(&mut self, member: &mut Member, handle: Handle, now: i64) -> bool {
         if self.is_on_credit() && member.credits == 0 {
             self.queue = Queue::Unpaid;
             member.unpaid.push(handle, now);
-        } else {
-            self.queue = Queue::Due;
-            member.push_due(self.terms.focus, handle, now);
+            return false;
         }
+        let is_first = !member.is_due();
+        self.queue = Queue::Due;
+        member.push_due(self.terms.focus, handle, now);
+        is_first
     }
 }

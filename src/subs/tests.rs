@@ -115,6 +115,9 @@ impl Rig {
         let (manager, now) = (&mut self.manager, self.now);
         self.map.marks(0).drain(|topic| manager.mark(topic, now));
         manager.tick(now);
+        let mut woken = Vec::new();
+        manager.take_woken(&mut woken);
+        woken.into_iter().for_each(|session| manager.wake(session));
     }
 
     fn advance(&mut self, ms: i64) {

@@ -1,6 +1,7 @@
-//! Runs the simulator in real time. In: settings and a sink. Out: one batch every `CADENCE`. Bounded: after a pause at most
+//! Runs the simulator in real time. In: settings and a sink. Out: one batch every `CADENCE` or `STEADY_CADENCE`. Bounded: after a pause at most
 //! `MAX_CATCH_UP_NS` of market is made up, the rest is left out.
 
+use super::steady::Steady;
 use super::{LEVELS, MAX_SYMBOLS, Sim};
 use crate::adapter::Sink;
 use crate::error::FeedError;
@@ -14,6 +15,8 @@ use wire::event::{Batch, Nanos};
 
 /// Short enough that a burst looks like one, long enough that an idle market costs next to nothing.
 const CADENCE: Duration = Duration::from_millis(2);
+/// The finest the runtime's timer can do, so that latencies are those of the server.
+const STEADY_CADENCE: Duration = Duration::from_millis(1);
 const MAX_CATCH_UP_NS: i64 = 100_000_000;
 
 /// Makes the feed; it runs until `stop` becomes true.
@@ -29,6 +32,9 @@ pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, mut stop: watch::Rece
     if !(0.0..=4.0).contains(&sim.zipf) {
         return Err(complaint("zipf must be between 0 and 4"));
     }
+    if sim.trade_percent > 100 {
+        return Err(complaint("trade_percent must be between 0 and 100"));
+    }
     Ok(Box::pin(async move {
         tokio::select! {
             never = run(&sim, sink) => match never {},
@@ -37,20 +43,45 @@ pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, mut stop: watch::Rece
     }))
 }
 
+/// Which market it is.
+enum Market {
+    Lively(Box<Sim>),
+    Steady(Steady),
+}
+
+impl Market {
+    fn advance(&mut self, now: Nanos, batch: &mut Batch) {
+        match self {
+            Self::Lively(sim) => sim.advance(now, batch),
+            Self::Steady(steady) => steady.advance(now, batch),
+        }
+    }
+
+    fn skip_to(&mut self, time: Nanos) {
+        match self {
+            Self::Lively(sim) => sim.skip_to(time),
+            Self::Steady(steady) => steady.skip_to(time),
+        }
+    }
+}
+
 async fn run(settings: &SimSettings, mut sink: Box<dyn Sink>) -> Infallible {
-    let mut sim = Sim::new(settings);
+    let (mut market, cadence) = match settings.steady {
+        false => (Market::Lively(Box::new(Sim::new(settings))), CADENCE),
+        true => (Market::Steady(Steady::new(settings)), STEADY_CADENCE),
+    };
     let mut batch = Batch::default();
-    sim.advance(wall(), &mut batch);
+    market.advance(wall(), &mut batch);
     sink.publish(&batch);
     sink.instruments_known();
-    let mut ticks = tokio::time::interval(CADENCE);
+    let mut ticks = tokio::time::interval(cadence);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         batch.clear();
         let now = wall();
-        sim.skip_to(now - MAX_CATCH_UP_NS);
-        sim.advance(now, &mut batch);
+        market.skip_to(now - MAX_CATCH_UP_NS);
+        market.advance(now, &mut batch);
         if !batch.is_empty() {
             sink.publish(&batch);
         }

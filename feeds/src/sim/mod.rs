@@ -9,6 +9,9 @@ mod market;
 mod names;
 mod random;
 mod schedule;
+mod steady;
+#[cfg(test)]
+mod steady_tests;
 #[cfg(test)]
 mod tests;
 

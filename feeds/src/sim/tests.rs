@@ -7,7 +7,7 @@ use wire::event::{Aggressor, Quote};
 const START: Nanos = 1_723_161_253_937_085_768;
 
 fn settings(seed: u64) -> SimSettings {
-    SimSettings { seed, symbols: 12, events_per_second: 20_000, zipf: 1.0, levels: 30 }
+    SimSettings { seed, symbols: 12, events_per_second: 20_000, zipf: 1.0, levels: 30, ..SimSettings::default() }
 }
 
 /// Everything that happened, with levels resolved; what depends on when time was told is left out.

@@ -43,7 +43,7 @@ impl SessionCore {
     }
 
     /// True if the client knows less than it should about what slows it.
-    pub(super) fn has_slowed(&self) -> bool {
+    pub fn has_slowed(&self) -> bool {
         let (qos, told) = (self.qos(), &self.told);
         (qos.floor, qos.cause, qos.deep_snapshots_deferred) != (told.floor, told.cause, told.deep_snapshots_deferred)
     }

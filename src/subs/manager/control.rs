@@ -164,8 +164,9 @@ impl Manager {
             if let Some(subscription) = live(&mut self.subscriptions, handle)
                 && subscription.queue == queue
                 && let Some(member) = self.sessions.get_mut(subscription.session.0)
+                && subscription.become_due(member, handle, now)
             {
-                subscription.become_due(member, handle, now);
+                member.wake.notify_one();
             }
         }
     }

@@ -114,11 +114,7 @@ impl Member {
         &mut self.due[focus as usize]
     }
 
-    /// The first one wakes the session.
     pub fn push_due(&mut self, focus: Focus, handle: Handle, now: i64) {
-        if !self.is_due() {
-            self.wake.notify_one();
-        }
         if self.due[focus as usize].is_empty() {
             // What it did not use while it had nothing to say is gone; nobody saves up.
             let others = self.due.iter().zip(self.served).filter(|(line, _)| !line.is_empty());
