@@ -7,6 +7,8 @@ use crate::config::{self, Config};
 use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
+use crate::pressure::{self, Pressure};
+use crate::session::ticket::{TicketKeyError, Tickets};
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{TopicLimits, TopicMap};
 use feeds::settings::FeedSettings;
@@ -32,6 +34,8 @@ pub enum AppError {
     Gate(#[from] GateError),
     #[error("admin.address {address}: {error}")]
     Admin { address: SocketAddr, error: std::io::Error },
+    #[error(transparent)]
+    Ticket(#[from] TicketKeyError),
     #[error("feeds[{index}] ({venue}): {error}")]
     Feed { index: usize, venue: String, error: feeds::error::FeedError },
     #[error("cannot start a thread: {0}")]
@@ -45,6 +49,7 @@ pub struct Server {
     gate: Arc<Gate>,
     map: Arc<TopicMap>,
     metrics: Arc<Metrics>,
+    pressure: Arc<Pressure>,
     drain_timeout: Duration,
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
@@ -62,11 +67,13 @@ impl Server {
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
 
+        let pressure = Pressure::new(&config.pressure);
+        let tickets = Arc::new(Tickets::new(&config.session)?);
         let ready = {
-            let (map, draining) = (map.clone(), draining_seen.clone());
-            Arc::new(move || readiness(&map, *draining.borrow()))
+            let (map, draining, pressure) = (map.clone(), draining_seen.clone(), pressure.clone());
+            Arc::new(move || readiness(&map, *draining.borrow(), &pressure))
         };
-        let gate = Gate::new(&config, metrics.gate.clone(), ready.clone())?;
+        let gate = Gate::new(&config, metrics.gate.clone(), ready.clone(), pressure.clone())?;
         let listener = gate::bind(config.listen.address)?;
         let public = listener.local_addr().map_err(|error| GateError::Bind { address: config.listen.address, error })?;
         let admin = admin::start(&config.admin, metrics.clone(), ready, stopped.clone())
@@ -81,6 +88,8 @@ impl Server {
                 clock,
                 session: Arc::new(config.session.clone()),
                 metrics: metrics.shard(index),
+                pressure: pressure.clone(),
+                tickets: tickets.clone(),
                 node: config.node.name.as_str().into(),
                 draining: draining_seen.clone(),
             };
@@ -89,6 +98,9 @@ impl Server {
             threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone())?);
         }
         tokio::spawn(accept(listener, inboxes, gate.clone()));
+        if config.pressure.enabled {
+            tokio::spawn(pressure::sample(config.pressure, pressure.clone(), metrics.clone(), clock, stopped.clone()));
+        }
         tokio::spawn(watch_topics(map.clone(), metrics.clone(), clock, stopped));
         Ok(Self {
             public,
@@ -96,6 +108,7 @@ impl Server {
             gate,
             map,
             metrics,
+            pressure,
             drain_timeout: Duration::from_millis(config.session.drain_timeout_ms),
             draining,
             stop,
@@ -123,6 +136,10 @@ impl Server {
 
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub fn pressure(&self) -> &Arc<Pressure> {
+        &self.pressure
     }
 
     /// A way in for events that do not come from a configured feed.
@@ -196,10 +213,13 @@ async fn wait_for_end(server: &Server) {
     }
 }
 
-/// Not ready while draining, or while a feed has not announced its instruments: a client would be told "unknown symbol".
-fn readiness(map: &TopicMap, draining: bool) -> Result<(), String> {
+/// Not ready while draining, while new clients would be refused, or while a feed has not announced its instruments: a client would be told "unknown symbol".
+fn readiness(map: &TopicMap, draining: bool, pressure: &Pressure) -> Result<(), String> {
     if draining {
         return Err("draining".to_owned());
+    }
+    if pressure.refuses() {
+        return Err("under pressure: new clients are refused until the node recovers".to_owned());
     }
     match map.unknown_venues() {
         waiting if waiting.is_empty() => Ok(()),

@@ -11,6 +11,7 @@ pub mod gate;
 pub mod ingest;
 pub mod logging;
 pub mod metrics;
+pub mod pressure;
 pub mod session;
 pub mod shard;
 pub mod subs;

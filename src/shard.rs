@@ -5,6 +5,8 @@ use crate::clock::Clock;
 use crate::config;
 use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
+use crate::pressure::Pressure;
+use crate::session::ticket::Tickets;
 use crate::subs::Manager;
 use crate::topic::TopicMap;
 use std::cell::{Cell, RefCell};
@@ -21,6 +23,11 @@ const POOLED_FRAME_BYTES: usize = 256 * 1024;
 
 const DAY_MS: u64 = 86_400_000;
 
+/// How often the shard measures how long its tasks wait, and says that it is alive.
+const PROBE_INTERVAL_NS: i64 = 100_000_000;
+/// What a timer of an idle runtime is late by: it counts whole milliseconds and rounds up.
+const TIMER_GRAIN_NS: i64 = 2_000_000;
+
 /// What the shards of one server share.
 #[derive(Clone)]
 pub struct ShardContext {
@@ -28,6 +35,8 @@ pub struct ShardContext {
     pub clock: Clock,
     pub session: Arc<config::Session>,
     pub metrics: Arc<ShardMetrics>,
+    pub pressure: Arc<Pressure>,
+    pub tickets: Arc<Tickets>,
     pub node: Arc<str>,
     /// Turns true when the server drains.
     pub draining: watch::Receiver<bool>,
@@ -61,17 +70,42 @@ impl Shard {
 
     /// Dispatches marks to due sessions for as long as the shard lives.
     pub async fn run(self: Rc<Self>) {
+        tokio::join!(self.dispatch_all(), self.probe());
+    }
+
+    /// A timer whose delay is the time that every task of this shard waits for its turn.
+    async fn probe(&self) {
+        let (clock, lag) = (self.context.clock, &self.context.metrics.lag);
+        let _silent = Silent(&self.context.metrics);
+        loop {
+            let due = clock.mono_ns() + PROBE_INTERVAL_NS;
+            lag.expect(due + TIMER_GRAIN_NS);
+            sleep_until(&clock, Some(due)).await;
+            lag.observe(u64::try_from(clock.mono_ns() - due - TIMER_GRAIN_NS).unwrap_or(0));
+        }
+    }
+
+    async fn dispatch_all(&self) {
         let marks = self.context.map.marks(self.index);
+        let mut pressure = self.context.pressure.subscribe();
+        pressure.mark_changed();
         loop {
             let window = self.manager.borrow().next_window();
             tokio::select! {
                 () = marks.wait() => {}
                 () = sleep_until(&self.context.clock, window) => {}
+                _ = pressure.changed() => self.bear_pressure(),
             }
             self.dispatch();
             // The sessions just woken run before the next look at the marks: a burst becomes one flush each.
             tokio::task::yield_now().await;
         }
+    }
+
+    fn bear_pressure(&self) {
+        let Self { context, manager, .. } = self;
+        let (floor_ms, defers_deep) = (context.pressure.floor_ms(), context.pressure.defers_deep());
+        manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
     }
 
     /// Hands the marks since the last time to whom they concern, and wakes whose window has begun.
@@ -120,10 +154,62 @@ impl Shard {
     }
 }
 
+/// A shard that has ended is not stuck.
+struct Silent<'a>(&'a ShardMetrics);
+
+impl Drop for Silent<'_> {
+    fn drop(&mut self) {
+        self.0.lag.expect(i64::MAX);
+    }
+}
+
 /// Sleeps until `at` (monotonic ns of `clock`); for ever if there is no such time.
 async fn sleep_until(clock: &Clock, at: Option<i64>) {
     match at {
         Some(at) => tokio::time::sleep(Duration::from_nanos(u64::try_from(at - clock.mono_ns()).unwrap_or(0))).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topic::TopicLimits;
+    use tokio::task::{LocalSet, spawn_local};
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_shard_that_computes_for_long_is_late_for_all_its_tasks() {
+        let metrics = Arc::<ShardMetrics>::default();
+        let (_draining, seen) = watch::channel(false);
+        let context = ShardContext {
+            map: TopicMap::new(TopicLimits::default(), 1, 7),
+            clock: Clock::new(),
+            session: Arc::default(),
+            metrics: metrics.clone(),
+            pressure: Pressure::new(&config::Pressure::default()),
+            tickets: Arc::new(Tickets::new(&config::Session::default()).unwrap()),
+            node: "test".into(),
+            draining: seen,
+        };
+        let clock = context.clock;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = LocalSet::new();
+        local.block_on(&runtime, async {
+            let running = spawn_local(Shard::new(0, context).run());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // The probe is due within 100 ms of this; the rest of the time it waits.
+            std::thread::sleep(Duration::from_millis(400));
+            let stuck_ns = metrics.lag.take(clock.mono_ns());
+            assert!(stuck_ns >= 250 * MS, "seen from outside while it lasts: {stuck_ns}");
+            std::thread::sleep(Duration::from_millis(20));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            let late_ns = metrics.lag.take(clock.mono_ns());
+            assert!(late_ns >= 250 * MS, "and told by the shard afterwards: {late_ns}");
+            running.abort();
+            drop(running.await);
+        });
+        assert_eq!(metrics.lag.take(i64::MAX - 1), 0, "a shard that has ended is not late");
     }
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tickwire::config::Admin;
-use tickwire::metrics::{HandshakeFailure, Metrics, Refusal, Route, catalogue};
+use tickwire::metrics::{HandshakeFailure, Metrics, PressureCause, Refusal, Route, catalogue};
 use wire::code::{Close, Code};
 use wire::event::FeedState;
 
@@ -86,9 +86,12 @@ fn make_load(metrics: &Metrics) {
         shard.rate_limited_bytes.add(1);
         shard.refused(Code::BadTopic);
         shard.closed(Close::SlowConsumer);
+        shard.lag_ns.set(40_000_000);
     }
     metrics.topics.topics.set(45);
     metrics.topics.capacity.set(90);
+    metrics.pressure.level.set(1);
+    metrics.pressure.stepped(true, PressureCause::Lag);
     metrics.gate.connections.set(6);
     metrics.gate.accepted.add(1);
     metrics.gate.handshakes.add(1);

@@ -13,19 +13,21 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("metrics", &[]),
     ("logging", &["config"]),
+    // Looks at numbers, tells a level; what that leads to is not its matter.
+    ("pressure", &["clock", "config", "metrics"]),
     // The narrow waist: producers and consumers meet here, and it knows neither.
     ("topic", &["clock", "config", "metrics"]),
     ("ingest", &["clock", "config", "metrics", "topic"]),
     ("encode", &["config", "metrics", "topic"]),
     ("subs", &["clock", "config", "encode", "metrics", "topic"]),
     // A shard runs its sessions, a session wakes through its shard; neither knows how clients come in or data comes from.
-    ("shard", &["clock", "config", "encode", "metrics", "session", "subs", "topic"]),
-    ("session", &["clock", "config", "encode", "metrics", "shard", "subs", "topic"]),
-    ("gate", &["clock", "config", "metrics", "session", "shard"]),
+    ("shard", &["clock", "config", "encode", "metrics", "pressure", "session", "subs", "topic"]),
+    ("session", &["clock", "config", "encode", "metrics", "pressure", "shard", "subs", "topic"]),
+    ("gate", &["clock", "config", "metrics", "pressure", "session", "shard"]),
     ("admin", &["clock", "config", "metrics"]),
     // A venue's other side: shares nothing with the server.
     ("emulate", &["clock"]),
-    ("app", &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "session", "shard", "topic"]),
+    ("app", &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "session", "shard", "topic"]),
     ("cli", &["admin", "app", "clock", "config", "emulate", "logging", "metrics", "topic"]),
     ("lib", &[]),
     ("main", &[]),
@@ -46,6 +48,7 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
         "the topic map knows values and cursors: no sockets, no encodings, no feeds",
     ),
     ("src/ingest", &["tokio", "hyper", "f64"], "ingest is a function call on a feed's thread"),
+    ("src/pressure", &["hyper", "tungstenite", "feeds::"], "pressure knows numbers, not clients or data"),
     ("src/encode", &["tokio", "hyper", "tungstenite", "f64"], "encoding is pure"),
     ("src/session", &["feeds::"], "a session knows topics, not where they come from"),
     ("src/gate", &["feeds::"], "the gate knows clients, not data"),

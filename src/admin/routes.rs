@@ -1,7 +1,7 @@
 //! In: one request. Out: its answer. Bounded: bodies of requests are not read, answers are made from the metrics alone.
 
 use super::Ready;
-use crate::metrics::{FeedMetrics, Metrics};
+use crate::metrics::{FeedMetrics, Metrics, PressureLevel};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -94,11 +94,18 @@ fn status(context: &Context) -> serde_json::Value {
         "uptime_s": metrics.process.uptime_s() as u64,
         "ready": ready.is_ok(),
         "not_ready_because": ready.err(),
+        "pressure": pressure(metrics),
         "topics": metrics.topics.topics.get(),
         "connections": metrics.gate.connections.get(),
         "feeds": feeds,
         "shards": shards,
     })
+}
+
+/// Name of the level that is in force.
+fn pressure(metrics: &Metrics) -> &'static str {
+    let level = usize::try_from(metrics.pressure.level.get()).ok().and_then(|level| PressureLevel::ALL.get(level));
+    level.map_or("", |level| level.name())
 }
 
 /// How many quote, trade and book channels are in which state; states of none are left out.

@@ -51,6 +51,7 @@ async fn answers_operators() {
     let (_, status) = ask(address, "GET", "/status").await;
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     assert_eq!((&status["ready"], &status["feeds"][0]["channels"]["live"]), (&true.into(), &1.into()));
+    assert_eq!(status["pressure"], "normal");
     assert_eq!(ask(address, "HEAD", "/metrics").await, (200, String::new()));
     assert_eq!(ask(address, "POST", "/metrics").await.0, 405);
     assert_eq!(ask(address, "GET", "/nothing").await.0, 404);

@@ -16,6 +16,8 @@ pub struct Bound {
 const IDLE_SESSION_BYTES: u64 = 16 << 10;
 /// rustls may hold this much ciphertext a connection in each direction (`set_buffer_limit`).
 const TLS_BUFFER_BYTES: u64 = 2 * (16 << 10);
+/// The compressor of a resume ticket in the making, and the entries of its next part.
+const TICKET_BYTES: u64 = 112 << 10;
 /// Cursor (with its sums), pace, place in the queues and in the topic's list.
 const SUBSCRIPTION_BYTES: u64 = 384;
 /// A trade in its ring (64 B), its share of the stacks of extremes (56 B), and as much again for buffers that grow by doubling.
@@ -56,7 +58,8 @@ impl Session {
 
     /// The longest message a client may get besides data.
     pub fn largest_reply_bytes(&self) -> usize {
-        REPLY_PART_BYTES + LONGEST_RESULT_BYTES
+        // A ticket is an answer as long as the request that brings it back.
+        (REPLY_PART_BYTES + LONGEST_RESULT_BYTES).max(self.request_bytes)
     }
 }
 
@@ -71,6 +74,7 @@ impl Config {
             // One of them is on its way at a time.
             + session.frame_bytes.max(session.largest_reply_bytes()) as u64
             + session.request_bytes as u64
+            + TICKET_BYTES
             + session.max_subscriptions as u64 * SUBSCRIPTION_BYTES;
         let instruments = u64::from(topics.max_topics) / TOPICS_PER_INSTRUMENT;
         let a_book = (topics.book_levels as u64 + 85) * LEVEL_BYTES + BOOK_VIEWS * topics.book_log as u64 * CHANGE_BYTES;
@@ -85,7 +89,9 @@ impl Config {
             bound(
                 "sessions",
                 connections * a_session,
-                format!("{connections} connections x {a_session} B: TLS, one frame or reply, one request, subscriptions"),
+                format!(
+                    "{connections} connections x {a_session} B: TLS, one frame or reply, one request, one ticket, subscriptions"
+                ),
             ),
             bound(
                 "books",

@@ -2,6 +2,8 @@
 //! Bounded by the configuration; reads the files it names, opens no socket.
 
 use super::feed_check;
+use super::pressure_check;
+use super::secret::{KEY_REMEDY, read_key};
 use super::types::{Auth, Config, Listen, MAX_SHARDS, Session, Topics};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
@@ -29,6 +31,7 @@ pub(super) fn check(config: &Config) -> Result<(), Fault> {
     admin(config)?;
     session(&config.session)?;
     topics(&config.topics)?;
+    pressure_check::check(&config.pressure)?;
     log(config)?;
     feed_check::check(&config.feeds, &config.topics)
 }
@@ -202,6 +205,28 @@ fn session(session: &Session) -> Result<(), Fault> {
             session.idle_timeout_ms, session.ping_interval_ms
         );
         return Err(Fault::new("session.idle_timeout_ms", what, "make it at least one and a half times as long"));
+    }
+    ticket(session)
+}
+
+/// Tokens end; what goes on without one should not outlive them by far.
+const MAX_TICKET_LIFETIME_S: u64 = 30 * 86_400;
+
+fn ticket(session: &Session) -> Result<(), Fault> {
+    let (current, former) = ("session.ticket_key_file", "session.ticket_former_key_file");
+    for (key, path) in [(current, &session.ticket_key_file), (former, &session.ticket_former_key_file)] {
+        if let Some(path) = path {
+            read_key(path).map_err(|what| Fault::new(key, what, KEY_REMEDY))?;
+        }
+    }
+    if session.ticket_key_file.is_none() && session.ticket_former_key_file.is_some() {
+        return Err(Fault::new(former, format!("stands without {current}"), "name the key that came after it as well"));
+    }
+    let lifetime_s = session.ticket_lifetime_s;
+    at_least("session.ticket_lifetime_s", lifetime_s, 1)?;
+    if lifetime_s > MAX_TICKET_LIFETIME_S {
+        let what = format!("{lifetime_s} is too large");
+        return Err(Fault::new("session.ticket_lifetime_s", what, format!("use {MAX_TICKET_LIFETIME_S} (30 days) or less")));
     }
     Ok(())
 }

@@ -50,8 +50,9 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         let listen = [&mut self.listen.certificate, &mut self.listen.key];
         let auth = [&mut self.auth.hs256_secret_file, &mut self.auth.eddsa_public_key_file];
+        let session = [&mut self.session.ticket_key_file, &mut self.session.ticket_former_key_file];
         let feeds = self.feeds.iter_mut().filter_map(|feed| feed.replay.as_mut()).flat_map(|replay| &mut replay.files);
-        let paths: Vec<&mut PathBuf> = listen.into_iter().chain(auth).flatten().chain(feeds).collect();
+        let paths: Vec<&mut PathBuf> = listen.into_iter().chain(auth).chain(session).flatten().chain(feeds).collect();
         for path in paths {
             *path = folder.join(&path);
         }

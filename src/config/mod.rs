@@ -7,6 +7,8 @@ mod error;
 mod feed_check;
 mod load;
 mod locate;
+mod pressure_check;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -14,4 +16,5 @@ mod types;
 pub use budget::{Bound, MAX_PATTERNS, REPLY_PART_BYTES, REPLY_TEXT_BYTES};
 pub use error::ConfigError;
 pub use feed_check::TOPICS_PER_INSTRUMENT;
-pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Session, Topics};
+pub use secret::{KEY_BYTES, KEY_REMEDY, read_key};
+pub use types::{Admin, Auth, Config, Listen, Log, LogFormat, MAX_SHARDS, Node, Pressure, Session, Topics};

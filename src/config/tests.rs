@@ -53,6 +53,11 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "[topics]\nmax_topics = 90\n",
             "dir/t.toml:6:14: topics.max_topics: 90 is too small: the feeds' 60 symbols have 840 topics; use 840 or more",
         ),
+        ("[session]\nticket_lifetime_s = 0\n", "dir/t.toml:6:21: session.ticket_lifetime_s: 0 is too small; use 1 or more"),
+        (
+            "[session]\nticket_key_file = \"none\"\n",
+            "dir/t.toml:6:19: session.ticket_key_file: dir/none: cannot be read: No such file or directory (os error 2); make one with ",
+        ),
         ("[session]\nwrite_timeout_ms = 0\n", "dir/t.toml:6:20: session.write_timeout_ms: 0 is too small; use 1 or more"),
         ("[session]\nidle_timeout_ms = 20000\n", "dir/t.toml:6:19: session.idle_timeout_ms: 20000 ms is not longer than "),
         (
@@ -70,6 +75,23 @@ fn values_that_cannot_work_are_refused_at_their_line() {
         (
             "[auth]\nhs256_secret_file = \"none\"\n",
             "dir/t.toml:6:21: auth.hs256_secret_file: dir/none: cannot be read: No such file",
+        ),
+        ("[pressure]\nraise_after_ms = 0\n", "dir/t.toml:6:18: pressure.raise_after_ms: 0 is too small; use 1 or more"),
+        (
+            "[pressure]\nlag_ms = [50, 50, 60]\n",
+            "dir/t.toml:6:15: pressure.lag_ms[1]: 50 is not above 50, the value of the level before; make the values ascend",
+        ),
+        (
+            "[pressure]\nmemory_percent = [80, 90, 101]\n",
+            "dir/t.toml:6:27: pressure.memory_percent[2]: 101 is too large; use 100 or less",
+        ),
+        (
+            "[pressure]\nmemory_lower_percent = [80, 85, 90]\n",
+            "dir/t.toml:6:25: pressure.memory_lower_percent[0]: 80 is not between 0 and pressure.memory_percent[0] (80); use ",
+        ),
+        (
+            "[pressure]\nfloors_ms = [100, 200, 500]\n",
+            "dir/t.toml:6:19: pressure.floors_ms[1]: 200 is no step of the paces; use one of 10, ",
         ),
         ("[log]\nfilter = \"a=b=c\"\n", "dir/t.toml:6:10: log.filter: 'a=b=c' is not a filter: "),
         ("[[feeds]]\nvenue = \"bimance\"\n", "dir/t.toml:6:9: feeds[1].venue: unknown venue 'bimance'; known venues: binance, "),
@@ -249,6 +271,8 @@ fn full() -> Config {
     let default = Config::default();
     Config {
         listen: Listen { certificate: file(), key: file(), ..default.listen },
+        session: Session { ticket_key_file: file(), ticket_former_key_file: file(), ..default.session },
+        pressure: Pressure { memory_limit_bytes: Some(1), ..default.pressure },
         auth: Auth { hs256_secret_file: file(), eddsa_public_key_file: file(), issuer: some(), audience: some(), ..default.auth },
         feeds: vec![FeedSettings {
             venue: "x".to_owned(),

@@ -15,6 +15,7 @@ pub struct Config {
     pub admin: Admin,
     pub session: Session,
     pub topics: Topics,
+    pub pressure: Pressure,
     pub log: Log,
     /// One `[[feeds]]` block a venue.
     pub feeds: Vec<FeedSettings>,
@@ -160,6 +161,12 @@ pub struct Session {
     pub check_interval_ms: u64,
     /// Time clients have to leave when the server stops.
     pub drain_timeout_ms: u64,
+    /// File with the 256-bit key of resume tickets; without one a random key, which ends with the process.
+    pub ticket_key_file: Option<PathBuf>,
+    /// The key before it: opens tickets, makes none.
+    pub ticket_former_key_file: Option<PathBuf>,
+    /// How long a ticket is good.
+    pub ticket_lifetime_s: u64,
 }
 
 impl Default for Session {
@@ -177,6 +184,9 @@ impl Default for Session {
             idle_timeout_ms: 30_000,
             check_interval_ms: 1_000,
             drain_timeout_ms: 10_000,
+            ticket_key_file: None,
+            ticket_former_key_file: None,
+            ticket_lifetime_s: 3_600,
         }
     }
 }
@@ -197,6 +207,47 @@ pub struct Topics {
 impl Default for Topics {
     fn default() -> Self {
         Self { max_topics: 14_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
+    }
+}
+
+/// When the node withdraws, level by level: slower paces, no new snapshots of deep books, no new clients.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Pressure {
+    pub enabled: bool,
+    pub sample_interval_ms: u64,
+    /// Lag of the worst shard from which each level is entered, and below which it is left.
+    pub lag_ms: [u64; 3],
+    pub lag_lower_ms: [u64; 3],
+    /// None: the container's (cgroup's) limit, if it has one. 0: memory does not count.
+    pub memory_limit_bytes: Option<u64>,
+    /// Resident memory in percent of the limit, as with the lag.
+    pub memory_percent: [u64; 3],
+    pub memory_lower_percent: [u64; 3],
+    /// How long it must be above before one level more, and below before one level less.
+    pub raise_after_ms: u64,
+    pub lower_after_ms: u64,
+    /// The fastest interval of a pace at each level; steps of the ladder of paces.
+    pub floors_ms: [u32; 3],
+    /// Told to refused clients.
+    pub retry_after_s: u64,
+}
+
+impl Default for Pressure {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            sample_interval_ms: 250,
+            lag_ms: [50, 200, 1_000],
+            lag_lower_ms: [25, 100, 500],
+            memory_limit_bytes: None,
+            memory_percent: [80, 90, 95],
+            memory_lower_percent: [75, 85, 90],
+            raise_after_ms: 1_000,
+            lower_after_ms: 5_000,
+            floors_ms: [100, 250, 500],
+            retry_after_s: 5,
+        }
     }
 }
 

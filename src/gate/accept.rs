@@ -171,7 +171,8 @@ mod tests {
         runtime.block_on(async {
             let mut config = Config::default();
             config.listen.self_signed = true;
-            let gate = Gate::new(&config, Arc::default(), Arc::new(|| Ok(()))).unwrap();
+            let pressure = crate::pressure::Pressure::new(&config.pressure);
+            let gate = Gate::new(&config, Arc::default(), Arc::new(|| Ok(())), pressure).unwrap();
             let listener = tokio::net::TcpListener::from_std(bind("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
             let mut doorman = Doorman::new(Vec::new(), gate.clone());
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();

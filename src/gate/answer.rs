@@ -59,8 +59,12 @@ impl Refused {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    pub fn with(mut self, name: HeaderName, value: &'static str) -> Self {
-        self.header = Some((name, HeaderValue::from_static(value)));
+    pub fn with(self, name: HeaderName, value: &'static str) -> Self {
+        self.with_value(name, HeaderValue::from_static(value))
+    }
+
+    pub fn with_value(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.header = Some((name, value));
         self
     }
 

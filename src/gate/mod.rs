@@ -26,6 +26,7 @@ pub use serve::{Sessions, Socket, serve};
 
 use crate::config::{self, Config};
 use crate::metrics::GateMetrics;
+use crate::pressure::Pressure;
 use admission::Admission;
 use auth::Authenticator;
 use origin::Origins;
@@ -47,6 +48,7 @@ pub struct Gate {
     admission: Arc<Admission>,
     metrics: Arc<GateMetrics>,
     ready: Ready,
+    pressure: Arc<Pressure>,
     draining: watch::Sender<bool>,
 }
 
@@ -74,7 +76,12 @@ pub enum GateError {
 }
 
 impl Gate {
-    pub fn new(config: &Config, metrics: Arc<GateMetrics>, ready: Ready) -> Result<Arc<Self>, GateError> {
+    pub fn new(
+        config: &Config,
+        metrics: Arc<GateMetrics>,
+        ready: Ready,
+        pressure: Arc<Pressure>,
+    ) -> Result<Arc<Self>, GateError> {
         Ok(Arc::new(Self {
             tls: Tls::new(&config.listen)?,
             authenticator: Authenticator::new(&config.auth)?,
@@ -82,6 +89,7 @@ impl Gate {
             admission: Admission::new(&config.listen, metrics.clone()),
             metrics,
             ready,
+            pressure,
             draining: watch::Sender::new(false),
             listen: config.listen.clone(),
             session: config.session.clone(),

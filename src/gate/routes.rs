@@ -90,6 +90,10 @@ impl<S: Sessions> Context<S> {
         if self.gate.is_draining() {
             return Err(unavailable("the server is shutting down"));
         }
+        if self.gate.pressure.refuses() {
+            self.gate.metrics.refused(Refusal::Pressure);
+            return Err(self.overloaded());
+        }
         let headers = request.headers();
         let foreign = self.gate.origins.check(headers);
         let foreign = foreign.map_err(|message| Refused::new(StatusCode::FORBIDDEN, message))?;
@@ -101,6 +105,14 @@ impl<S: Sessions> Context<S> {
             refused.with(header::WWW_AUTHENTICATE, "Bearer realm=\"tickwire\"")
         })?;
         Ok((Client { peer: self.peer, encoding, bare: query.subscription, identity }, foreign))
+    }
+
+    /// Sessions that run stay; only new ones have to wait.
+    fn overloaded(&self) -> Refused {
+        let seconds = self.gate.pressure.retry_after_s();
+        let message = format!("the server is under pressure and takes no new clients now; try again in {seconds} s");
+        let refused = Refused::new(StatusCode::SERVICE_UNAVAILABLE, message);
+        refused.with_value(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
     /// Not a refusal: asking is what the path is for.

@@ -87,9 +87,20 @@ catalogue! {
     CLOSES = Counter "tickwire_closes_total" ["shard", "code"]
         "Sessions ended, by close code; client = closed by the client, lost = the connection broke.";
 
+    PRESSURE_LEVEL = Gauge "tickwire_pressure_level" []
+        "How far the node has withdrawn: 0 normal, 1 slower paces, 2 no new deep snapshots, 3 no new clients.";
+    PRESSURE_STEPS = Counter "tickwire_pressure_steps_total" ["direction", "cause"] "Changes of the level, one level each.";
+    PRESSURE_LAG = Gauge "tickwire_pressure_lag_seconds" ["shard"]
+        "Longest wait for a shard in the last sample, of its tasks and of data that no client held up.";
+    PRESSURE_LAG_THRESHOLD = Gauge "tickwire_pressure_lag_threshold_seconds" ["level"] "Lag that leads to a level; 0 = none.";
+    PRESSURE_MEMORY_THRESHOLD = Gauge "tickwire_pressure_memory_threshold_bytes" ["level"]
+        "Resident memory that leads to a level; 0 = none.";
+    PRESSURE_MEMORY_LIMIT = Gauge "tickwire_pressure_memory_limit_bytes" []
+        "Memory the node may take, by its configuration or its container; 0 = unknown.";
+
     CONNECTIONS = Gauge "tickwire_connections" [] "Open TCP connections on the public port, handshakes included.";
     ACCEPTED = Counter "tickwire_connections_accepted_total" [] "TCP connections accepted on the public port.";
-    REFUSED = Counter "tickwire_connections_refused_total" ["reason"] "TCP connections closed before the handshake.";
+    REFUSED = Counter "tickwire_connections_refused_total" ["reason"] "Connections turned away: closed before the handshake, or answered with 503.";
     HANDSHAKES = Counter "tickwire_handshakes_total" [] "TLS handshakes completed.";
     HANDSHAKE_FAILURES = Counter "tickwire_handshake_failures_total" ["reason"] "TLS handshakes given up.";
     HTTP_REQUESTS = Counter "tickwire_http_requests_total" ["route", "status"] "HTTP requests answered on the public port.";

@@ -39,6 +39,43 @@ impl Gauge {
     }
 }
 
+/// How late a thread is. Its own thread observes, one other takes.
+#[derive(Debug)]
+pub struct Lag {
+    /// The longest since the last `take`, in ns.
+    longest: AtomicU64,
+    /// When the thread will next be heard, in monotonic ns. Once it is past, the thread is stuck and could not say so.
+    expected: AtomicI64,
+}
+
+impl Default for Lag {
+    fn default() -> Self {
+        Self { longest: AtomicU64::new(0), expected: AtomicI64::new(i64::MAX) }
+    }
+}
+
+impl Lag {
+    /// Costs one load, unless it is the longest so far.
+    #[inline]
+    pub fn observe(&self, lag_ns: u64) {
+        if lag_ns > self.longest.load(Relaxed) {
+            self.longest.fetch_max(lag_ns, Relaxed);
+        }
+    }
+
+    /// The thread will call this again at `at_ns` (monotonic) at the latest; `i64::MAX`: it is not running.
+    #[inline]
+    pub fn expect(&self, at_ns: i64) {
+        self.expected.store(at_ns, Relaxed);
+    }
+
+    /// The longest lag since the last call, or how long the thread has been overdue at `now_ns` (monotonic) if that is longer.
+    pub fn take(&self, now_ns: i64) -> u64 {
+        let overdue_ns = now_ns.saturating_sub(self.expected.load(Relaxed)).max(0) as u64;
+        self.longest.swap(0, Relaxed).max(overdue_ns)
+    }
+}
+
 /// Buckets a decade: its bounds are 1.5, 2, 2.5 … 10 times a power of ten, so each usual `le` is a bound and its count exact.
 const STEPS: usize = 18;
 /// The decades that are told apart: from 10 to 10^11 (100 s in ns, 100 GB in bytes).
@@ -188,6 +225,19 @@ mod tests {
         let read = histogram.read();
         assert_eq!((read.count(), read.sum), (8, 1_000_008_001));
         assert_eq!([10, 1_000, 2_500, 5_000, 1_000_000_000].map(|bound| read.at_most(bound)), [2, 4, 6, 7, 8]);
+    }
+
+    #[test]
+    fn a_lag_is_the_longest_since_the_last_look_or_a_missing_sign_of_life() {
+        let lag = Lag::default();
+        assert_eq!(lag.take(i64::MAX), 0, "not running");
+        [3, 7, 5].into_iter().for_each(|ns| lag.observe(ns));
+        assert_eq!((lag.take(0), lag.take(0)), (7, 0));
+        lag.expect(100);
+        lag.observe(4);
+        assert_eq!((lag.take(100), lag.take(109)), (4, 9));
+        lag.expect(i64::MAX);
+        assert_eq!(lag.take(i64::MAX - 1), 0);
     }
 
     #[test]

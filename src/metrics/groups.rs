@@ -1,7 +1,7 @@
 //! In: what the stages count. Out: one cell a fact, grouped by who writes it. No locks. Rows of the catalogue are filled in `visit.rs`.
 //! Bounded: a shard's group is some 4 KiB, a venue's some 3.5 KiB; their number is that of shards and feeds.
 
-use super::cell::{Counter, Gauge, Histogram};
+use super::cell::{Counter, Gauge, Histogram, Lag};
 use feeds::adapter::{Fault, FaultKind};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use wire::code::{CLOSES, Close, Code};
@@ -44,6 +44,10 @@ pub struct ShardMetrics {
     pub closed_by_client: Counter,
     /// The connection broke without a goodbye.
     pub connection_lost: Counter,
+    /// What the node's pressure is measured by. Only lag of our own making: a client that takes nothing is its own matter.
+    pub lag: Lag,
+    /// What the last look at it found, in ns.
+    pub lag_ns: Gauge,
 }
 
 impl ShardMetrics {
@@ -209,10 +213,11 @@ impl GateMetrics {
 /// The statuses that are told apart; all others count as `other`.
 pub const STATUSES: [u16; 13] = [101, 200, 304, 400, 401, 403, 404, 405, 408, 413, 426, 429, 503];
 
+/// An enum whose variants are values of a label.
 macro_rules! label_enum {
     ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum $name { $($(#[$variant_doc])* $variant),+ }
 
         impl $name {
@@ -224,6 +229,8 @@ macro_rules! label_enum {
         }
     };
 }
+
+pub(super) use label_enum;
 
 label_enum!(
     /// Why a TLS handshake (with the reading of the request behind it) was given up.
@@ -241,7 +248,7 @@ label_enum!(
 );
 
 label_enum!(
-    /// Why a connection was closed before its handshake.
+    /// Why a connection was turned away.
     Refusal {
         TooManyConnections = "too_many_connections",
         /// From the peer's address.
@@ -251,6 +258,8 @@ label_enum!(
         Draining = "draining",
         /// All shards' hand-over queues were full.
         Busy = "busy",
+        /// The node is in trouble; answered with 503.
+        Pressure = "pressure",
     }
 );
 

@@ -8,12 +8,14 @@ pub mod catalogue;
 mod cell;
 mod export;
 mod groups;
+mod pressure;
 mod process;
 mod visit;
 
-pub use cell::{Counter, Distribution, Gauge, Histogram};
+pub use cell::{Counter, Distribution, Gauge, Histogram, Lag};
 pub use groups::{FeedMetrics, GateMetrics, HandshakeFailure, Refusal, Route, STATUSES, ShardMetrics, TopicMetrics};
-pub use process::ProcessMetrics;
+pub use pressure::{PressureCause, PressureLevel, PressureMetrics};
+pub use process::{ProcessMetrics, resident_bytes};
 
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 pub struct Metrics {
     pub topics: Arc<TopicMetrics>,
     pub gate: Arc<GateMetrics>,
+    pub pressure: Arc<PressureMetrics>,
     pub process: ProcessMetrics,
     shards: Vec<Arc<ShardMetrics>>,
     feeds: Mutex<Vec<(String, Arc<FeedMetrics>)>>,
@@ -33,6 +36,7 @@ impl Metrics {
         Arc::new(Self {
             topics: Arc::default(),
             gate: Arc::default(),
+            pressure: Arc::default(),
             process: ProcessMetrics::default(),
             shards: (0..shards).map(|_| Arc::default()).collect(),
             feeds: Mutex::default(),
@@ -70,6 +74,7 @@ impl Metrics {
             self.process.visit(emit);
             self.topics.visit(emit);
             self.gate.visit(emit);
+            self.pressure.visit(emit);
             for (number, shard) in self.shards.iter().enumerate() {
                 shard.visit(&number.to_string(), emit);
             }

@@ -4,6 +4,7 @@
 use super::catalogue::{self as c, Row};
 use super::cell::Histogram;
 use super::groups::{FeedMetrics, GateMetrics, HandshakeFailure, Refusal, Route, STATUSES, ShardMetrics, TopicMetrics};
+use super::pressure::{PressureCause, PressureLevel, PressureMetrics};
 use super::process::ProcessMetrics;
 use feeds::adapter::FaultKind;
 use wire::code::{CLOSES, Code};
@@ -57,6 +58,7 @@ impl ShardMetrics {
         for (close, counter) in CLOSES.iter().zip(&self.closes) {
             emit(&c::CLOSES, &[shard, close.name], Value::Counter(counter.get()));
         }
+        emit(&c::PRESSURE_LAG, only, Value::Gauge(self.lag_ns.get() as f64 / 1e9));
         emit(&c::FRAME_BYTES, only, Value::Histogram(&self.frame_bytes));
         emit(&c::PUBLISHED_TO_WRITTEN, only, Value::Histogram(&self.published_to_written));
     }
@@ -119,6 +121,23 @@ impl GateMetrics {
             for (status, counter) in statuses.zip(counters) {
                 emit(&c::HTTP_REQUESTS, &[route.name(), &status], Value::Counter(counter.get()));
             }
+        }
+    }
+}
+
+impl PressureMetrics {
+    pub(super) fn visit(&self, emit: &mut Emit<'_>) {
+        emit(&c::PRESSURE_LEVEL, &[], Value::Gauge(self.level.get() as f64));
+        emit(&c::PRESSURE_MEMORY_LIMIT, &[], Value::Gauge(self.memory_limit_bytes.get() as f64));
+        for cause in PressureCause::ALL {
+            for (direction, is_up) in [("up", true), ("down", false)] {
+                emit(&c::PRESSURE_STEPS, &[direction, cause.name()], Value::Counter(self.steps(is_up, *cause)));
+            }
+        }
+        let thresholds = self.lag_thresholds_ns.iter().zip(&self.memory_thresholds_bytes);
+        for (level, (lag_ns, memory_bytes)) in PressureLevel::ALL[1..].iter().zip(thresholds) {
+            emit(&c::PRESSURE_LAG_THRESHOLD, &[level.name()], Value::Gauge(lag_ns.get() as f64 / 1e9));
+            emit(&c::PRESSURE_MEMORY_THRESHOLD, &[level.name()], Value::Gauge(memory_bytes.get() as f64));
         }
     }
 }

@@ -7,6 +7,7 @@ mod answers;
 mod change;
 mod listing;
 mod quality;
+mod tickets;
 mod work;
 
 pub use work::{Parsed, read};
@@ -31,6 +32,12 @@ use wire::kind::Class;
 use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, TradeMode, Unknown};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
+/// A write that takes longer waited for the client.
+const OWN_WAIT_NS: i64 = 2_000_000;
+
+/// Enough for the fastest screens.
+const GRANTS_PER_SECOND: u32 = 240;
+
 /// A topic of a venue that has not listed all its instruments yet.
 struct Pending {
     terms: Terms,
@@ -48,6 +55,7 @@ struct Standing {
 }
 
 /// What a `sub` asks for, the same for all its topics.
+#[derive(Default)]
 struct Wish {
     terms: Terms,
     snapshot: bool,
@@ -92,6 +100,7 @@ pub struct SessionCore {
     /// The shard's listings that were looked at.
     seen_listings: u64,
     commands: CommandBucket,
+    grants: CommandBucket,
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
@@ -105,6 +114,8 @@ pub struct SessionCore {
     next_frame: u64,
     /// Monotonic ns at which the frame on its way was filled.
     filled_at: i64,
+    /// What goes with the next frame waited for the client: its link or its buckets.
+    waited: bool,
     /// Payload of all frames.
     sent_bytes: u64,
 }
@@ -127,6 +138,7 @@ impl SessionCore {
             seen_topics: shard.context.map.len(),
             seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
+            grants: CommandBucket::new(GRANTS_PER_SECOND, GRANTS_PER_SECOND),
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
             held_back_by: None,
@@ -136,6 +148,7 @@ impl SessionCore {
             ages: Ages::default(),
             next_frame: 1,
             filled_at: 0,
+            waited: false,
             sent_bytes: 0,
             client,
             shard: shard.clone(),
@@ -212,6 +225,7 @@ impl SessionCore {
             self.held_back_until = now + wait.as_nanos() as i64;
             self.held_back_by = Some(limit);
             self.throttle.held(wait.as_nanos() as i64, limit);
+            self.waited = true;
             match limit {
                 OutLimit::Updates => context.metrics.rate_limited_updates.add(1),
                 OutLimit::Bytes => context.metrics.rate_limited_bytes.add(1),
@@ -240,7 +254,11 @@ impl SessionCore {
     /// Counts a frame that has been written whole.
     pub fn wrote(&mut self, frame: &FrameBuilder, bytes: usize) {
         let context = &self.shard.context;
-        self.throttle.wrote(context.clock.mono_ns() - self.filled_at);
+        let took_ns = context.clock.mono_ns() - self.filled_at;
+        self.throttle.wrote(took_ns);
+        // Data that waited for the link or a bucket of this client says nothing about the node.
+        let is_late = took_ns >= OWN_WAIT_NS;
+        let is_own = std::mem::replace(&mut self.waited, is_late) || is_late;
         let metrics = &context.metrics;
         let now = context.clock.wall_ns();
         metrics.frames.add(1);
@@ -253,6 +271,9 @@ impl SessionCore {
         metrics.checks_sent.add(frame.checks);
         for published in &frame.realtime_published {
             metrics.published_to_written.record_span_ns(*published, now);
+            if !is_own {
+                metrics.lag.observe((now - published).unsigned_abs());
+            }
         }
     }
 

@@ -7,6 +7,7 @@ mod model;
 pub mod sse;
 #[cfg(test)]
 mod tests;
+pub mod ticket;
 pub mod websocket;
 
 pub use core::{Parsed, SessionCore, read};
@@ -53,11 +54,11 @@ impl Client {
 }
 
 /// The last word of a session that ends for a reason a client should know.
-fn draining_notice(reconnect_in_ms: u64) -> Reply {
+fn draining_notice(reconnect_in_ms: u64, ticket: Option<String>) -> Reply {
     Reply::Notice {
         code: "draining".to_owned(),
         message: "this server is shutting down; reconnect after the given time".to_owned(),
         reconnect_in_ms: Some(reconnect_in_ms),
-        ticket: None,
+        ticket,
     }
 }

@@ -70,7 +70,7 @@ async fn serve(core: &mut SessionCore, sender: &mpsc::Sender<Bytes>) -> Result<E
         // First a place in the body, then the frame: what it holds is as new as the moment it leaves.
         let place = place(core, sender).await?;
         if *draining.borrow() {
-            place.send(control(&draining_notice(core.reconnect_slot_ms())));
+            place.send(control(&draining_notice(core.reconnect_slot_ms(), None)));
             return Ok(End::Close(Close::Draining));
         }
         if core.expires_in().is_some_and(|left| left.is_zero()) {

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
+use crate::pressure::Pressure;
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
 use futures_util::{SinkExt, Stream, StreamExt};
@@ -47,6 +48,8 @@ fn run<F: Future<Output = ()>>(limits: config::Session, test: impl FnOnce(Rig) -
         let map = TopicMap::new(TopicLimits { max_topics: 1_400, ..TopicLimits::default() }, 1, 7);
         map.add_venue("sim");
         let context = ShardContext {
+            pressure: Pressure::new(&config::Pressure::default()),
+            tickets: Arc::new(ticket::Tickets::new(&limits).unwrap()),
             map,
             clock: Clock::new(),
             session: Arc::new(limits),

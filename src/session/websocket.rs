@@ -165,7 +165,8 @@ where
         let parsed = if text.len() <= LONG_REQUEST_BYTES {
             read(&text)
         } else {
-            tokio::task::spawn_blocking(move || read(&text)).await.map_err(|_| End::Lost)?
+            let opener = self.core.opener();
+            tokio::task::spawn_blocking(move || read(&text).opened(&opener)).await.map_err(|_| End::Lost)?
         };
         match self.core.on_request(parsed).map_err(End::Close)? {
             Some(reply) => self.reply(&reply).await,
@@ -206,7 +207,8 @@ where
     /// Tells the client, hands it what is due, and ends.
     async fn drain(&mut self) -> Result<End, End> {
         let slot_ms = self.core.reconnect_slot_ms();
-        self.reply(&draining_notice(slot_ms)).await?;
+        let notice = draining_notice(slot_ms, self.core.parting_ticket());
+        self.reply(&notice).await?;
         self.write_due().await?;
         Ok(End::Close(Close::Draining))
     }

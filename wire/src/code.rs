@@ -18,6 +18,8 @@ pub enum Code {
     Draining,
     NotAllGranted,
     NotReady,
+    BadTicket,
+    TicketExpired,
 }
 
 crate::event::wire_enum!(Code {
@@ -36,6 +38,8 @@ crate::event::wire_enum!(Code {
     Draining = 13 "draining",
     NotAllGranted = 14 "not_all_granted",
     NotReady = 15 "not_ready",
+    BadTicket = 16 "bad_ticket",
+    TicketExpired = 17 "ticket_expired",
 });
 
 /// Whether and when a client should come back after a close.

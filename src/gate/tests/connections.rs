@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::metrics::{HandshakeFailure, Refusal};
+use crate::pressure::Level;
 use std::time::Instant;
 
 fn impatient() -> Config {
@@ -102,6 +103,29 @@ fn one_address_cannot_take_all_places() {
 }
 
 #[test]
+fn under_pressure_new_clients_wait_and_others_stay() {
+    let mut config = config();
+    config.pressure.retry_after_s = 7;
+    run(config, async |server| {
+        let (mut running, _) = server.stream("", None).await;
+        server.pressure.set(Level::DeferDeep);
+        assert_answer(&server.upgrade("", "").await, 101, "");
+        server.pressure.set(Level::Refuse);
+        for answer in [server.upgrade("", "").await, server.get("/v1/sse?sub=quote/sim:A", "").await] {
+            assert_answer(&answer, 503, "retry-after: 7");
+            assert!(answer.contains("under pressure") && answer.contains("try again in 7 s"), "{answer}");
+        }
+        assert_eq!(server.metrics.refusals(Refusal::Pressure), 2);
+        assert_answer(&server.get("/healthz", "").await, 200, "ok");
+        assert_answer(&server.get("/", "").await, 200, "html");
+        running.send(Message::text("still here")).await.unwrap();
+        assert_eq!(running.next().await.unwrap().unwrap().into_text().unwrap().as_str(), "still here");
+        server.pressure.set(Level::Normal);
+        assert_answer(&server.upgrade("", "").await, 101, "");
+    });
+}
+
+#[test]
 fn the_port_is_named_when_it_is_taken() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let text = bind(taken.local_addr().unwrap()).unwrap_err().to_string();
@@ -112,7 +136,7 @@ fn the_port_is_named_when_it_is_taken() {
 fn arrivals_are_spread_and_a_full_shard_refuses() {
     run(config(), async |_| {
         let metrics = Arc::<GateMetrics>::default();
-        let gate = Gate::new(&config(), metrics.clone(), Arc::new(|| Ok(()))).unwrap();
+        let gate = Gate::new(&config(), metrics.clone(), Arc::new(|| Ok(())), Pressure::new(&config().pressure)).unwrap();
         let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let (first, mut first_inbox) = mpsc::channel(2);

@@ -8,6 +8,7 @@ mod tokens;
 use super::{Arrival, Gate, Sessions, Socket, accept, bind, serve};
 use crate::config::Config;
 use crate::metrics::GateMetrics;
+use crate::pressure::Pressure;
 use crate::session::Client;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -38,6 +39,7 @@ struct Harness {
     metrics: Arc<GateMetrics>,
     /// What `/readyz` is told.
     state: Arc<Mutex<Result<(), String>>>,
+    pressure: Arc<Pressure>,
     connector: TlsConnector,
 }
 
@@ -90,7 +92,8 @@ impl Harness {
         let metrics = Arc::<GateMetrics>::default();
         let state = Arc::new(Mutex::new(Ok(())));
         let told = state.clone();
-        let gate = Gate::new(config, metrics.clone(), Arc::new(move || told.lock().clone())).unwrap();
+        let pressure = Pressure::new(&config.pressure);
+        let gate = Gate::new(config, metrics.clone(), Arc::new(move || told.lock().clone()), pressure.clone()).unwrap();
         let listener = bind(config.listen.address).unwrap();
         let address = listener.local_addr().unwrap();
         let (inbox, mut arrivals) = mpsc::channel::<Arrival>(64);
@@ -102,7 +105,7 @@ impl Harness {
             }
         });
         let connector = connector(&gate);
-        Self { address, gate, metrics, state, connector }
+        Self { address, gate, metrics, state, pressure, connector }
     }
 
     async fn tcp(&self) -> TcpStream {

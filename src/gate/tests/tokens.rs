@@ -180,7 +180,10 @@ fn key_files_that_cannot_work_are_named() {
     for (make, part) in mistakes {
         let mut config = config();
         make(&mut config.auth, at);
-        let text = Gate::new(&config, Arc::default(), Arc::new(|| Ok(()))).map(drop).unwrap_err().to_string();
+        let text = Gate::new(&config, Arc::default(), Arc::new(|| Ok(())), Pressure::new(&config.pressure))
+            .map(drop)
+            .unwrap_err()
+            .to_string();
         assert!(text.contains(part), "{text}");
     }
 }

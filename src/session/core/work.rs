@@ -3,8 +3,10 @@
 
 use super::change::Change;
 use super::listing::Listing;
-use super::{SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use super::tickets::{Gathering, Opener, Redeeming};
+use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
+use crate::session::ticket::{Ticket, TicketError};
 use crate::subs::Terms;
 use crate::subs::bucket::Admission;
 use crate::topic::{Resolve, Topic};
@@ -19,7 +21,21 @@ const TOPICS_A_PART: usize = 256;
 const CHECKS_A_PART: usize = 512;
 
 /// A request text that was read. Reading needs no session, so that of a long text may happen on another thread.
-pub struct Parsed(Result<Request, Unread>);
+pub struct Parsed {
+    request: Result<Request, Unread>,
+    /// Of a `resume`, if it was opened already.
+    ticket: Option<Result<Ticket, TicketError>>,
+}
+
+impl Parsed {
+    /// Opens the ticket that the request may hold: a long one takes its time.
+    pub fn opened(mut self, opener: &Opener) -> Self {
+        if let Ok(Request::Resume { ticket, .. }) = &self.request {
+            self.ticket = Some(opener.open(ticket));
+        }
+        self
+    }
+}
 
 struct Unread {
     id: Option<u64>,
@@ -28,11 +44,12 @@ struct Unread {
 }
 
 pub fn read(text: &str) -> Parsed {
-    Parsed(serde_json::from_str(text).map_err(|problem| {
+    let request = serde_json::from_str(text).map_err(|problem| {
         let message = problem.to_string();
         let code = if message.starts_with("unknown variant") { Code::UnknownRequest } else { Code::BadRequest };
         Unread { id: id_of(text), code, message }
-    }))
+    });
+    Parsed { request, ticket: None }
 }
 
 /// The `id` of a request that could not be read as a whole.
@@ -43,6 +60,8 @@ fn id_of(text: &str) -> Option<u64> {
 pub(super) enum Work {
     Asked(Asked),
     Listing(Listing),
+    Gathering(Gathering),
+    Redeeming(Redeeming),
 }
 
 /// A request about topics.
@@ -94,19 +113,24 @@ impl SessionCore {
     pub fn on_request(&mut self, parsed: Parsed) -> Result<Option<Reply>, Close> {
         let context = &self.shard.context;
         context.metrics.commands.add(1);
-        match self.commands.admit() {
+        // Grants are as frequent as frames; they have a bucket of their own.
+        let Parsed { request, ticket } = parsed;
+        let (bucket, per_second) = match request {
+            Ok(Request::Grant { .. }) => (&mut self.grants, GRANTS_PER_SECOND),
+            _ => (&mut self.commands, context.session.commands_per_second),
+        };
+        match bucket.admit() {
             Admission::Granted => {}
             Admission::Hopeless => return Err(Close::TooManyCommands),
             Admission::Refused { retry_in } => {
                 context.metrics.rate_limited_commands.add(1);
-                let per_second = context.session.commands_per_second;
                 let wait_ms = retry_in.as_millis() + 1;
                 let message = format!("more than {per_second} commands per second; next one in {wait_ms} ms");
-                let id = parsed.0.map_or_else(|unread| unread.id, |request| request.id());
+                let id = request.map_or_else(|unread| unread.id, |request| request.id());
                 return Ok(Some(self.refuse(id, Code::RateLimited, &message)));
             }
         }
-        let (id, action, topics, strict) = match parsed.0 {
+        let (id, action, topics, strict) = match request {
             Ok(Request::Sub(asked)) => {
                 let Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age } = asked;
                 let terms = Terms { pace, mode: trades, trade_safe, focus, max_age };
@@ -119,8 +143,16 @@ impl SessionCore {
             },
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
-            Ok(Request::Ticket { id } | Request::Resume { id, .. }) => {
-                return Ok(Some(self.refuse(id, Code::UnknownRequest, "not yet")));
+            Ok(Request::Ticket { id }) => {
+                self.work = Some(Work::Gathering(self.gather(id)));
+                return Ok(self.work());
+            }
+            Ok(Request::Resume { id, ticket: text, resume }) => {
+                match ticket.unwrap_or_else(|| self.opener().open(&text)) {
+                    Ok(ticket) => self.work = Some(Work::Redeeming(self.redeem(id, ticket, resume))),
+                    Err(problem) => return Ok(Some(self.refuse(id, problem.code(), &problem.to_string()))),
+                }
+                return Ok(self.work());
             }
             Ok(Request::Get { id, topics, heal }) => (id, Action::Get { heal }, Some(topics), false),
             // As frequent as frames are: answered only if it asks for that.
@@ -159,6 +191,22 @@ impl SessionCore {
                     self.work = Some(Work::Asked(asked));
                 }
                 reply
+            }
+            Work::Gathering(mut gathering) => {
+                gathering.gather(self);
+                if gathering.is_done() {
+                    Some(gathering.seal(self))
+                } else {
+                    self.work = Some(Work::Gathering(gathering));
+                    None
+                }
+            }
+            Work::Redeeming(mut redeeming) => {
+                let reply = redeeming.part(self);
+                if !redeeming.is_done() {
+                    self.work = Some(Work::Redeeming(redeeming));
+                }
+                Some(reply)
             }
             Work::Listing(mut listing) => {
                 let reply = listing.part(self);
@@ -316,11 +364,7 @@ impl SessionCore {
     fn apply(&mut self, action: &Action, id: u32, name: &str) -> Option<TopicResult> {
         Some(match action {
             Action::Sub(_) if !self.held.contains_key(&id) && !self.room() => self.too_many(name),
-            Action::Sub(wish) => {
-                let name = self.shard.context.map.get(id).map(Topic::name);
-                let cursor = name.map_or(wish.fresh(), |name| wish.cursor(name, None));
-                self.start(id, wish.terms, cursor)
-            }
+            Action::Sub(wish) => self.apply_wish(id, wish),
             Action::Unsub => {
                 self.end(id);
                 return None;
@@ -330,6 +374,12 @@ impl SessionCore {
             Action::Continue => self.proceed(id),
             Action::Get { heal } => self.get(id, name, *heal),
         })
+    }
+
+    pub(super) fn apply_wish(&mut self, id: u32, wish: &Wish) -> TopicResult {
+        let name = self.shard.context.map.get(id).map(Topic::name);
+        let cursor = name.map_or(wish.fresh(), |name| wish.cursor(name, None));
+        self.start(id, wish.terms, cursor)
     }
 
     fn apply_to_name(&mut self, action: &Action, name: &str) -> TopicResult {

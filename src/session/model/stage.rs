@@ -6,8 +6,11 @@ use super::operation::{Ask, Feed, Operation, Redefine, Setup};
 use super::reference::{Action, Terms};
 use super::world::World;
 use crate::clock::Clock;
+use crate::config;
 use crate::encode::FrameBuilder;
 use crate::metrics::ShardMetrics;
+use crate::pressure::Pressure;
+use crate::session::ticket::Tickets;
 use crate::session::{self, BareSubscription, Identity, SessionCore, read};
 use crate::shard::{Shard, ShardContext};
 use std::collections::BTreeMap;
@@ -52,6 +55,8 @@ impl Stage {
             clock: Clock,
             session: Arc::new(setup.session.clone()),
             metrics: Arc::<ShardMetrics>::default(),
+            pressure: Pressure::new(&config::Pressure::default()),
+            tickets: Arc::new(Tickets::new(&setup.session).expect("a key can be drawn")),
             node: "model".into(),
             draining: seen,
         };

@@ -2,11 +2,10 @@
 //! Bounded by the frame; what does not fit stays due.
 
 use super::subscription::{Queue, Subscription};
-use super::{Handle, LocalTopic, Manager, SessionKey, live, next_check};
+use super::{LocalTopic, Manager, SessionKey, live, next_check};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use foldhash::fast::RandomState;
-use slab::Slab;
 use std::collections::HashMap;
 use wire::kind::{Argument, Depth};
 use wire::request::{Encoding, Pace};
@@ -40,6 +39,8 @@ struct Round<'a> {
     check_interval_ns: i64,
     frame: &'a mut FrameBuilder,
     flushed: Flushed,
+    /// Nothing slows the session.
+    is_unslowed: bool,
     /// A granted frame is used for this one.
     is_paid: bool,
 }
@@ -47,9 +48,9 @@ struct Round<'a> {
 impl Manager {
     /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
-        let mut spare = std::mem::take(&mut self.spare);
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
         let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
+        let mut spare = std::mem::take(&mut self.spare);
         let encoding = member.encoding;
         let mut round = Round {
             encoding,
@@ -57,6 +58,7 @@ impl Manager {
             check_interval_ns: self.check_interval_ns,
             frame,
             flushed: Flushed::default(),
+            is_unslowed: member.floor.ms.max(self.node_floor_ms) == 0,
             is_paid: false,
         };
         for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {
@@ -83,8 +85,12 @@ impl Manager {
                 continue;
             }
             // The quote before its trade.
-            let quote = member.safe.get(&id).copied();
-            if quote.is_some_and(|quote| !round.serve_first(map, &mut self.subscriptions, &mut self.topics, quote, &mut spare)) {
+            if let Some(quote) = member.safe.get(&id).copied()
+                && let Some(subscription) = live(&mut self.subscriptions, quote)
+                && matches!(subscription.queue, Queue::Waiting | Queue::Due)
+                && (member.credits > 0 || !subscription.is_on_credit())
+                && round.serve_first(map, subscription, &mut self.topics, &mut spare) == Served::NoRoom
+            {
                 member.line(focus).push_front(entry);
                 break;
             }
@@ -113,7 +119,7 @@ impl Manager {
             }
         }
         if round.is_paid {
-            member.credits -= 1;
+            member.credits = member.credits.saturating_sub(1);
         }
         let flushed = round.flushed;
         self.spare = spare;
@@ -128,23 +134,20 @@ impl Manager {
 }
 
 impl Round<'_> {
-    /// A quote that is waiting goes ahead of its turn, and stays in its list: there may be nothing left of it to be told then, which is
-    /// cheap. False if the frame has no room for it.
+    /// A subscription that waits goes ahead of its turn, and stays in its list: there may be nothing left of it to be told then, which
+    /// is cheap.
     fn serve_first(
         &mut self,
         map: &TopicMap,
-        subscriptions: &mut Slab<Subscription>,
+        subscription: &mut Subscription,
         topics: &mut HashMap<u32, LocalTopic, RandomState>,
-        quote: Handle,
         spare: &mut Chunk,
-    ) -> bool {
-        let Some(subscription) = live(subscriptions, quote) else { return true };
-        if !matches!(subscription.queue, Queue::Waiting | Queue::Due) {
-            return true;
-        }
+    ) -> Served {
         let id = subscription.topic;
-        let (Some(topic), Some(local)) = (map.get(id), topics.get_mut(&id)) else { return true };
-        self.serve(topic, local, subscription, spare) != Served::NoRoom
+        match (map.get(id), topics.get_mut(&id)) {
+            (Some(topic), Some(local)) => self.serve(topic, local, subscription, spare),
+            _ => Served::All,
+        }
     }
 
     /// Puts what a subscription lacks into the frame.
@@ -170,7 +173,7 @@ impl Round<'_> {
         subscription.held_from = received;
         let is_news = chunk.records > 0;
         if is_news {
-            self.put(chunk, subscription, subscription.terms.pace == Pace::Realtime);
+            self.put(chunk, subscription, self.is_unslowed && subscription.terms.pace == Pace::Realtime);
         }
         if chunk.more {
             return Served::More;
