@@ -1,21 +1,17 @@
 //! The plain subscription manager: what one connection holds, and what each request must be answered. In: requests, listings. Out: the
 //! results one by one, in the order in which the session works. Bounded by `max_subscriptions`.
 
-use super::world::World;
+use super::operation::Change;
+use super::world::{Lack, World};
 use crate::config::MAX_PATTERNS;
+use crate::subs::Terms;
 use crate::topic::Resolve;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::code::Code;
 use wire::kind::{Class, Kind};
-use wire::request::{Pace, Start, TopicResult, TradeMode};
+use wire::request::{MaxAge, Missing, Pace, Start, TopicResult, TradeMode};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 use wire::view::View;
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Terms {
-    pub pace: Pace,
-    pub mode: TradeMode,
-}
 
 /// One subscription, as its client knows it.
 #[derive(Debug)]
@@ -26,15 +22,22 @@ pub struct Held {
     pub promised: bool,
     /// The place that the server has brought the client to, or was told that the client has; none: it must begin with a snapshot.
     pub place: Option<(u64, u64)>,
-    /// Begins without a snapshot, if it is a stream.
-    pub begins_now: bool,
+    /// How a stream begins that has no place.
+    pub begins: Begins,
     /// Came with a place, and has not been told anything yet.
     pub resumed: bool,
     pub view: Option<View>,
     /// The next update may come in the same window as the last one.
     pub is_free: bool,
+    /// What is new comes now, not at the next window.
+    pub at_once: bool,
     /// When the last update came, monotonic ns.
     pub updated: Option<i64>,
+    /// The shortest and the longest interval that was in force since then; 0: none.
+    pub least_ms: u32,
+    pub most_ms: u32,
+    /// The client was told that what it shows is old.
+    pub is_old: bool,
     pub records: u64,
     pub merged: u64,
 }
@@ -47,10 +50,19 @@ pub struct Place {
     pub view: Option<View>,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Begins {
+    /// With its newest event.
+    Newest,
+    /// With none.
+    Now,
+    /// With so many of the last ones.
+    Back(u32),
+}
+
 #[derive(Clone, Debug)]
 pub enum Origin {
-    New,
-    Now,
+    Fresh(Begins),
     At(Place),
 }
 
@@ -79,15 +91,35 @@ pub struct Account {
     seen: u32,
     covered: Vec<Pattern>,
     most: usize,
+    /// No pace is faster than this.
+    floor_ms: u32,
+    pub defers_deep: bool,
+    /// Frames that the client has granted.
+    pub credits: u32,
 }
 
 /// What a result must say. `start: None`: a delta or a snapshot, as the server's log reaches.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Told {
-    Live { topic: String, id: u32, pace: Pace, trades: Option<TradeMode>, start: Option<Start> },
+    Live {
+        topic: String,
+        id: u32,
+        pace: Pace,
+        is_limited: bool,
+        trades: Option<TradeMode>,
+        start: Option<Start>,
+        lack: Option<Lack>,
+        replaces: Option<String>,
+    },
     Pending(String),
     Pattern(String, u64),
-    Paused { topic: String, id: Option<u32>, pace: Pace, trades: Option<TradeMode> },
+    Paused {
+        topic: String,
+        id: Option<u32>,
+        pace: Pace,
+        trades: Option<TradeMode>,
+        replaces: Option<String>,
+    },
     Once(String, u32),
     Ended(String),
     Refused(String, Code),
@@ -95,9 +127,9 @@ pub enum Told {
 
 #[derive(Debug)]
 pub enum Action {
-    Sub { terms: Terms, snapshot: bool, resume: BTreeMap<String, Place> },
+    Sub { terms: Terms, begins: Begins, resume: BTreeMap<String, Place> },
     Unsub,
-    Mod { pace: Option<Pace>, mode: Option<TradeMode> },
+    Mod(Change),
     Pause,
     Continue,
     Get,
@@ -125,18 +157,37 @@ impl Told {
     pub fn agrees(&self, actual: &TopicResult) -> bool {
         match (self, actual) {
             (
-                Self::Live { topic, id, pace, trades, start },
-                TopicResult::Live { topic: named, topic_id, pace: at, trades: mode, start: begins, .. },
+                Self::Live { topic, id, pace, is_limited, trades, start, lack, replaces },
+                TopicResult::Live {
+                    topic: named,
+                    topic_id,
+                    pace: at,
+                    limited_by,
+                    trades: mode,
+                    start: begins,
+                    missing,
+                    replaces: of,
+                    ..
+                },
             ) => {
                 let either = matches!(begins, Start::Delta | Start::Snapshot);
-                (topic, id, pace, trades) == (named, topic_id, at, mode) && start.map_or(either, |start| start == *begins)
+                (topic, id, pace, trades, replaces) == (named, topic_id, at, mode, of)
+                    && limited_by.is_some() == *is_limited
+                    && start.map_or(either, |start| start == *begins)
+                    && match (lack, missing) {
+                        (None, None) => true,
+                        (Some(lack), None) => lack.truth == Some(0),
+                        (Some(lack), Some(Missing::Count(told))) => lack.truth == Some(*told) && *told > 0,
+                        (Some(lack), Some(Missing::Unknown(_))) => lack.truth.is_none() || lack.may_be_unknown,
+                        (None, Some(_)) => false,
+                    }
             }
             (Self::Pending(topic), TopicResult::Pending { topic: named }) => topic == named,
             (Self::Pattern(topic, count), TopicResult::Pattern { topic: named, matched }) => (topic, count) == (named, matched),
             (
-                Self::Paused { topic, id, pace, trades },
-                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode, .. },
-            ) => (topic, id, pace, trades) == (named, topic_id, at, mode),
+                Self::Paused { topic, id, pace, trades, replaces },
+                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode, replaces: of },
+            ) => (topic, id, pace, trades, replaces) == (named, topic_id, at, mode, of),
             (Self::Once(topic, id), TopicResult::Once { topic: named, topic_id }) => (topic, id) == (named, topic_id),
             (Self::Ended(topic), TopicResult::Ended { topic: named }) => topic == named,
             (Self::Refused(topic, code), TopicResult::Refused { topic: named, code: told, .. }) => {
@@ -213,7 +264,49 @@ impl Account {
             seen: world.keys.len() as u32,
             covered,
             most,
+            floor_ms: 0,
+            defers_deep: false,
+            credits: 0,
         }
+    }
+
+    /// From now on no pace is faster than this.
+    pub fn set_floor(&mut self, floor_ms: u32) {
+        self.floor_ms = floor_ms;
+        for held in self.held.values_mut() {
+            let ms = interval(held.terms.pace, floor_ms);
+            (held.least_ms, held.most_ms) = (held.least_ms.min(ms), held.most_ms.max(ms));
+        }
+    }
+
+    /// The pace that is in force for these terms, and whether it is not what was asked for.
+    fn pace(&self, terms: &Terms) -> (Pace, bool) {
+        match terms.pace {
+            Pace::Credit => (Pace::Credit, self.floor_ms > 0),
+            Pace::EveryMs(ms) if ms >= self.floor_ms => (terms.pace, false),
+            pace if self.floor_ms == 0 => (pace, false),
+            _ => (Pace::EveryMs(self.floor_ms), true),
+        }
+    }
+
+    /// `explain`: the pace in force of what is held.
+    pub fn pace_of(&self, held: &Held) -> Pace {
+        self.pace(&held.terms).0
+    }
+
+    /// An update was told.
+    pub fn note_update(&mut self, id: u32, now: i64) {
+        let floor_ms = self.floor_ms;
+        let Some(held) = self.held.get_mut(&id) else { return };
+        (held.least_ms, held.most_ms) = (interval(held.terms.pace, floor_ms), interval(held.terms.pace, floor_ms));
+        (held.updated, held.at_once) = (Some(now), false);
+    }
+
+    fn live(&self, world: &World, id: u32, terms: Terms, start: Option<Start>) -> Told {
+        let key = world.key(id);
+        let trades = (key.kind == Kind::Trade).then_some(terms.mode);
+        let (pace, is_limited) = self.pace(&terms);
+        Told::Live { topic: key.to_string(), id, pace, is_limited, trades, start, lack: None, replaces: None }
     }
 
     pub fn ask(&self, world: &World, action: Action, names: Vec<String>, strict: bool) -> Script {
@@ -317,9 +410,9 @@ impl Account {
         };
         let resolved = world.resolve(&key);
         match (action, resolved) {
-            (Action::Sub { terms, snapshot, resume }, _) => {
+            (Action::Sub { terms, begins, resume }, _) => {
                 self.pending.remove(&key);
-                self.subscribe(world, key, name, resolved, *terms, *snapshot, resume)
+                self.subscribe(world, key, name, resolved, *terms, *begins, resume)
             }
             (Action::Get, Resolve::Found(id)) if !self.may_see(world, id) => refuse(name, Code::NotEntitled),
             (Action::Get, Resolve::Found(id)) => self.get(world, id, name),
@@ -334,10 +427,7 @@ impl Account {
                 }
                 Told::Ended(name.to_owned())
             }
-            (_, Resolve::Found(id)) if self.held.contains_key(&id) => {
-                self.change(world, action, id);
-                self.in_force(world, id)
-            }
+            (_, Resolve::Found(id)) if self.held.contains_key(&id) => self.alter(world, action, id),
             _ => {
                 let Some(waiting) = self.pending.get_mut(&key) else { return refuse(name, Code::NotSubscribed) };
                 change(&mut waiting.terms, &mut waiting.paused, action);
@@ -345,7 +435,7 @@ impl Account {
                     return Told::Pending(name.to_owned());
                 }
                 let trades = (key.kind == Kind::Trade).then_some(waiting.terms.mode);
-                Told::Paused { topic: name.to_owned(), id: None, pace: waiting.terms.pace, trades }
+                Told::Paused { topic: name.to_owned(), id: None, pace: waiting.terms.pace, trades, replaces: None }
             }
         }
     }
@@ -358,12 +448,12 @@ impl Account {
         name: &str,
         resolved: Resolve,
         terms: Terms,
-        snapshot: bool,
+        begins: Begins,
         resume: &BTreeMap<String, Place>,
     ) -> Told {
         let origin = |own: Option<String>| {
             let place = resume.get(name).or_else(|| resume.get(&own?));
-            place.map_or(fresh(snapshot), |place| Origin::At(place.clone()))
+            place.map_or(Origin::Fresh(begins), |place| Origin::At(place.clone()))
         };
         match resolved {
             Resolve::Found(id) if !self.may_see(world, id) => refuse(name, Code::NotEntitled),
@@ -383,7 +473,7 @@ impl Account {
         let pattern = Pattern::parse(name).map_err(|problem| refuse(name, problem.code()))?;
         match action {
             Action::Get => return self.matching(world, name),
-            Action::Sub { terms, snapshot, .. } => {
+            Action::Sub { terms, begins, .. } => {
                 self.patterns.retain(|standing| standing.pattern != pattern);
                 if self.patterns.len() >= MAX_PATTERNS {
                     return Err(refuse(name, Code::TooManyTopics));
@@ -391,7 +481,7 @@ impl Account {
                 if self.patterns.is_empty() {
                     self.seen = world.keys.len() as u32;
                 }
-                self.patterns.push(Standing { pattern, terms: *terms, origin: fresh(*snapshot), paused: false });
+                self.patterns.push(Standing { pattern, terms: *terms, origin: Origin::Fresh(*begins), paused: false });
                 return self.matching(world, name);
             }
             _ => {}
@@ -411,9 +501,9 @@ impl Account {
     fn topic(&mut self, world: &World, action: &Action, id: u32, pattern: &str) -> Option<Told> {
         Some(match action {
             Action::Sub { .. } if !self.held.contains_key(&id) && !self.has_room() => refuse(pattern, Code::TooManyTopics),
-            Action::Sub { terms, snapshot, resume } => {
+            Action::Sub { terms, begins, resume } => {
                 let place = resume.get(&world.key(id).to_string());
-                let origin = place.map_or(fresh(*snapshot), |place| Origin::At(place.clone()));
+                let origin = place.map_or(Origin::Fresh(*begins), |place| Origin::At(place.clone()));
                 self.start(world, id, *terms, origin)
             }
             Action::Unsub => {
@@ -421,10 +511,7 @@ impl Account {
                 return None;
             }
             Action::Get => self.get(world, id, pattern),
-            Action::Mod { .. } | Action::Pause | Action::Continue => {
-                self.change(world, action, id);
-                self.in_force(world, id)
-            }
+            Action::Mod(_) | Action::Pause | Action::Continue => self.alter(world, action, id),
         })
     }
 
@@ -457,24 +544,29 @@ impl Account {
     }
 
     fn pause(&mut self, world: &World, id: u32) -> Told {
-        self.change(world, &Action::Pause, id);
-        self.in_force(world, id)
+        self.alter(world, &Action::Pause, id)
     }
 
     fn start(&mut self, world: &World, id: u32, terms: Terms, origin: Origin) -> Told {
+        let floor_ms = self.floor_ms;
         if let Some(held) = self.held.get_mut(&id) {
-            let restarts = held.set(world, id, terms);
+            let restarts = held.set(world, id, terms, floor_ms);
             held.resume();
             let start = if restarts { Start::Snapshot } else { Start::Delta };
-            return live(world, id, terms, Some(start));
+            return self.live(world, id, terms, Some(start));
         }
-        let mut held = Held::new(terms, origin);
+        let mut held = Held::new(terms, origin, floor_ms);
         let start = held.start(world, id);
+        let lost = held.place.filter(|_| world.key(id).kind == Kind::Trade).map(|place| world.at(id).lack(place, world.ring));
         if self.once.remove(&id).is_some() {
             held.promise(world, id);
         }
         self.held.insert(id, held);
-        live(world, id, terms, start)
+        let mut told = self.live(world, id, terms, start);
+        if let Told::Live { lack, .. } = &mut told {
+            *lack = lost;
+        }
+        told
     }
 
     fn end(&mut self, id: u32) {
@@ -498,43 +590,75 @@ impl Account {
     }
 
     /// `mod`, `pause` or `continue` of what is held.
-    fn change(&mut self, world: &World, action: &Action, id: u32) {
-        let Some(held) = self.held.get_mut(&id) else { return };
+    fn alter(&mut self, world: &World, action: &Action, id: u32) -> Told {
+        let floor_ms = self.floor_ms;
+        let Some(held) = self.held.get_mut(&id) else { return refuse(&world.key(id).to_string(), Code::NotSubscribed) };
         let (mut terms, mut paused) = (held.terms, held.paused);
         change(&mut terms, &mut paused, action);
         match action {
-            Action::Mod { .. } => _ = held.set(world, id, terms),
+            Action::Mod(Change { depth: Some(depth), .. }) if world.key(id).depth() != Some(*depth) => {
+                let key = world.key(id);
+                if key.kind != Kind::Book {
+                    return refuse(&key.to_string(), Code::BadRequest);
+                }
+                let another = TopicKey { argument: Some((*depth).into()), ..key.clone() };
+                let Resolve::Found(another) = world.resolve(&another) else { panic!("a book has all depths") };
+                if !self.may_see(world, another) {
+                    return refuse(&key.to_string(), Code::NotEntitled);
+                }
+                return self.replace(world, id, another, terms, paused);
+            }
+            Action::Mod(_) => _ = held.set(world, id, terms, floor_ms),
             Action::Continue => held.resume(),
             _ => held.paused = paused,
         }
+        self.in_force(world, id)
+    }
+
+    /// A book of another depth takes the place of this one.
+    fn replace(&mut self, world: &World, id: u32, another: u32, terms: Terms, paused: bool) -> Told {
+        self.end(id);
+        let mut told = self.start(world, another, terms, Origin::Fresh(Begins::Newest));
+        if paused {
+            told = self.pause(world, another);
+        }
+        if let Told::Live { replaces, .. } | Told::Paused { replaces, .. } = &mut told {
+            *replaces = Some(world.key(id).to_string());
+        }
+        told
     }
 
     fn in_force(&self, world: &World, id: u32) -> Told {
         let held = &self.held[&id];
-        let told = live(world, id, held.terms, held.start(world, id));
-        match told {
-            Told::Live { topic, id, pace, trades, .. } if held.paused => Told::Paused { topic, id: Some(id), pace, trades },
+        match self.live(world, id, held.terms, held.start(world, id)) {
+            Told::Live { topic, id, pace, trades, replaces, .. } if held.paused => {
+                Told::Paused { topic, id: Some(id), pace, trades, replaces }
+            }
             told => told,
         }
     }
 }
 
 impl Held {
-    fn new(terms: Terms, origin: Origin) -> Self {
-        let (place, view) = match &origin {
-            Origin::At(place) => (Some((place.epoch, place.seq)), place.view.clone()),
-            Origin::New | Origin::Now => (None, None),
+    fn new(terms: Terms, origin: Origin, floor_ms: u32) -> Self {
+        let (place, view, begins) = match origin {
+            Origin::At(place) => (Some((place.epoch, place.seq)), place.view, Begins::Newest),
+            Origin::Fresh(begins) => (None, None, begins),
         };
         Self {
             terms,
             paused: false,
             promised: false,
             place,
-            begins_now: matches!(origin, Origin::Now),
+            begins,
             resumed: place.is_some(),
             view,
             is_free: true,
+            at_once: true,
             updated: None,
+            least_ms: interval(terms.pace, floor_ms),
+            most_ms: interval(terms.pace, floor_ms),
+            is_old: false,
             records: 0,
             merged: 0,
         }
@@ -545,7 +669,8 @@ impl Held {
         let key = world.key(id);
         let truth = world.at(id);
         match self.place {
-            None if self.begins_now && key.kind == Kind::Trade => Some(Start::Now),
+            None if self.begins == Begins::Now && key.kind == Kind::Trade => Some(Start::Now),
+            None if self.begins != Begins::Newest && key.kind == Kind::Trade => Some(Start::Back),
             Some((epoch, seq)) if epoch == truth.epoch => match truth.head(key) {
                 Some(head) if seq <= head => Some(Start::Delta),
                 Some(_) => Some(Start::Snapshot),
@@ -556,7 +681,7 @@ impl Held {
     }
 
     /// New terms. True if it has to begin anew, because trades that a summary had cannot be told one by one any more.
-    fn set(&mut self, world: &World, id: u32, terms: Terms) -> bool {
+    fn set(&mut self, world: &World, id: u32, terms: Terms, floor_ms: u32) -> bool {
         let former = self.terms;
         let is_stream = world.key(id).kind.row().class == Class::Stream;
         self.terms = Terms { mode: if is_stream { terms.mode } else { former.mode }, ..terms };
@@ -568,30 +693,43 @@ impl Held {
         let to_every = former.mode == TradeMode::Summary && self.terms.mode == TradeMode::Every;
         let restarts = to_every && self.place.is_some_and(|place| !reaches(place));
         if restarts {
-            (self.place, self.begins_now) = (None, false);
+            (self.place, self.begins) = (None, Begins::Newest);
         }
-        self.is_free |= restarts || former.pace != self.terms.pace;
+        if former.pace != self.terms.pace {
+            (self.is_free, self.at_once) = (true, true);
+            (self.least_ms, self.most_ms) = (interval(terms.pace, floor_ms), interval(terms.pace, floor_ms));
+        }
+        self.is_free |= restarts;
+        self.is_old &= self.terms.max_age != MaxAge::Off;
         restarts
     }
 
     /// Ends a pause.
     fn resume(&mut self) {
-        self.is_free |= std::mem::replace(&mut self.paused, false);
+        if std::mem::replace(&mut self.paused, false) {
+            (self.is_free, self.at_once) = (true, true);
+        }
     }
 
     fn promise(&mut self, world: &World, id: u32) {
         self.promised = true;
-        self.is_free = true;
+        (self.is_free, self.at_once) = (true, true);
         if !(world.key(id).kind == Kind::Trade && self.place.is_some()) {
-            (self.place, self.begins_now) = (None, false);
+            (self.place, self.begins) = (None, Begins::Newest);
         }
     }
 }
 
 fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
     match action {
-        Action::Mod { pace, mode } => {
-            *terms = Terms { pace: pace.unwrap_or(terms.pace), mode: mode.unwrap_or(terms.mode) };
+        Action::Mod(Change { pace, trades, trade_safe, focus, max_age, .. }) => {
+            *terms = Terms {
+                pace: pace.unwrap_or(terms.pace),
+                mode: trades.unwrap_or(terms.mode),
+                trade_safe: trade_safe.unwrap_or(terms.trade_safe),
+                focus: focus.unwrap_or(terms.focus),
+                max_age: max_age.unwrap_or(terms.max_age),
+            };
         }
         Action::Pause => *paused = true,
         Action::Continue => *paused = false,
@@ -599,14 +737,12 @@ fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
     }
 }
 
-fn fresh(snapshot: bool) -> Origin {
-    if snapshot { Origin::New } else { Origin::Now }
-}
-
-fn live(world: &World, id: u32, terms: Terms, start: Option<Start>) -> Told {
-    let key = world.key(id);
-    let trades = (key.kind == Kind::Trade).then_some(terms.mode);
-    Told::Live { topic: key.to_string(), id, pace: terms.pace, trades, start }
+/// The interval of this pace under a floor, in ms; 0: none.
+fn interval(pace: Pace, floor_ms: u32) -> u32 {
+    match pace {
+        Pace::EveryMs(ms) => ms.max(floor_ms),
+        Pace::Realtime | Pace::Credit => floor_ms,
+    }
 }
 
 fn refuse(name: &str, code: Code) -> Told {
