@@ -37,7 +37,7 @@ impl Client {
                 let place = match (resume, view) {
                     (_, Some(view)) => view.sequence.map(|seq| Place { epoch: view.epoch, seq, view: Some(view.clone()) }),
                     (Resume::Ahead, _) => {
-                        Some(Place { epoch: truth.epoch, seq: truth.head(key).unwrap_or(0) + 1_000, view: None })
+                        Some(Place { epoch: truth.epoch, seq: truth.head(key).unwrap_or(0) + 1_000_000, view: None })
                     }
                     (Resume::Foreign, _) => Some(Place { epoch: 1, seq: 3, view: None }),
                     _ => None,

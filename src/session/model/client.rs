@@ -174,7 +174,7 @@ impl Connection {
         }
     }
 
-    pub fn receive(&mut self, world: &mut World, payload: &[u8], counts: &mut Counts, is_undispatched: bool) {
+    pub fn receive(&mut self, world: &mut World, payload: &[u8], counts: &mut Counts) {
         self.spend(world.mono(), payload.len() as u64);
         self.frames += 1;
         counts.frames += 1;
@@ -204,9 +204,7 @@ impl Connection {
         for (id, told) in topics {
             self.end(world, id, told, &moved);
         }
-        if !is_undispatched {
-            self.is_safe(world, &moved);
-        }
+        self.is_safe(world, &moved);
     }
 
     /// What goes with granted frames takes one of them.

@@ -34,8 +34,6 @@ pub struct Stage {
     clients: Vec<Client>,
     counts: Counts,
     next_id: u64,
-    /// What was published that the shard has not looked at.
-    is_undispatched: bool,
     node_floor_ms: u32,
     defers_deep: bool,
     _draining: watch::Sender<bool>,
@@ -79,7 +77,6 @@ impl Stage {
             clients,
             counts: Counts::default(),
             next_id: 0,
-            is_undispatched: false,
             node_floor_ms: 0,
             defers_deep: false,
             _draining: draining,
@@ -96,7 +93,6 @@ impl Stage {
             Operation::Publish { at, feed } => {
                 // No two things happen at one moment, so that of two states it is known which one is older.
                 self.world.pass(1);
-                self.is_undispatched = true;
                 let Self { world, clients, .. } = self;
                 let holds = |client: &Client, id| {
                     let connection = client.connection.as_ref();
@@ -161,7 +157,6 @@ impl Stage {
     /// What the shard does when it wakes, and sessions that wait for listings after it.
     fn dispatch(&mut self) {
         self.shard.dispatch();
-        self.is_undispatched = false;
         (0..self.clients.len()).for_each(|who| self.listings(who));
     }
 
@@ -246,7 +241,7 @@ impl Stage {
 
     /// One frame that the link takes so long to take.
     fn fill_within(&mut self, who: usize, ms: i64) -> bool {
-        let Self { world, shard, clients, counts, is_undispatched, .. } = self;
+        let Self { world, shard, clients, counts, .. } = self;
         let encoding = clients[who].setup.encoding;
         let connection = clients[who].connection.as_mut().filter(|connection| !connection.is_stalled);
         let Some(connection) = connection else { return false };
@@ -254,7 +249,7 @@ impl Stage {
         let mut frame = shard.take_frame(encoding);
         let filled = connection.core.fill(&mut frame);
         if filled {
-            connection.receive(world, frame.payload(), counts, *is_undispatched);
+            connection.receive(world, frame.payload(), counts);
             if ms > 0 {
                 world.pass(ms);
             }
