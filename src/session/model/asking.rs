@@ -2,8 +2,11 @@
 //! answer is another. Bounded by the request.
 
 use super::client::{Client, Connection};
+use super::held::{Begins, Place};
 use super::operation::{Ask, Change, Resume};
-use super::reference::{Account, Action, Begins, Place, Script};
+use super::reference::Account;
+use super::script::{Action, Script};
+use super::tickets::{Ticket, later};
 use super::world::World;
 use crate::subs::Terms;
 use crate::topic::Resolve;
@@ -13,6 +16,7 @@ use wire::code::Code;
 use wire::kind::Kind;
 use wire::request::{Mod, Pace, Reply, Request, Since, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
+use wire::view::View;
 
 /// Frames that may be granted ahead.
 const MOST_CREDITS: u32 = 1_000;
@@ -22,6 +26,10 @@ type Places = BTreeMap<String, Place>;
 impl Client {
     /// The places that the client offers to go on from.
     pub fn places(&self, world: &World, ask: &Ask) -> Places {
+        if let (Ask::Redeem { with_places: true }, Some(ticket)) = (ask, &self.ticket) {
+            let named = |(id, view): (&u32, &View)| (world.key(*id).to_string(), view.clone());
+            return later(ticket, &self.kept.iter().map(named).collect());
+        }
         let Ask::Sub { topics, resume, .. } = ask else { return Places::new() };
         let mut places = Places::new();
         for name in topics {
@@ -65,7 +73,7 @@ fn ids(world: &World, name: &str) -> Result<Vec<u32>, ()> {
 
 impl Ask {
     /// As the client sends it.
-    pub fn text(&self, number: u64, places: &Places) -> String {
+    pub fn text(&self, number: u64, places: &Places, ticket: Option<&Ticket>) -> String {
         let id = Some(number);
         let request = match self.clone() {
             Self::Sub { topics, terms, snapshot, since, strict, .. } => {
@@ -88,13 +96,18 @@ impl Ask {
             Self::List { pattern, limit } => Request::List { id, pattern, limit, after: None },
             Self::Explain(topic) => Request::Explain { id, topic },
             Self::Ping => Request::Ping { id },
+            Self::Ticket => Request::Ticket { id },
+            Self::Redeem { .. } => {
+                let resume = places.iter().map(|(name, place)| (name.clone(), (place.epoch, place.seq))).collect();
+                Request::Resume { id, ticket: ticket.map_or("none", |ticket| &*ticket.text).to_owned(), resume }
+            }
             Self::Garbage(text) => return text.replace("ID", &number.to_string()),
         };
         serde_json::to_string(&request).expect("requests are plain data")
     }
 
     /// What must be answered, topic by topic; none for what has one answer of its own.
-    pub fn script(&self, account: &mut Account, world: &World, places: Places) -> Option<Script> {
+    pub fn script(&self, account: &mut Account, world: &World, places: Places, ticket: Option<&Ticket>) -> Option<Script> {
         Some(match self.clone() {
             Self::Sub { topics, terms, snapshot, since, strict, .. } => {
                 let begins = match since {
@@ -112,7 +125,14 @@ impl Ask {
             Self::Pause(None) => account.ask_all(Action::Pause),
             Self::Continue(None) => account.ask_all(Action::Continue),
             Self::Get { topics, .. } => account.ask(world, Action::Get, topics, false),
-            Self::Grant { .. } | Self::Budget { .. } | Self::List { .. } | Self::Explain(_) | Self::Ping | Self::Garbage(_) => {
+            Self::Redeem { .. } => Account::ask_ticket(ticket.filter(|ticket| ticket.expires > world.wall())?, &places),
+            Self::Ticket
+            | Self::Grant { .. }
+            | Self::Budget { .. }
+            | Self::List { .. }
+            | Self::Explain(_)
+            | Self::Ping
+            | Self::Garbage(_) => {
                 return None;
             }
         })
@@ -152,7 +172,7 @@ impl Connection {
     }
 
     /// The answer to a question.
-    pub fn check_answer(&mut self, world: &World, ask: &Ask, asked: u64, reply: Option<&Reply>) {
+    pub fn check_answer(&mut self, world: &World, ask: &Ask, asked: u64, reply: Option<&Reply>, has_ticket: bool) {
         let asked = Some(asked);
         if let Ask::Grant { frames, answered } = ask {
             self.account.credits = self.account.credits.saturating_add(*frames).min(MOST_CREDITS);
@@ -167,6 +187,10 @@ impl Connection {
             }
             (Ask::Ping, Reply::Pong { id, time }) => {
                 assert_eq!((*id, time.parse()), (asked, Ok(world.wall())));
+            }
+            (Ask::Redeem { .. }, Reply::Error { id, code, .. }) => {
+                let expected = if has_ticket { Code::TicketExpired } else { Code::BadTicket };
+                assert_eq!((*id, code.as_str()), (asked, expected.name()));
             }
             (Ask::Garbage(text), Reply::Error { id, code, .. }) => {
                 let expected = if text.contains("dance") { Code::UnknownRequest } else { Code::BadRequest };

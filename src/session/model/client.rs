@@ -1,9 +1,11 @@
 //! A simulated client: its link, its decoder, its views. In: frames and answers. Out: a panic at the first record that is not right.
 //! Bounded by what its connection may hold.
 
+use super::held::Held;
 use super::operation::ClientSetup;
-use super::reference::{Account, Held};
+use super::reference::Account;
 use super::tape::{Stream, Telling};
+use super::tickets::Ticket;
 use super::world::{MS, World};
 use crate::config;
 use crate::session::SessionCore;
@@ -25,6 +27,7 @@ pub struct Client {
     /// What it held when its last connection ended.
     pub kept: BTreeMap<u32, View>,
     pub saved: BTreeMap<u32, View>,
+    pub ticket: Option<Ticket>,
 }
 
 pub struct Connection {

@@ -110,7 +110,7 @@ const KINDS: [(Make, u32); 25] = [
     (Generator::pause, 5),
     (Generator::proceed, 4),
     (Generator::get, 4),
-    (Generator::question, 2),
+    (Generator::question, 4),
     (Generator::grant, 5),
     (Generator::slow_fill, 2),
     (Generator::pressure, 1),
@@ -351,9 +351,11 @@ impl Generator {
     }
 
     fn question(&mut self) -> Operation {
-        let ask = match self.rng.u8(..5) {
+        let ask = match self.rng.u8(..10) {
             0 => Ask::List { pattern: self.pattern(), limit: self.rng.bool().then(|| self.rng.u32(0..4)) },
             1 => Ask::Ping,
+            3..5 => Ask::Ticket,
+            5..8 => Ask::Redeem { with_places: self.rng.bool() },
             2 => Ask::Garbage(self.pick(&[
                 r#"{"type":"sub","id":ID,"topic":["quote/sim:A"]}"#,
                 r#"{"type":"dance","id":ID}"#,

@@ -10,11 +10,15 @@ mod asking;
 mod client;
 mod derived;
 mod generate;
+mod held;
 mod operation;
 mod reference;
 mod runner;
+mod script;
 mod stage;
 mod tape;
+mod tickets;
+mod told;
 mod world;
 
 /// Cases of a usual run.

@@ -133,17 +133,43 @@ pub struct Change {
 /// A request, but for what depends on where its client stands.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Sub { topics: Vec<String>, terms: Terms, snapshot: bool, since: Option<u32>, strict: bool, resume: Resume },
+    Sub {
+        topics: Vec<String>,
+        terms: Terms,
+        snapshot: bool,
+        since: Option<u32>,
+        strict: bool,
+        resume: Resume,
+    },
     Unsub(Vec<String>),
-    Mod { topics: Vec<String>, change: Change },
+    Mod {
+        topics: Vec<String>,
+        change: Change,
+    },
     Pause(Option<Vec<String>>),
     Continue(Option<Vec<String>>),
-    Get { topics: Vec<String>, heal: bool },
-    Grant { frames: u32, answered: bool },
-    Budget { bytes_per_second: u32 },
-    List { pattern: String, limit: Option<u32> },
+    Get {
+        topics: Vec<String>,
+        heal: bool,
+    },
+    Grant {
+        frames: u32,
+        answered: bool,
+    },
+    Budget {
+        bytes_per_second: u32,
+    },
+    List {
+        pattern: String,
+        limit: Option<u32>,
+    },
     Explain(String),
     Ping,
+    Ticket,
+    /// Gives its ticket back, with the places of what it holds now, or as it is.
+    Redeem {
+        with_places: bool,
+    },
     Garbage(&'static str),
 }
 

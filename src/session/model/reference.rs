@@ -1,92 +1,42 @@
 //! The plain subscription manager: what one connection holds, and what each request must be answered. In: requests, listings. Out: the
 //! results one by one, in the order in which the session works. Bounded by `max_subscriptions`.
 
+use super::held::{Begins, Held, Origin, Place, interval};
 use super::operation::Change;
-use super::world::{Lack, World};
+use super::script::{Action, Script, Step, change};
+use super::told::{Told, missed, refuse};
+use super::world::World;
 use crate::config::MAX_PATTERNS;
 use crate::subs::Terms;
 use crate::topic::Resolve;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::code::Code;
-use wire::kind::{Class, Kind};
-use wire::request::{MaxAge, Missing, Pace, Start, TopicResult, TradeMode};
-use wire::topic::{MAX_NAME, Pattern, TopicKey};
+use wire::kind::Kind;
+use wire::request::{Pace, Start};
+use wire::topic::{Pattern, TopicKey};
 use wire::view::View;
 
-/// One subscription, as its client knows it.
 #[derive(Debug)]
-pub struct Held {
+pub struct Waiting {
     pub terms: Terms,
+    pub origin: Origin,
     pub paused: bool,
-    /// A `get` was answered and its snapshot has not come yet.
-    pub promised: bool,
-    /// The place that the server has brought the client to, or was told that the client has; none: it must begin with a snapshot.
-    pub place: Option<(u64, u64)>,
-    /// How a stream begins that has no place.
-    pub begins: Begins,
-    /// Came with a place, and has not been told anything yet.
-    pub resumed: bool,
-    pub view: Option<View>,
-    /// The next update may come in the same window as the last one.
-    pub is_free: bool,
-    /// What is new comes now, not at the next window.
-    pub at_once: bool,
-    /// When the last update came, monotonic ns.
-    pub updated: Option<i64>,
-    /// The shortest and the longest interval that was in force since then; 0: none.
-    pub least_ms: u32,
-    pub most_ms: u32,
-    /// The client was told that what it shows is old.
-    pub is_old: bool,
-    pub records: u64,
-    pub merged: u64,
-}
-
-/// A place from which a client wants to go on, with the view if it has one.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub epoch: u64,
-    pub seq: u64,
-    pub view: Option<View>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Begins {
-    /// With its newest event.
-    Newest,
-    /// With none.
-    Now,
-    /// With so many of the last ones.
-    Back(u32),
-}
-
-#[derive(Clone, Debug)]
-pub enum Origin {
-    Fresh(Begins),
-    At(Place),
 }
 
 #[derive(Debug)]
-struct Waiting {
-    terms: Terms,
-    origin: Origin,
-    paused: bool,
-}
-
-#[derive(Debug)]
-struct Standing {
-    pattern: Pattern,
-    terms: Terms,
-    origin: Origin,
-    paused: bool,
+pub struct Standing {
+    pub pattern: Pattern,
+    pub terms: Terms,
+    pub origin: Origin,
+    pub paused: bool,
 }
 
 pub struct Account {
     pub held: BTreeMap<u32, Held>,
     /// Topics asked for once, with what came of them so far.
     pub once: BTreeMap<u32, Option<View>>,
-    pending: BTreeMap<TopicKey, Waiting>,
-    patterns: Vec<Standing>,
+    pub pending: BTreeMap<TopicKey, Waiting>,
+    pub patterns: Vec<Standing>,
     /// Topics with smaller ids were matched already.
     seen: u32,
     covered: Vec<Pattern>,
@@ -96,162 +46,6 @@ pub struct Account {
     pub defers_deep: bool,
     /// Frames that the client has granted.
     pub credits: u32,
-}
-
-/// What a result must say. `start: None`: a delta or a snapshot, as the server's log reaches.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    Live {
-        topic: String,
-        id: u32,
-        pace: Pace,
-        is_limited: bool,
-        trades: Option<TradeMode>,
-        start: Option<Start>,
-        lack: Option<Lack>,
-        replaces: Option<String>,
-    },
-    Pending(String),
-    Pattern(String, u64),
-    Paused {
-        topic: String,
-        id: Option<u32>,
-        pace: Pace,
-        trades: Option<TradeMode>,
-        replaces: Option<String>,
-    },
-    Once(String, u32),
-    Ended(String),
-    Refused(String, Code),
-}
-
-#[derive(Debug)]
-pub enum Action {
-    Sub { terms: Terms, begins: Begins, resume: BTreeMap<String, Place> },
-    Unsub,
-    Mod(Change),
-    Pause,
-    Continue,
-    Get,
-}
-
-#[derive(Debug)]
-enum Step {
-    Name(String),
-    /// One topic of this pattern; of none: all that is held.
-    Topic(u32, String),
-    Refuse(Told),
-    Settle(TopicKey, Waiting),
-    Join(u32),
-}
-
-/// What is still to be answered of a request or a listing.
-#[derive(Debug)]
-pub struct Script {
-    action: Action,
-    steps: VecDeque<Step>,
-    told: BTreeSet<u32>,
-}
-
-impl Told {
-    pub fn agrees(&self, actual: &TopicResult) -> bool {
-        match (self, actual) {
-            (
-                Self::Live { topic, id, pace, is_limited, trades, start, lack, replaces },
-                TopicResult::Live {
-                    topic: named,
-                    topic_id,
-                    pace: at,
-                    limited_by,
-                    trades: mode,
-                    start: begins,
-                    missing,
-                    replaces: of,
-                    ..
-                },
-            ) => {
-                let either = matches!(begins, Start::Delta | Start::Snapshot);
-                (topic, id, pace, trades, replaces) == (named, topic_id, at, mode, of)
-                    && limited_by.is_some() == *is_limited
-                    && start.map_or(either, |start| start == *begins)
-                    && match (lack, missing) {
-                        (None, None) => true,
-                        (Some(lack), None) => lack.truth == Some(0),
-                        (Some(lack), Some(Missing::Count(told))) => lack.truth == Some(*told) && *told > 0,
-                        (Some(lack), Some(Missing::Unknown(_))) => lack.truth.is_none() || lack.may_be_unknown,
-                        (None, Some(_)) => false,
-                    }
-            }
-            (Self::Pending(topic), TopicResult::Pending { topic: named }) => topic == named,
-            (Self::Pattern(topic, count), TopicResult::Pattern { topic: named, matched }) => (topic, count) == (named, matched),
-            (
-                Self::Paused { topic, id, pace, trades, replaces },
-                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode, replaces: of },
-            ) => (topic, id, pace, trades, replaces) == (named, topic_id, at, mode, of),
-            (Self::Once(topic, id), TopicResult::Once { topic: named, topic_id }) => (topic, id) == (named, topic_id),
-            (Self::Ended(topic), TopicResult::Ended { topic: named }) => topic == named,
-            (Self::Refused(topic, code), TopicResult::Refused { topic: named, code: told, .. }) => {
-                topic == named && code.name() == told
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Script {
-    fn new(action: Action, steps: impl Iterator<Item = Step>) -> Self {
-        Self { action, steps: steps.collect(), told: BTreeSet::new() }
-    }
-
-    /// The result that must come next; none: nothing is left to be said.
-    pub fn next(&mut self, account: &mut Account, world: &World) -> Option<Told> {
-        loop {
-            let told = match self.steps.pop_front()? {
-                Step::Name(name) if Pattern::is_pattern(&name) => Some(self.pattern(account, world, name)),
-                Step::Name(name) => Some(account.named(world, &self.action, &name)),
-                Step::Topic(id, pattern) => {
-                    let told = account.topic(world, &self.action, id, &pattern);
-                    if matches!(told, Some(Told::Refused(_, Code::TooManyTopics))) {
-                        // One refusal stands for the rest of the pattern.
-                        self.steps.retain(|step| !matches!(step, Step::Topic(_, of) if *of == pattern));
-                    }
-                    told
-                }
-                Step::Refuse(told) => Some(told),
-                Step::Settle(key, waiting) => account.settle(world, key, waiting),
-                Step::Join(id) => {
-                    let told = account.join(world, id);
-                    if matches!(told, Some(Told::Refused(..))) {
-                        self.steps.clear();
-                    }
-                    told
-                }
-            };
-            if told.is_some() {
-                return told;
-            }
-        }
-    }
-
-    fn pattern(&mut self, account: &mut Account, world: &World, name: String) -> Told {
-        match account.expand(world, &self.action, &name) {
-            Ok(matched) => {
-                let told = match self.action {
-                    Action::Unsub => Told::Ended(name.clone()),
-                    _ => Told::Pattern(name.clone(), matched.len() as u64),
-                };
-                for id in matched.into_iter().rev() {
-                    if !self.told.contains(&id) {
-                        self.steps.push_front(Step::Topic(id, name.clone()));
-                    }
-                }
-                let of = |step: &Step| if let Step::Topic(id, _) = step { Some(*id) } else { None };
-                self.told.extend(self.steps.iter().filter_map(of));
-                told
-            }
-            Err(told) => told,
-        }
-    }
 }
 
 impl Account {
@@ -306,7 +100,7 @@ impl Account {
         let key = world.key(id);
         let trades = (key.kind == Kind::Trade).then_some(terms.mode);
         let (pace, is_limited) = self.pace(&terms);
-        Told::Live { topic: key.to_string(), id, pace, is_limited, trades, start, lack: None, replaces: None }
+        Told::Live { topic: key.to_string(), id, pace, is_limited, trades, start, lack: None, from: None, replaces: None }
     }
 
     pub fn ask(&self, world: &World, action: Action, names: Vec<String>, strict: bool) -> Script {
@@ -347,7 +141,7 @@ impl Account {
         self.held.len() + self.pending.len() + self.once.len()
     }
 
-    fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.taken() < self.most
     }
 
@@ -403,7 +197,7 @@ impl Account {
         Ok(world.matching(&pattern).into_iter().filter(|id| self.may_see(world, *id)).collect())
     }
 
-    fn named(&mut self, world: &World, action: &Action, name: &str) -> Told {
+    pub fn named(&mut self, world: &World, action: &Action, name: &str) -> Told {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
             Err(problem) => return refuse(name, problem.code()),
@@ -441,7 +235,7 @@ impl Account {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
-    fn subscribe(
+    pub fn subscribe(
         &mut self,
         world: &World,
         key: TopicKey,
@@ -469,7 +263,7 @@ impl Account {
         }
     }
 
-    fn expand(&mut self, world: &World, action: &Action, name: &str) -> Result<Vec<u32>, Told> {
+    pub fn expand(&mut self, world: &World, action: &Action, name: &str) -> Result<Vec<u32>, Told> {
         let pattern = Pattern::parse(name).map_err(|problem| refuse(name, problem.code()))?;
         match action {
             Action::Get => return self.matching(world, name),
@@ -498,7 +292,7 @@ impl Account {
     }
 
     /// One topic of a pattern.
-    fn topic(&mut self, world: &World, action: &Action, id: u32, pattern: &str) -> Option<Told> {
+    pub fn topic(&mut self, world: &World, action: &Action, id: u32, pattern: &str) -> Option<Told> {
         Some(match action {
             Action::Sub { .. } if !self.held.contains_key(&id) && !self.has_room() => refuse(pattern, Code::TooManyTopics),
             Action::Sub { terms, begins, resume } => {
@@ -515,7 +309,7 @@ impl Account {
         })
     }
 
-    fn settle(&mut self, world: &World, key: TopicKey, waiting: Waiting) -> Option<Told> {
+    pub fn settle(&mut self, world: &World, key: TopicKey, waiting: Waiting) -> Option<Told> {
         match world.resolve(&key) {
             Resolve::Found(id) if self.may_see(world, id) => {
                 let told = self.start(world, id, waiting.terms, waiting.origin);
@@ -530,7 +324,7 @@ impl Account {
         }
     }
 
-    fn join(&mut self, world: &World, id: u32) -> Option<Told> {
+    pub fn join(&mut self, world: &World, id: u32) -> Option<Told> {
         let standing = self.patterns.iter().rfind(|standing| standing.pattern.matches(world.key(id)))?;
         if self.held.contains_key(&id) || !self.may_see(world, id) {
             return None;
@@ -543,11 +337,11 @@ impl Account {
         Some(if paused { self.pause(world, id) } else { told })
     }
 
-    fn pause(&mut self, world: &World, id: u32) -> Told {
+    pub fn pause(&mut self, world: &World, id: u32) -> Told {
         self.alter(world, &Action::Pause, id)
     }
 
-    fn start(&mut self, world: &World, id: u32, terms: Terms, origin: Origin) -> Told {
+    pub fn start(&mut self, world: &World, id: u32, terms: Terms, origin: Origin) -> Told {
         let floor_ms = self.floor_ms;
         if let Some(held) = self.held.get_mut(&id) {
             let restarts = held.set(world, id, terms, floor_ms);
@@ -637,118 +431,4 @@ impl Account {
             told => told,
         }
     }
-}
-
-impl Held {
-    fn new(terms: Terms, origin: Origin, floor_ms: u32) -> Self {
-        let (place, view, begins) = match origin {
-            Origin::At(place) => (Some((place.epoch, place.seq)), place.view, Begins::Newest),
-            Origin::Fresh(begins) => (None, None, begins),
-        };
-        Self {
-            terms,
-            paused: false,
-            promised: false,
-            place,
-            begins,
-            resumed: place.is_some(),
-            view,
-            is_free: true,
-            at_once: true,
-            updated: None,
-            least_ms: interval(terms.pace, floor_ms),
-            most_ms: interval(terms.pace, floor_ms),
-            is_old: false,
-            records: 0,
-            merged: 0,
-        }
-    }
-
-    /// How data begins, or goes on, from where the subscription stands; none: only the server's log can tell.
-    fn start(&self, world: &World, id: u32) -> Option<Start> {
-        let key = world.key(id);
-        let truth = world.at(id);
-        match self.place {
-            None if self.begins == Begins::Now && key.kind == Kind::Trade => Some(Start::Now),
-            None if self.begins != Begins::Newest && key.kind == Kind::Trade => Some(Start::Back),
-            Some((epoch, seq)) if epoch == truth.epoch => match truth.head(key) {
-                Some(head) if seq <= head => Some(Start::Delta),
-                Some(_) => Some(Start::Snapshot),
-                None => None,
-            },
-            _ => Some(Start::Snapshot),
-        }
-    }
-
-    /// New terms. True if it has to begin anew, because trades that a summary had cannot be told one by one any more.
-    fn set(&mut self, world: &World, id: u32, terms: Terms, floor_ms: u32) -> bool {
-        let former = self.terms;
-        let is_stream = world.key(id).kind.row().class == Class::Stream;
-        self.terms = Terms { mode: if is_stream { terms.mode } else { former.mode }, ..terms };
-        let truth = world.at(id);
-        let reaches = |(epoch, seq): (u64, u64)| {
-            let length = truth.tape().len();
-            epoch == truth.epoch && seq as usize <= length && seq as usize + world.ring >= length
-        };
-        let to_every = former.mode == TradeMode::Summary && self.terms.mode == TradeMode::Every;
-        let restarts = to_every && self.place.is_some_and(|place| !reaches(place));
-        if restarts {
-            (self.place, self.begins) = (None, Begins::Newest);
-        }
-        if former.pace != self.terms.pace {
-            (self.is_free, self.at_once) = (true, true);
-            (self.least_ms, self.most_ms) = (interval(terms.pace, floor_ms), interval(terms.pace, floor_ms));
-        }
-        self.is_free |= restarts;
-        self.is_old &= self.terms.max_age != MaxAge::Off;
-        restarts
-    }
-
-    /// Ends a pause.
-    fn resume(&mut self) {
-        if std::mem::replace(&mut self.paused, false) {
-            (self.is_free, self.at_once) = (true, true);
-        }
-    }
-
-    fn promise(&mut self, world: &World, id: u32) {
-        self.promised = true;
-        (self.is_free, self.at_once) = (true, true);
-        if !(world.key(id).kind == Kind::Trade && self.place.is_some()) {
-            (self.place, self.begins) = (None, Begins::Newest);
-        }
-    }
-}
-
-fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
-    match action {
-        Action::Mod(Change { pace, trades, trade_safe, focus, max_age, .. }) => {
-            *terms = Terms {
-                pace: pace.unwrap_or(terms.pace),
-                mode: trades.unwrap_or(terms.mode),
-                trade_safe: trade_safe.unwrap_or(terms.trade_safe),
-                focus: focus.unwrap_or(terms.focus),
-                max_age: max_age.unwrap_or(terms.max_age),
-            };
-        }
-        Action::Pause => *paused = true,
-        Action::Continue => *paused = false,
-        Action::Sub { .. } | Action::Unsub | Action::Get => {}
-    }
-}
-
-/// The interval of this pace under a floor, in ms; 0: none.
-fn interval(pace: Pace, floor_ms: u32) -> u32 {
-    match pace {
-        Pace::EveryMs(ms) => ms.max(floor_ms),
-        Pace::Realtime | Pace::Credit => floor_ms,
-    }
-}
-
-fn refuse(name: &str, code: Code) -> Told {
-    Told::Refused(name[..name.len().min(MAX_NAME)].to_owned(), code)
-}
-
-fn missed(key: &TopicKey, missing: &Resolve) -> Told {
-    refuse(&key.to_string(), if *missing == Resolve::UnknownVenue { Code::UnknownVenue } else { Code::UnknownSymbol })
 }

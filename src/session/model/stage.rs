@@ -2,8 +2,9 @@
 //! thing that is not right, then or when all has become quiet. Bounded by the case.
 
 use super::client::{Client, Connection, Counts};
+use super::held::Begins;
 use super::operation::{Ask, Feed, Operation, Redefine, Setup};
-use super::reference::{Action, Begins};
+use super::script::Action;
 use super::world::World;
 use crate::clock::Clock;
 use crate::config;
@@ -68,6 +69,7 @@ impl Stage {
             connection: None,
             kept: BTreeMap::new(),
             saved: BTreeMap::new(),
+            ticket: None,
         });
         let clients = clients.collect();
         let shard = Shard::new(0, context);
@@ -283,7 +285,7 @@ impl Stage {
         let id = self.next_id;
         let client = &mut self.clients[who];
         let places = client.places(&self.world, ask);
-        let text = ask.text(id, &places);
+        let text = ask.text(id, &places, client.ticket.as_ref());
         let connection = client.connection.as_mut().expect("it reads");
         let admitted = matches!(ask, Ask::Grant { .. }) || connection.admits(self.world.mono());
         let first = connection.core.on_request(read(&text)).unwrap_or_else(|close| panic!("closed with {close:?}"));
@@ -293,8 +295,25 @@ impl Stage {
             assert!(is_refused, "one command too many, and the answer is {first:?}");
             return;
         }
-        let Some(mut script) = ask.script(&mut connection.account, &self.world, places) else {
-            return connection.check_answer(&self.world, ask, id, first.as_ref());
+        if matches!(ask, Ask::Ticket) {
+            let mut reply = first;
+            while connection.core.is_working() {
+                reply = reply.or(connection.core.work());
+            }
+            let Some(Reply::Ticket { id: Some(told), ticket, expires, topics }) = &reply else {
+                panic!("{reply:?}, not a ticket")
+            };
+            let expires: i64 = expires.parse().expect("a time");
+            let lifetime_ns = self.shard.context.session.ticket_lifetime_s as i64 * 1_000_000_000;
+            let ticket = connection.account.ticket(&self.world, ticket, expires);
+            let count = (ticket.topics.len() + ticket.patterns.len()) as u64;
+            assert_eq!((*told, expires, *topics), (id, self.world.wall() + lifetime_ns, count));
+            client.ticket = Some(ticket);
+            return;
+        }
+        let ticket = client.ticket.as_ref();
+        let Some(mut script) = ask.script(&mut connection.account, &self.world, places, ticket) else {
+            return connection.check_answer(&self.world, ask, id, first.as_ref(), ticket.is_some());
         };
         connection.answered(&self.world, &mut script, Some(id), first);
         while self.clients[who].connection.as_ref().is_some_and(|connection| connection.core.is_working()) {

@@ -2,7 +2,7 @@
 //! first one that skips, repeats or miscounts something. Bounded by the frame.
 
 use super::derived::sums;
-use super::reference::{Begins, Held};
+use super::held::{Begins, Held};
 use super::world::{Entry, Item, REMEMBERED_EPOCHS, Truth, lost};
 use wire::event::{Cause, Flags, Trade};
 use wire::record::{Record, RecordBody, TradeSummary};
