@@ -105,7 +105,7 @@ const KINDS: [(Make, u32); 25] = [
     (Generator::stall, 5),
     (Generator::reconnect, 5),
     (Generator::sub, 20),
-    (Generator::unsub, 3),
+    (Generator::unsub, 5),
     (Generator::modify, 5),
     (Generator::pause, 5),
     (Generator::proceed, 4),
@@ -322,12 +322,18 @@ impl Generator {
     }
 
     fn modify(&mut self) -> Operation {
-        let topics = self.names();
+        let mut topics = self.names();
         let Terms { pace, mode, trade_safe, focus, max_age } = self.terms();
+        let depth = self.one_in(4).then(|| self.pick(&Depth::ALL));
+        if depth.is_some() {
+            // Only books have one, so only names of books say much.
+            let (of, argument) = (self.pick(&["sim:A", "sim:*", "*:A"]), self.pick(&Depth::ALL));
+            topics.push(format!("book/{of}/{argument}"));
+        }
         let change = Change {
             pace: self.rng.bool().then_some(pace),
             trades: self.rng.bool().then_some(mode),
-            depth: self.one_in(6).then(|| self.pick(&Depth::ALL)),
+            depth,
             trade_safe: self.one_in(3).then_some(trade_safe),
             focus: self.one_in(4).then_some(focus),
             max_age: self.one_in(4).then_some(max_age),

@@ -59,7 +59,7 @@ impl Stream<'_> {
         let tape = self.truth.tapes.get(&view.epoch).map_or(&[][..], Vec::as_slice);
         let from = view.sequence.unwrap_or_default();
         match record.body {
-            RecordBody::Meta(_) | RecordBody::State(_) | RecordBody::Check { .. } => return,
+            RecordBody::Meta(_) | RecordBody::State(_) | RecordBody::Check { .. } => {}
             RecordBody::Trade(_) | RecordBody::Tape if record.flags.has(Flags::SNAPSHOT) => {
                 self.snapshot(telling, view, tape, record);
             }
