@@ -27,6 +27,11 @@ tidy:
 demo *ARGS:
     cargo run --release -- demo {{ARGS}}
 
+# One recording, three subscribers at different paces: their totals agree to the last digit.
+three-paces *ARGS:
+    cargo build --release
+    TICKWIRE="${CARGO_TARGET_DIR:-target}/release/tickwire" docs/three-paces.sh {{ARGS}}
+
 serve CONFIG="config/demo.toml":
     cargo run --release -- serve --config {{CONFIG}}
 

@@ -233,6 +233,7 @@ fn topic_limits(topics: &config::Topics) -> TopicLimits {
         trade_ring: topics.trade_ring,
         book_log: topics.book_log,
         book_levels: topics.book_levels,
+        view_linger_ms: topics.view_linger_ms,
     }
 }
 
@@ -253,6 +254,7 @@ fn start_feeds(
         let venue = feeds::registry::topic_venue(feed);
         let ingest = Ingest::new(map.clone(), &venue, metrics, clock);
         let ingest = if feed.replay.is_some() { ingest.of_recording() } else { ingest };
+        let ingest = if feeds::registry::quotes_from_books(feed) { ingest.with_quotes_from_books() } else { ingest };
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }
@@ -294,12 +296,12 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
     let capacity = map.limits().max_topics;
     metrics.topics.capacity.set(i64::from(capacity));
     let of = &metrics.topics;
-    let counters = [&of.levels_dropped, &of.redefinitions, &of.overruns, &of.trades_too_late];
-    let mut told = [0; 4];
+    let counters = [&of.levels_dropped, &of.redefinitions, &of.overruns, &of.trades_too_late, &of.crossed_books];
+    let mut told = [0; 5];
     while !*stopped.borrow() {
         map.tick(clock.wall_ns());
         metrics.topics.topics.set(i64::from(map.len()));
-        let totals = [map.levels_dropped(), map.redefinitions(), map.overruns(), map.trades_too_late()];
+        let totals = [map.levels_dropped(), map.redefinitions(), map.overruns(), map.trades_too_late(), map.crossed_books()];
         for ((counter, held), now) in counters.iter().zip(&mut told).zip(totals) {
             counter.add(now - *held);
             *held = now;

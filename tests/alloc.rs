@@ -104,7 +104,8 @@ struct Market {
 
 impl Market {
     fn new() -> Self {
-        let limits = TopicLimits { max_topics: InstrumentTopics::COUNT, trade_ring: 256, book_log: 256, book_levels: 500 };
+        let limits =
+            TopicLimits { max_topics: InstrumentTopics::COUNT, trade_ring: 256, book_log: 256, ..TopicLimits::default() };
         let map = TopicMap::new(limits, 1, 1);
         let instrument = Instrument { symbol: "A-B".into(), native: "AB".into(), ..Instrument::default() };
         let topics = map.list("sim", &instrument).unwrap();

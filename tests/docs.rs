@@ -3,9 +3,11 @@
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
+use std::collections::BTreeSet;
 use std::path::Path;
 use tickwire::cli::Cli;
 use tickwire::metrics::catalogue;
+use wire::request::{Reply, Request};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
@@ -45,6 +47,7 @@ const SHOW_COMMANDS: &[&str] = &[
     "CONTRIBUTING.md",
     "docs/operations.md",
     "docs/protocol.md",
+    "docs/demo-three-paces.md",
     "clients/rust/README.md",
     "clients/python/README.md",
     "feeds/samples/README.md",
@@ -142,6 +145,48 @@ fn parses(command: &[String]) -> Result<(), String> {
     }
 }
 
+/// Each message of a kind stands in the specification as an example, and each example is one that the code would send or take.
+#[test]
+fn messages_in_the_protocol_are_messages() {
+    let text = read("docs/protocol.md");
+    let mut kinds = BTreeSet::new();
+    for line in text.split("```json\n").skip(1).filter_map(|rest| rest.split("```").next()).flat_map(str::lines) {
+        let shown: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|problem| panic!("{line}\n{problem}"));
+        // A budget is asked for and answered in the same words.
+        let request = serde_json::from_str::<Request>(line).map(|_| ());
+        let reply = serde_json::from_str::<Reply>(line).map(|reply| {
+            assert_eq!(serde_json::to_value(&reply).unwrap(), shown, "the server would not say so");
+        });
+        assert!(request.is_ok() || reply.is_ok(), "{line}\n{request:?}\n{reply:?}");
+        kinds.insert(shown["type"].as_str().unwrap_or_default().to_owned());
+    }
+    let expected = [
+        "ack",
+        "aged",
+        "budget",
+        "continue",
+        "error",
+        "explain",
+        "explained",
+        "get",
+        "grant",
+        "granted",
+        "hello",
+        "instruments",
+        "list",
+        "mod",
+        "notice",
+        "pause",
+        "ping",
+        "pong",
+        "qos",
+        "sub",
+        "unsub",
+    ];
+    let missing: Vec<_> = expected.into_iter().filter(|kind| !kinds.contains(*kind)).collect();
+    assert!(missing.is_empty(), "docs/protocol.md shows no {missing:?}");
+}
+
 const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
@@ -149,6 +194,7 @@ const DOCUMENTS: &[&str] = &[
     "CHANGELOG.md",
     "docs/operations.md",
     "docs/protocol.md",
+    "docs/demo-three-paces.md",
     "docs/decisions/README.md",
     "clients/rust/README.md",
     "clients/python/README.md",

@@ -2,7 +2,9 @@
 // Bounded: `MAX_ROWS` rows of quotes, one book and one tape at a time.
 
 import { Link } from "./link.js";
+import { Paint } from "./paint.js";
 import { drawBook, drawTape, QuoteTable } from "./panels.js";
+import { Ages, slowedText, slowedTitle } from "./quality.js";
 import { Views, connectionState, latencyMs, median, nameParts } from "./view.js";
 
 /** A row costs the browser far more than the server; a filter finds the others. */
@@ -10,10 +12,14 @@ const MAX_ROWS = 150;
 /** Moving through the rows with the arrow keys must not become a subscription for each row passed. */
 const SETTLE_MS = 200;
 const RETRY_MS = 1_000;
+/** Older values are greyed. */
+const MAX_AGE = "5s";
 const LATENCY_SAMPLES = 60;
 
 const byId = (id) => document.getElementById(id);
 const views = new Views();
+const ages = new Ages();
+const paint = new Paint();
 const table = new QuoteTable({ body: byId("quotes"), limit: MAX_ROWS, onSelect: select });
 const state = {
   selected: null,
@@ -25,16 +31,23 @@ const state = {
   before: { updates: 0, at: performance.now() },
   problem: "",
   matched: null,
+  qos: null,
+  /** Requests for snapshots of views that failed a check: id -> names. */
+  heals: new Map(),
   phase: { phase: "connecting" },
 };
 
 const link = new Link(`wss://${location.host}/v1/stream`, "/v1/sse", {
   opened: () => {
     views.clear();
+    ages.clear();
+    paint.closed();
+    state.heals.clear();
+    state.qos = null;
     state.subscribed = [];
     state.problem = "";
     state.matched = null;
-    subscribe(["quote/*:*"]);
+    subscribe(["quote/*:*"], "visible");
     if (state.selected) followSelected();
     state.quotesChanged = true;
     draw();
@@ -46,6 +59,7 @@ const link = new Link(`wss://${location.host}/v1/stream`, "/v1/sse", {
 
 function onFrame(frame) {
   state.lastData = Date.now();
+  paint.onFrame();
   const samples = state.latencies;
   samples.push(latencyMs(frame.sent, performance.timeOrigin + performance.now()));
   if (samples.length > LATENCY_SAMPLES) samples.shift();
@@ -53,27 +67,45 @@ function onFrame(frame) {
     if (view.kind === "quote") {
       table.mark(view);
     }
-    if (view.isExact === false) recover(view);
   }
+  heal();
   draw();
 }
 
 function onReply(reply) {
-  if (reply.type === "ack") onAck(reply.results);
+  if (reply.type === "hello") paint.opened(reply.limits);
+  else if (reply.type === "ack") onAck(reply);
+  else if (reply.type === "qos") state.qos = reply;
+  else if (reply.type === "aged") ages.apply(reply, Date.now()).forEach((name) => table.markName(name));
   else if (reply.type === "notice") state.problem = reply.message;
   else if (reply.type === "error") onError(reply);
   draw();
 }
 
-function onAck(results) {
+function onAck({ id, results }) {
   const refused = results.filter((result) => result.status === "refused");
   for (const result of results) {
     if (result.status === "pattern") state.matched = result.matched;
+  }
+  if (state.heals.has(id)) {
+    notHealed(state.heals.get(id).filter((name) => refused.some((result) => result.topic === name)));
+    state.heals.delete(id);
+    return;
   }
   if (refused.length > 0) state.problem = refused.map((result) => `${result.topic}: ${result.message}`).join(" · ");
 }
 
 function onError(reply) {
+  if (state.heals.has(reply.id)) {
+    notHealed(state.heals.get(reply.id));
+    state.heals.delete(reply.id);
+    return;
+  }
+  if (reply.id === undefined) {
+    // Only grants go without a number.
+    paint.onRefused(performance.now());
+    return;
+  }
   if (reply.code === "rate_limited") {
     setTimeout(followSelected, RETRY_MS);
     return;
@@ -87,8 +119,20 @@ function onPhase(phase) {
   draw();
 }
 
-function subscribe(topics) {
-  return link.send({ type: "sub", topics, pace: byId("pace").value });
+function subscribe(topics, focus) {
+  return link.send({ type: "sub", topics, pace: byId("pace").value, max_age: MAX_AGE, focus });
+}
+
+/** One frame for each picture, at the pace "credit"; none while nobody looks. */
+function grant() {
+  if (!link.isOpen || byId("pace").value !== "credit") return;
+  const frames = paint.onPicture(performance.now(), document.visibilityState === "visible");
+  if (frames > 0) link.post({ type: "grant", frames });
+}
+
+function everyPicture() {
+  grant();
+  requestAnimationFrame(everyPicture);
 }
 
 /** Shows book and tape of another symbol. */
@@ -107,9 +151,12 @@ function followSelected() {
   if (wanted.join() === state.subscribed.join()) return;
   if (state.subscribed.length > 0) {
     link.send({ type: "unsub", topics: state.subscribed });
-    state.subscribed.forEach((topic) => views.forget(topic));
+    for (const topic of state.subscribed) {
+      views.forget(topic);
+      ages.forget(topic);
+    }
   }
-  state.subscribed = subscribe(wanted) ? wanted : [];
+  state.subscribed = subscribe(wanted, "focused") ? wanted : [];
 }
 
 function wantedTopics() {
@@ -118,12 +165,23 @@ function wantedTopics() {
   return [`book/${venue}:${symbol}/10`, `trade/${venue}:${symbol}`];
 }
 
-/** The page and the server disagree: throw the view away and ask for a snapshot. */
-function recover(view) {
-  view.isExact = null;
-  link.send({ type: "unsub", topics: [view.name] });
-  views.forget(view.name);
-  subscribe([view.name]);
+/** Where the page and the server disagree, the view is empty by now: ask for a snapshot, once. */
+function heal() {
+  const wanted = [...views.byName.values()].filter((view) => view.heal === "wanted");
+  if (wanted.length === 0) return;
+  const names = wanted.map((view) => view.name);
+  const id = link.send({ type: "get", topics: names, heal: true });
+  if (id === false) return;
+  state.heals.set(id, names);
+  for (const view of wanted) view.heal = "asked";
+}
+
+/** The next check asks again. */
+function notHealed(names) {
+  for (const name of names) {
+    const view = views.get(name);
+    if (view?.heal === "asked") view.heal = "refused";
+  }
 }
 
 let isDrawing = false;
@@ -132,13 +190,14 @@ function draw() {
   isDrawing = true;
   requestAnimationFrame(() => {
     isDrawing = false;
-    table.draw(views, byId("filter").value);
+    table.draw(views, ages, byId("filter").value);
     if (!state.selected) table.selectFirst();
     drawQuotesNote();
     const [bookName, tapeName] = wantedTopics();
-    drawBook(views.get(bookName), state.selected);
-    drawTape(views.get(tapeName), state.selected);
+    drawBook(views.get(bookName), state.selected, ages.title(bookName));
+    drawTape(views.get(tapeName), state.selected, ages.title(tapeName));
     drawConnection();
+    drawSlowed();
     drawMessage();
   });
 }
@@ -170,6 +229,13 @@ function drawConnection() {
   setText("checks", views.mismatches > 0 ? `${views.mismatches} wrong` : views.checked > 0 ? `${compact(views.checked)} ok` : "–");
   byId("checks").classList.toggle("bad", views.mismatches > 0);
   setText("merged", compact(views.merged));
+}
+
+function drawSlowed() {
+  const text = state.phase.phase === "open" ? slowedText(state.qos) : "";
+  byId("slowed").hidden = !text;
+  setText("slowed", text);
+  byId("slowed").title = slowedTitle(state.qos);
 }
 
 function drawMessage() {
@@ -228,7 +294,8 @@ byId("filter").addEventListener("input", () => {
 });
 byId("pace").addEventListener("change", () => {
   // A second subscription to the same topic changes the pace of the first.
-  subscribe(["quote/*:*", ...wantedTopics()]);
+  subscribe(["quote/*:*"], "visible");
+  if (state.subscribed.length > 0) subscribe(state.subscribed, "focused");
 });
 byId("again").addEventListener("click", () => link.restart());
 byId("token-form").addEventListener("submit", (event) => {
@@ -244,6 +311,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     setTimeout(() => (button.textContent = "Copy"), 1500);
   });
 }
+// A browser calls for no pictures of a hidden page; the first one after it does not wait.
+document.addEventListener("visibilitychange", grant);
 setInterval(everySecond, 1000);
+requestAnimationFrame(everyPicture);
 showTries();
 link.connect();

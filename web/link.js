@@ -70,6 +70,11 @@ export class Link {
     return id;
   }
 
+  /** Sends something that needs no answer. */
+  post(request) {
+    if (this.isOpen) this.socket.send(JSON.stringify(request));
+  }
+
   /** Begins again at once, e.g. with another token. */
   restart() {
     const old = this.socket;

@@ -26,6 +26,10 @@ export class QuoteTable {
     this.changed.add(view.name);
   }
 
+  markName(name) {
+    this.changed.add(name);
+  }
+
   refilter() {
     this.isOrdered = false;
   }
@@ -41,18 +45,18 @@ export class QuoteTable {
     for (const [name, row] of this.rows) this.#markSelected(row, name === topic);
   }
 
-  draw(views, filter) {
+  draw(views, ages, filter) {
     const names = [...views.byName.keys()].filter((name) => name.startsWith("quote/"));
-    if (!this.isOrdered || names.length !== this.knownTopics) this.#order(views, names, filter);
+    if (!this.isOrdered || names.length !== this.knownTopics) this.#order(views, ages, names, filter);
     for (const name of this.changed) {
       const row = this.rows.get(name);
       const view = views.get(name);
-      if (row && view) drawQuote(row, view);
+      if (row && view) drawQuote(row, view, ages.title(name));
     }
     this.changed.clear();
   }
 
-  #order(views, names, filter) {
+  #order(views, ages, names, filter) {
     const { rows, matching } = rowsFor(names, filter, this.limit);
     const wanted = new Set(rows);
     for (const [name, row] of this.rows) {
@@ -65,7 +69,7 @@ export class QuoteTable {
         const row = quoteRow(name);
         this.#markSelected(row, name === this.selected);
         this.rows.set(name, row);
-        drawQuote(row, views.get(name));
+        drawQuote(row, views.get(name), ages.title(name));
       }
       this.body.append(this.rows.get(name));
     }
@@ -120,7 +124,8 @@ function quoteRow(topic) {
   return row;
 }
 
-function drawQuote(row, view) {
+/** `old`: since when and why the quote is too old; empty if it is not. */
+function drawQuote(row, view, old) {
   const [, bidSize, bid, ask, askSize, updated, feed] = row.cells;
   const { quote } = view;
   setText(bidSize, spell(quote.bid_size, view.sizeDigits));
@@ -133,6 +138,13 @@ function drawQuote(row, view) {
   badge.dataset.level = level;
   setText(badge.lastElementChild, word);
   row.classList.toggle("old", level === "bad");
+  setOld(row, old);
+}
+
+/** Greyed, and the reason as a tooltip. */
+function setOld(element, old) {
+  element.classList.toggle("aged", old !== "");
+  if (element.title !== old) element.title = old;
 }
 
 /** Text, colour of the last move, and a flash. The two flash classes take turns so that each change starts it anew. */
@@ -149,7 +161,7 @@ function drawPrice(element, price, digits) {
 }
 
 /** Asks above, bids below, best in the middle. */
-export function drawBook(view, selected) {
+export function drawBook(view, selected, old) {
   const isThere = Boolean(view && view.sequence !== null);
   const title = selected ? nameParts(selected).symbol : "";
   setText(byId("book-title"), title ? `Book ${title}` : "Book");
@@ -160,6 +172,7 @@ export function drawBook(view, selected) {
     setText(byId("book-note"), "");
     return;
   }
+  setOld(document.querySelector(".ladder"), old);
   const { word, level } = trust(view);
   const exact = view.isExact === null ? "" : view.isExact ? " · check ok" : " · check failed";
   setText(byId("book-note"), (level === "good" ? "10 levels" : `feed ${word}`) + exact);
@@ -200,9 +213,10 @@ function spreadText(view) {
   return `spread ${show(plain(ask.units - bid.units, view.meta.price_exponent, view.priceDigits), view.priceDigits)}`;
 }
 
-export function drawTape(view, selected) {
+export function drawTape(view, selected, old) {
   setText(byId("tape-title"), selected ? `Trades ${nameParts(selected).symbol}` : "Trades");
   const body = byId("tape");
+  setOld(body, old);
   const prints = view?.tape ?? [];
   byId("tape-empty").hidden = prints.length > 0;
   setText(byId("tape-empty"), selected ? "No trade yet." : "Select a symbol to see its trades.");

@@ -16,6 +16,9 @@ export class Views {
     this.mismatches = 0;
     this.checked = 0;
     this.problems = 0;
+    /** Records passed over because their view was wrong and its snapshot had not come yet. */
+    this.withheld = 0;
+    this.healed = 0;
   }
 
   get(name) {
@@ -53,13 +56,27 @@ export class Views {
       this.problems += 1;
       return null;
     }
+    if (view.heal !== null && view.isWithheld(record)) {
+      this.withheld += 1;
+      // Asked for already, but refused: a second later is early enough to ask again.
+      if (record.kind === "check" && view.heal === "refused") view.heal = "wanted";
+      return view;
+    }
     if (record.kind === "check") {
       const hash = view.hash();
       if (hash === null) return null;
       this.checked += 1;
       view.isExact = hash === record.hash;
-      if (!view.isExact) this.mismatches += 1;
+      if (!view.isExact) {
+        this.mismatches += 1;
+        view.disagreed();
+      }
       return view;
+    }
+    if (record.snapshot && view.heal !== null) {
+      view.heal = null;
+      view.isExact = null;
+      this.healed += 1;
     }
     if (record.kind !== "state") {
       const updates = record.snapshot ? 1 : record.adv;
@@ -83,6 +100,8 @@ export class View {
     this.isStale = false;
     /** Result of the last check: true, false, or null where none came yet. */
     this.isExact = null;
+    /** What is done about a failed check: null, "wanted" (a snapshot), "asked" or "refused". */
+    this.heal = null;
     this.priceDigits = placesOf(meta.tick, meta.price_exponent);
     this.sizeDigits = placesOf(meta.lot, meta.size_exponent);
     this.#empty();
@@ -112,6 +131,19 @@ export class View {
     const isHole = record.kind === "trade" && !record.snapshot && record.adv !== 1;
     this.isStale = record.stale === true;
     return this.#applyBody(record) && !isHole;
+  }
+
+  /** A check failed: nothing of this view is shown until a snapshot comes. Of trades only the place is wrong, each is news all the same. */
+  disagreed() {
+    if (this.heal === null || this.heal === "refused") this.heal = "wanted";
+    if (this.kind === "trade") return;
+    this.sequence = null;
+    this.#empty();
+  }
+
+  /** Whether a record makes no sense on a view that waits for its snapshot. */
+  isWithheld(record) {
+    return this.kind !== "trade" && !record.snapshot && record.kind !== "state";
   }
 
   /** What the server's `check` would be, or null where this page does not work it out. */

@@ -6,6 +6,8 @@ import { test } from "node:test";
 import { bookHash, crc32, quoteHash, sequenceHash } from "./check.js";
 import { compare, mantissa, places, plain, show } from "./decimal.js";
 import { pauseMs } from "./link.js";
+import { AHEAD, Paint, grantSpacingMs } from "./paint.js";
+import { Ages, slowedText, slowedTitle } from "./quality.js";
 import { TAPE_LENGTH, Views, connectionState, latencyMs, median, nameParts, rowsFor, trust } from "./view.js";
 
 const meta = (topic, kind, more = {}) => ({
@@ -123,6 +125,90 @@ test("checks are worked out like the server does", () => {
   assert.deepEqual([views.checked, views.mismatches, views.get(topic).isExact], [1, 0, true]);
   feed(views, { topic, kind: "check", hash: 1 });
   assert.deepEqual([views.checked, views.mismatches, views.get(topic).isExact], [2, 1, false]);
+});
+
+test("a view that fails a check is empty until its snapshot came", () => {
+  const views = new Views();
+  const topic = "quote/sim:A";
+  const wrong = { topic, kind: "check", hash: 1 };
+  feed(views, meta(topic, "quote"), { topic, kind: "quote", seq: 10, snapshot: true, time: "1", bid: "1.00" }, wrong);
+  const view = views.get(topic);
+  assert.deepEqual([view.heal, view.sequence, view.quote.bid, view.isExact], ["wanted", null, null, false]);
+  view.heal = "asked";
+  feed(views, { topic, kind: "quote", adv: 1, time: "2", bid: "2.00" }, wrong);
+  assert.deepEqual([view.heal, view.quote.bid, views.withheld, views.problems, views.mismatches], ["asked", null, 2, 0, 1]);
+  view.heal = "refused";
+  feed(views, wrong, { topic, kind: "state", feed: "stale", trading: "open", cause: "silence", since: null });
+  assert.deepEqual([view.heal, view.state.feed], ["wanted", "stale"]);
+  feed(views, { topic, kind: "quote", seq: 12, snapshot: true, time: "3", bid: "3.00" }, { topic, kind: "quote", adv: 1, time: "4", ask: "4.00" });
+  assert.deepEqual([view.heal, view.sequence, view.quote.bid, view.quote.ask, views.healed], [null, 13, "3.00", "4.00", 1]);
+});
+
+test("trades are shown while their place is healed", () => {
+  const views = new Views();
+  const topic = "trade/sim:A";
+  const trade = { topic, kind: "trade", adv: 1, time: "1", price: "1.00", size: "1", aggressor: "buy", trade_id: null };
+  feed(views, meta(topic, "trade"), { topic, kind: "tape", seq: 10, snapshot: true, time: "0" }, { topic, kind: "check", hash: 1 }, trade);
+  const view = views.get(topic);
+  assert.deepEqual([view.heal, view.tape.length], ["wanted", 1]);
+  feed(views, { ...trade, adv: undefined, seq: 20, snapshot: true });
+  assert.deepEqual([view.heal, view.sequence], [null, 20]);
+});
+
+test("one frame a picture, none for a hidden page, few ahead", () => {
+  const paint = new Paint();
+  paint.opened({ grants_per_second: 0 });
+  for (let picture = 0; picture < 100; picture += 1) {
+    assert.equal(paint.onPicture(picture * 16, true), 1);
+    paint.onFrame();
+  }
+  // A quiet market uses none of them up.
+  const granted = Array.from({ length: 100 }, (_, picture) => paint.onPicture(2_000 + picture * 16, true));
+  assert.equal(granted.reduce((sum, frames) => sum + frames), AHEAD);
+  for (let picture = 0; picture < 100; picture += 1) {
+    paint.onFrame();
+    assert.equal(paint.onPicture(4_000 + picture * 16, false), 0);
+  }
+  assert.equal(paint.onPicture(60_000, true), 1, "at once when it is visible again");
+});
+
+test("grants keep within the limit of commands", () => {
+  assert.equal(grantSpacingMs({ commands_per_second: 5 }), 400);
+  assert.equal(grantSpacingMs({ commands_per_second: 5, grants_per_second: 100 }), 10);
+  assert.equal(grantSpacingMs({ commands_per_second: 0 }), 0);
+  const paint = new Paint();
+  paint.opened({ commands_per_second: 5 });
+  let commands = 0;
+  let frames = 0;
+  for (let now = 0; now < 10_000; now += 16) {
+    const granted = paint.onPicture(now, true);
+    commands += granted > 0 ? 1 : 0;
+    frames += granted;
+    for (let used = 0; used < granted; used += 1) paint.onFrame();
+  }
+  assert.ok(commands <= 25 && frames > 150, `${commands} commands, ${frames} frames`);
+  // A refused grant must not be waited for.
+  assert.ok(paint.onPicture(20_000, true) > 0);
+  paint.onRefused(20_000);
+  assert.equal(paint.onPicture(20_500, true), 0);
+  assert.ok(paint.onPicture(22_500, true) > 0);
+});
+
+test("what slows the page and what is old is told in words", () => {
+  assert.equal(slowedText(null), "");
+  assert.equal(slowedText({ floor: "realtime" }), "");
+  const slow = { floor: "250ms", cause: "own_link", stalled_ms: 1200 };
+  assert.equal(slowedText(slow), "slowed: your link, 250ms");
+  assert.match(slowedTitle(slow), /^No update is faster than 250ms; one frame took 1200 ms\./);
+  assert.equal(slowedText({ floor: "realtime", cause: "node_pressure", deep_snapshots_deferred: true }), "full books wait: the server is busy");
+  assert.equal(slowedText({ floor: "1s", cause: "solar_wind" }), "slowed: solar wind, 1s");
+  const ages = new Ages();
+  const old = { topic: "quote/sim:A", topic_id: 7, age_ms: 6_000, cause: "down" };
+  assert.deepEqual(ages.apply({ type: "aged", old: [old] }, 1_700_000_000_000), ["quote/sim:A"]);
+  assert.match(ages.title("quote/sim:A"), /^No news since \d\d:\d\d:\d\d: the feed is down$/);
+  assert.equal(ages.title("quote/sim:B"), "");
+  assert.deepEqual(ages.apply({ type: "aged", young: [7, 8] }, 1_700_000_001_000), ["quote/sim:A"]);
+  assert.equal(ages.title("quote/sim:A"), "");
 });
 
 /** Kinds that this page does not check, because it does not show them. */

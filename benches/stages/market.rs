@@ -43,9 +43,20 @@ impl Market {
 
     pub fn trade(&mut self, of: usize) {
         let stamp = self.stamp();
+        self.trade_at(of, &stamp);
+    }
+
+    /// As if each instrument traded once a second: each trade ends a bar.
+    pub fn trade_of_next_second(&mut self, of: usize) {
+        let Stamp { event, .. } = self.stamp();
+        let time = event + self.step / self.topics.len() as i64 * 1_000_000_000;
+        self.trade_at(of, &Stamp { event: time, received: time, published: time, flags: Flags::default() });
+    }
+
+    fn trade_at(&mut self, of: usize, stamp: &Stamp) {
         let (price, size) = (6_421_000 + self.step % 50, 1_500 + self.step % 100);
         let trade = Trade { price, size, aggressor: Aggressor::Buy, id: Some(self.step), aggregated: false };
-        self.map.publish_trade(&self.topics[of], &trade, &stamp);
+        self.map.publish_trade(&self.topics[of], &trade, stamp);
     }
 
     /// The whole book.

@@ -50,6 +50,9 @@ fn unwatched(criterion: &mut Criterion) {
         };
         group.bench_function(BenchmarkId::new("quote", instruments), |bencher| bencher.iter(|| market.quote(next())));
         group.bench_function(BenchmarkId::new("trade", instruments), |bencher| bencher.iter(|| market.trade(next())));
+        group.bench_function(BenchmarkId::new("trade_of_next_second", instruments), |bencher| {
+            bencher.iter(|| market.trade_of_next_second(next()));
+        });
         group.bench_function(BenchmarkId::new("book_10_levels", instruments), |bencher| {
             bencher.iter(|| market.book(next()));
         });

@@ -3,7 +3,7 @@
 
 use crate::adapter::Adapter;
 use crate::error::FeedError;
-use crate::settings::FeedSettings;
+use crate::settings::{ChannelName, FeedSettings};
 use crate::venue::binance;
 
 type Make = fn(&FeedSettings) -> Result<Box<dyn Adapter>, FeedError>;
@@ -58,6 +58,12 @@ pub fn topic_venue(settings: &FeedSettings) -> String {
     let protocol = settings.replay.as_ref().map_or(settings.venue.as_str(), |replay| replay.venue.as_str());
     let own = venue(protocol).map_or(protocol, |venue| venue.name);
     settings.name.clone().unwrap_or_else(|| own.to_owned())
+}
+
+/// True if the quotes of this feed are to be made from its books: it takes books, but no quotes. The simulator always has both.
+pub fn quotes_from_books(settings: &FeedSettings) -> bool {
+    let takes = |channel| settings.channels.contains(&channel);
+    settings.venue != "sim" && takes(ChannelName::Book) && !takes(ChannelName::Quote)
 }
 
 /// Every name that may stand in `FeedSettings::venue`, for messages.

@@ -202,11 +202,13 @@ pub struct Topics {
     pub book_log: usize,
     /// Price levels kept a side of a full book; the worst ones beyond are dropped and counted.
     pub book_levels: usize,
+    /// How long a book view is kept up to date after its last watcher left: who comes back meanwhile gets a delta.
+    pub view_linger_ms: u64,
 }
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { max_topics: 14_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000 }
+        Self { max_topics: 14_000, trade_ring: 1_024, book_log: 4_096, book_levels: 10_000, view_linger_ms: 10_000 }
     }
 }
 

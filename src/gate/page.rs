@@ -16,12 +16,14 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const ASSETS: [Asset; 9] = [
+const ASSETS: [Asset; 11] = [
     Asset { path: "/", content_type: HTML, text: include_str!("../../web/index.html") },
     Asset { path: "/style.css", content_type: CSS, text: include_str!("../../web/style.css") },
     Asset { path: "/icon.svg", content_type: "image/svg+xml", text: include_str!("../../web/icon.svg") },
     Asset { path: "/app.js", content_type: SCRIPT, text: include_str!("../../web/app.js") },
     Asset { path: "/panels.js", content_type: SCRIPT, text: include_str!("../../web/panels.js") },
+    Asset { path: "/paint.js", content_type: SCRIPT, text: include_str!("../../web/paint.js") },
+    Asset { path: "/quality.js", content_type: SCRIPT, text: include_str!("../../web/quality.js") },
     Asset { path: "/link.js", content_type: SCRIPT, text: include_str!("../../web/link.js") },
     Asset { path: "/view.js", content_type: SCRIPT, text: include_str!("../../web/view.js") },
     Asset { path: "/check.js", content_type: SCRIPT, text: include_str!("../../web/check.js") },

@@ -44,8 +44,11 @@ fn once<T>(slot: &mut Option<T>, key: &str, value: T) -> Result<(), String> {
 }
 
 fn parse_pace(text: &str) -> Result<Pace, String> {
-    Pace::parse(text)
-        .ok_or_else(|| format!("pace '{}' is neither 'realtime' nor an interval such as '250ms' or '1s'", shown(text)))
+    let pace = Pace::parse(text);
+    if pace == Some(Pace::Credit) {
+        return Err("pace 'credit' needs grants: subscribe with a 'sub' message".to_owned());
+    }
+    pace.ok_or_else(|| format!("pace '{}' is neither 'realtime' nor an interval such as '250ms' or '1s'", shown(text)))
 }
 
 fn parse_trades(text: &str) -> Result<TradeMode, String> {

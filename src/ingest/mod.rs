@@ -8,8 +8,9 @@ use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, Stamp, TopicMap};
 use feeds::adapter::{Fault, FaultKind, Sink};
+use std::borrow::Cow;
 use std::sync::Arc;
-use wire::event::{Batch, Cause, Event, EventBody, FeedState};
+use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState};
 use wire::instrument::Instrument;
 
 /// The sink of one venue.
@@ -21,6 +22,8 @@ pub struct Ingest {
     clock: Clock,
     /// Data was received when it was recorded, which says nothing about latency.
     recorded: bool,
+    /// The feed takes books but no quotes.
+    quotes_from_books: bool,
     /// By the feed's own index.
     instruments: Vec<Listed>,
 }
@@ -43,6 +46,7 @@ impl Ingest {
             topic_metrics: metrics.topics.clone(),
             clock,
             recorded: false,
+            quotes_from_books: false,
             instruments: Vec::new(),
         }
     }
@@ -52,13 +56,22 @@ impl Ingest {
         Self { recorded: true, ..self }
     }
 
+    /// The feed has no quotes of its own: they are the best levels of its books, and as trustworthy as those.
+    pub fn with_quotes_from_books(self) -> Self {
+        Self { quotes_from_books: true, ..self }
+    }
+
     fn list(&mut self, index: u32, instrument: &Instrument) {
         let index = index as usize;
         // Feeds number densely; one that does not must neither make us allocate what it likes nor take room in the map.
         if index > self.instruments.len() {
             return self.metrics.fault(FaultKind::UnknownInstrument);
         }
-        let topics = match self.map.list(&self.venue, instrument) {
+        let mut instrument = Cow::Borrowed(instrument);
+        if self.quotes_from_books {
+            instrument.to_mut().quote_has_event_time = instrument.book_has_event_time;
+        }
+        let topics = match self.map.list(&self.venue, &instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
                 tracing::error!(venue = %self.venue, symbol = %instrument.symbol, error = %full, "instrument not listed");
@@ -92,10 +105,18 @@ impl Ingest {
             EventBody::Quote(quote) => map.publish_quote(&topics, quote, &stamp),
             EventBody::Trade(trade) => map.publish_trade(&topics, trade, &stamp),
             EventBody::Book { bids, asks, snapshot } => {
-                map.publish_book(&topics, batch.levels(bids), batch.levels(asks), *snapshot, &stamp);
+                let (bids, asks) = (batch.levels(bids), batch.levels(asks));
+                if self.quotes_from_books {
+                    map.publish_book_and_quote(&topics, bids, asks, *snapshot, &stamp);
+                } else {
+                    map.publish_book(&topics, bids, asks, *snapshot, &stamp);
+                }
             }
             EventBody::State { channel, state, cause } => {
                 map.publish_state(&topics, *channel, *state, *cause, &stamp);
+                if self.quotes_from_books && *channel == Some(Channel::Book) {
+                    map.publish_state(&topics, Some(Channel::Quote), *state, *cause, &stamp);
+                }
                 let told = &mut self.instruments[event.instrument as usize].told;
                 for slot in channel.map_or(0..told.len(), |channel| channel as usize..channel as usize + 1) {
                     self.metrics.channel_changed(told[slot].replace(*state), *state);

@@ -4,7 +4,9 @@ use super::Ingest;
 use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::topic::{Cursor, Resolve, TopicLimits, TopicMap};
-use feeds::adapter::{FaultKind, Sink};
+use feeds::adapter::{Action, Adapter, FaultKind, Line, Now, Output, Sink};
+use feeds::registry;
+use feeds::settings::{ChannelName, FeedSettings};
 use std::sync::Arc;
 use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Quote, Side};
 use wire::instrument::Instrument;
@@ -133,6 +135,65 @@ fn channels_are_counted_by_state() {
     assert_eq!((count(&rig, FeedState::Live), count(&rig, FeedState::Resyncing)), (3, 1));
     rig.publish(vec![state(0, None, FeedState::Down)]);
     assert_eq!((count(&rig, FeedState::Live), count(&rig, FeedState::Resyncing), count(&rig, FeedState::Down)), (1, 0, 3));
+}
+
+/// A feed that takes only books, by its settings, from the venue's own messages on.
+#[test]
+fn a_feed_without_quotes_has_those_of_its_books() {
+    let channels = vec![ChannelName::Book];
+    let settings = FeedSettings { symbols: vec!["A-B".into()], channels, ..FeedSettings::of_venue("binance") };
+    assert!(registry::quotes_from_books(&settings) && !registry::quotes_from_books(&FeedSettings::of_venue("binance")));
+    let mut rig = rig(90);
+    rig.ingest = rig.ingest.with_quotes_from_books();
+    let mut adapter = registry::adapter("binance", &settings).unwrap();
+    let (now, line, mut out) = (Now { wall: 1_000, mono: 0 }, Line(0), Output::default());
+    adapter.start(now, &mut out);
+    answer(
+        &mut *adapter,
+        &mut out,
+        r#"{"symbols":[{"symbol":"AB","status":"TRADING","baseAsset":"A","quoteAsset":"B","filters":[
+        {"filterType":"PRICE_FILTER","tickSize":"0.01"},{"filterType":"LOT_SIZE","stepSize":"0.1"}]}]}"#,
+    );
+    adapter.on_open(now, line, &mut out);
+    let say = |adapter: &mut dyn Adapter, out: &mut Output, text: &str| {
+        adapter.on_message(now, line, &mut text.as_bytes().to_vec(), out)
+    };
+    let depth = |number: u64, bids: &str, asks: &str| {
+        format!(
+            r#"{{"stream":"ab@depth@100ms","data":{{"e":"depthUpdate","E":1767225600001,"s":"AB","U":{number},"u":{number},"b":{bids},"a":{asks}}}}}"#
+        )
+    };
+    say(&mut *adapter, &mut out, r#"{"result":null,"id":1}"#);
+    say(&mut *adapter, &mut out, &depth(7, "[]", r#"[["5.02","1.5"]]"#));
+    answer(&mut *adapter, &mut out, r#"{"lastUpdateId":6,"bids":[["5.01","2"],["5.00","1"]],"asks":[["5.03","4"]]}"#);
+    rig.ingest.publish(&out.batch);
+    let quote = |bid_price, bid_size| Quote {
+        bid_price: Some(bid_price),
+        bid_size: Some(bid_size),
+        ask_price: Some(502),
+        ask_size: Some(15),
+    };
+    let view = rig.view("quote/sim:A-B");
+    assert_eq!(view.quote(), Some(&quote(501, 20)));
+    assert_eq!(view.state.map(|state| state.feed), Some(FeedState::Live));
+    assert_eq!(view.time, 1_767_225_600_001_000_000, "the time is that of the book");
+    out.clear();
+    say(&mut *adapter, &mut out, &depth(8, r#"[["5.01","0"]]"#, "[]"));
+    rig.ingest.publish(&out.batch);
+    assert_eq!(rig.view("quote/sim:A-B").quote(), Some(&quote(500, 10)));
+    out.clear();
+    // A hole: the book is fetched anew, and what it says of the quote is old until then.
+    say(&mut *adapter, &mut out, &depth(20, "[]", "[]"));
+    rig.ingest.publish(&out.batch);
+    assert_eq!(rig.view("quote/sim:A-B").state.map(|state| state.feed), Some(FeedState::Resyncing));
+    assert_eq!(rig.metrics.feed("sim").channels(FeedState::Resyncing), 1, "it is no channel of its own");
+}
+
+/// Answers what the adapter asked for last.
+fn answer(adapter: &mut dyn Adapter, out: &mut Output, json: &str) {
+    let asked = |action: &Action| if let Action::Fetch { fetch, .. } = action { Some(*fetch) } else { None };
+    let fetch = out.actions.iter().rev().find_map(asked).expect("it asked");
+    adapter.on_response(Now { wall: 1_000, mono: 0 }, fetch, Ok(json.as_bytes().to_vec()), out);
 }
 
 #[test]

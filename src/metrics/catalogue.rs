@@ -64,6 +64,7 @@ catalogue! {
     TOPIC_REDEFINITIONS = Counter "tickwire_topic_redefinitions_total" [] "New epochs: instruments redefined while running.";
     TOPIC_OVERRUNS = Counter "tickwire_topic_overruns_total" [] "Cursors that a bounded ring or change log had moved past.";
     TOPIC_TRADES_TOO_LATE = Counter "tickwire_topic_trades_too_late_total" [] "Trades too late for a bar or the day's statistics, once a topic.";
+    TOPIC_CROSSED_BOOKS = Counter "tickwire_topic_crossed_books_total" [] "Times a book became crossed (best bid at or above best ask) outside of an auction.";
     TOPIC_LEVELS_DROPPED = Counter "tickwire_topic_levels_dropped_total" [] "Book levels beyond topics.book_levels, not kept.";
 
     SESSIONS = Gauge "tickwire_sessions" ["shard"] "Open sessions.";

@@ -174,6 +174,8 @@ pub struct TopicMetrics {
     pub overruns: Counter,
     pub levels_dropped: Counter,
     pub trades_too_late: Counter,
+    /// A book became crossed outside of an auction.
+    pub crossed_books: Counter,
 }
 
 /// Written by the accept loop and the shards.

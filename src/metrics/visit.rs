@@ -99,6 +99,7 @@ impl TopicMetrics {
             (&c::TOPIC_OVERRUNS, &self.overruns),
             (&c::TOPIC_LEVELS_DROPPED, &self.levels_dropped),
             (&c::TOPIC_TRADES_TOO_LATE, &self.trades_too_late),
+            (&c::TOPIC_CROSSED_BOOKS, &self.crossed_books),
         ] {
             emit(row, &[], Value::Counter(counter.get()));
         }

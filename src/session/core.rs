@@ -186,6 +186,7 @@ impl SessionCore {
             limits: Limits {
                 subscriptions: limits.max_subscriptions as u64,
                 commands_per_second: limits.commands_per_second,
+                grants_per_second: GRANTS_PER_SECOND,
                 updates_per_second: limits.updates_per_second,
                 bytes_per_second: limits.bytes_per_second,
                 request_bytes: limits.request_bytes as u64,

@@ -55,7 +55,11 @@ struct Rig {
 
 impl Rig {
     fn new(instruments: usize, clients: usize) -> Self {
-        let map = TopicMap::new(TopicLimits { max_topics: 2_800, trade_ring: 8, book_log: 16, book_levels: 100 }, 1, 7);
+        let map = TopicMap::new(
+            TopicLimits { max_topics: 2_800, trade_ring: 8, book_log: 16, book_levels: 100, ..TopicLimits::default() },
+            1,
+            7,
+        );
         let list =
             |at| map.list("sim", &Instrument { symbol: format!("S{at}"), native: format!("S{at}"), ..Instrument::default() });
         let topics = (0..instruments).map(|at| list(at).unwrap()).collect();

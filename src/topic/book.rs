@@ -11,7 +11,7 @@ use super::map::{TopicLimits, Totals};
 use super::publish::Stamp;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use wire::event::{Flags, Level, Nanos, Side};
+use wire::event::{Flags, Level, Nanos, Quote, Side, TradingState};
 use wire::kind::Depth;
 use wire::record::Meta;
 use wire::view::book::Book;
@@ -22,6 +22,8 @@ pub(super) struct BookState {
     now: Versioned,
     time: Nanos,
     flags: Flags,
+    /// The newest change left the best bid at or above the best ask, where that cannot be.
+    crossed: bool,
     max_levels: usize,
     /// The former book while a snapshot is compared with it.
     spare: Book,
@@ -34,6 +36,9 @@ pub(super) struct BookState {
 pub(super) struct BookStep {
     /// One bit per view that has news.
     pub views: u8,
+    /// Best bid and ask.
+    pub top: Quote,
+    pub crossed: bool,
     /// Levels beyond the bound that were dropped.
     pub dropped: u64,
 }
@@ -49,6 +54,7 @@ impl BookState {
             now: Versioned::default(),
             time: 0,
             flags: Flags::default(),
+            crossed: false,
             max_levels: limits.book_levels.max(1),
             spare: Book::new(),
             scratch: Scratch::default(),
@@ -65,7 +71,7 @@ impl BookState {
         if redefined == Redefined::Epoch {
             self.now.book.clear();
             self.now.version += 1;
-            (self.time, self.flags) = (0, Flags::default());
+            (self.time, self.flags, self.crossed) = (0, Flags::default(), false);
             self.views.iter_mut().for_each(|view| view.restart(self.now.version));
         }
         redefined != Redefined::Nothing
@@ -76,7 +82,8 @@ impl BookState {
         self.now.changes.clear();
         self.now.touched = [None; 2];
         let dropped = if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids) + self.edit(Side::Ask, asks) };
-        let mut step = BookStep { views: 0, dropped };
+        let top = self.top();
+        let mut step = BookStep { views: 0, top, crossed: self.crossed, dropped };
         if self.now.changes.is_empty() {
             return step;
         }
@@ -84,12 +91,33 @@ impl BookState {
         // All views of a book show the same clock.
         self.time = self.views[0].head.time(stamp, self.time);
         self.flags = stamp.quality();
-        let first_price = SIDES.into_iter().find_map(|side| self.now.book.best(side)).map(|level| level.price);
+        step.crossed = self.cross(&top);
+        let first_price = top.bid_price.or(top.ask_price);
         for (at, view) in self.views.iter_mut().enumerate() {
             let told = view.head.anchor(first_price) | (view.active && view.follow(&self.now, stamp));
             step.views |= u8::from(told) << at;
         }
         step
+    }
+
+    fn top(&self) -> Quote {
+        let [bid, ask] = SIDES.map(|side| self.now.book.best(side));
+        let (price, size) = (|level: Level| level.price, |level: Level| level.size);
+        Quote { bid_price: bid.map(price), bid_size: bid.map(size), ask_price: ask.map(price), ask_size: ask.map(size) }
+    }
+
+    /// Nobody sells below what another pays while trades are made, so a level must have been missed; in an auction orders wait for
+    /// each other. True while it is so, and then everything that is told of the book says so.
+    fn cross(&mut self, top: &Quote) -> bool {
+        // All views of a book show the same phase.
+        let may_cross = matches!(self.views[0].head.status.trading, TradingState::Auction | TradingState::Unknown);
+        let crosses = top.bid_price.zip(top.ask_price).is_some_and(|(bid, ask)| bid >= ask);
+        let was = std::mem::replace(&mut self.crossed, crosses && !may_cross);
+        if self.crossed {
+            self.flags = self.flags.with(Flags::MAYBE_BAD_BOOK);
+            self.totals.crossed_books.fetch_add(u64::from(!was), Ordering::Relaxed);
+        }
+        self.crossed
     }
 
     fn edit(&mut self, side: Side, levels: &[Level]) -> u64 {
@@ -137,15 +165,22 @@ impl BookState {
         dropped
     }
 
-    /// A view from now on watched, or no longer. True if it had to catch up.
-    pub fn set_active(&mut self, view: usize, active: bool) -> bool {
-        if !active {
-            self.views[view].put_to_sleep();
-            return false;
-        }
+    /// Somebody watches a view from now on. True if it had to catch up.
+    pub fn wake(&mut self, view: usize) -> bool {
         let changed = self.catch_up(view);
-        self.views[view].active = true;
+        let view = &mut self.views[view];
+        (view.active, view.idle_since) = (true, None);
         changed
+    }
+
+    /// Puts a view to sleep that nobody has watched for this long. True if it is still awake. Call it now and then while nobody
+    /// watches: the first call begins the time.
+    pub fn lull(&mut self, view: usize, now: Nanos, linger: Nanos) -> bool {
+        let view = &mut self.views[view];
+        if view.active && now.saturating_sub(*view.idle_since.get_or_insert(now)) >= linger {
+            view.put_to_sleep();
+        }
+        view.active
     }
 
     /// Brings a view up to date that slept. True if it changed.

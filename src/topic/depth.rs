@@ -1,6 +1,6 @@
 //! One depth view of a book: its own sequence and a bounded log of changed prices. In: the book after each change. Out: the
 //! levels that differ since a cursor, deletes included, or a snapshot. Bounded: `book_log` log entries, and a copy of the best
-//! levels (none for `full`). A view nobody watches keeps no log and is brought up to date when asked.
+//! levels (none for `full`). A view that nobody has watched for a while keeps no log and is brought up to date when asked.
 
 use super::cursor::{Cursor, Start};
 use super::head::{Emit, Head};
@@ -17,7 +17,10 @@ pub(super) const SIDES: [Side; 2] = [Side::Bid, Side::Ask];
 pub(super) struct DepthView {
     pub head: Head,
     pub depth: Depth,
+    /// Follows each step of the book.
     pub active: bool,
+    /// Active though nobody watches, at least since then.
+    pub idle_since: Option<Nanos>,
     seq: u64,
     time: Nanos,
     /// The state of the book that `seq` stands for.
@@ -51,6 +54,7 @@ impl DepthView {
             head: Head::new(meta),
             depth,
             active: false,
+            idle_since: None,
             seq: 0,
             time: 0,
             book_version: 0,
@@ -70,9 +74,9 @@ impl DepthView {
         self.log.forget(0);
     }
 
-    /// Called when nobody watches any more: the log's memory goes.
+    /// Called when nobody has watched for a while: the log's memory goes.
     pub fn put_to_sleep(&mut self) {
-        self.active = false;
+        (self.active, self.idle_since) = (false, None);
         self.log.forget(self.seq);
     }
 

@@ -28,6 +28,8 @@ pub(super) struct DerivedState {
     /// One bit per topic that is watched.
     pub watched: u8,
     run: Run,
+    /// That of `Meta`, whose memory is cold in a large market.
+    clock: Clock,
     bars: [BarState; Interval::ALL.len()],
     stats: StatsState,
     newest: Option<Newest>,
@@ -63,6 +65,7 @@ pub(super) struct DerivedStep {
 impl DerivedState {
     /// `metas` in the order of the topics.
     pub fn new(metas: [Meta; DERIVED]) -> Self {
+        let clock = metas[STATS].clock;
         let [second, minute, five_minutes, hour, of_stats] = metas;
         let bars = [
             BarState::new(second, Interval::Second),
@@ -70,13 +73,14 @@ impl DerivedState {
             BarState::new(five_minutes, Interval::FiveMinutes),
             BarState::new(hour, Interval::Hour),
         ];
-        Self { watched: 0, run: Run::default(), bars, stats: StatsState::new(of_stats), newest: None, after_gap: true }
+        Self { watched: 0, run: Run::default(), clock, bars, stats: StatsState::new(of_stats), newest: None, after_gap: true }
     }
 
     /// A new epoch starts from nothing, for all topics in one step.
     pub fn redefine(&mut self, metas: &[Meta; DERIVED]) -> DerivedStep {
         let [of_bars @ .., of_stats] = metas;
         self.settle();
+        self.clock = of_stats.clock;
         let redefined = self.stats.redefine(of_stats);
         let mut step = DerivedStep { topics: u8::from(redefined != Redefined::Nothing) << STATS, too_late: 0 };
         for (at, (bars, meta)) in self.bars.iter_mut().zip(of_bars).enumerate() {
@@ -173,11 +177,7 @@ impl DerivedState {
 
     /// When a trade was made, on the clock of the trade topic. A trade without a time was made when the newest one was.
     fn time(&self, stamp: &Stamp) -> Nanos {
-        match self.stats.head.meta.clock {
-            Clock::Event if stamp.event != 0 => stamp.event,
-            Clock::Event => self.newest.map_or(stamp.received, |newest| newest.time),
-            Clock::Received => stamp.received,
-        }
+        stamp.time(self.clock, self.newest.map_or(stamp.received, |newest| newest.time))
     }
 
     /// The venue's time, as far as the newest trade tells: so a skewed clock closes no bar early, and neither does a recording.

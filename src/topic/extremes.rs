@@ -6,9 +6,9 @@
 use super::cursor::Sums;
 use std::collections::VecDeque;
 
+/// The highest prices, or else the lowest.
 #[derive(Debug)]
-pub(super) struct Extremes {
-    beats: fn(i64, i64) -> bool,
+pub(super) struct Extremes<const HIGHEST: bool> {
     entries: VecDeque<Entry>,
     capacity: usize,
     floor: Option<(u64, Sums)>,
@@ -22,13 +22,13 @@ struct Entry {
     sums: Sums,
 }
 
-impl Extremes {
-    pub fn highest(capacity: usize) -> Self {
-        Self { beats: |held, price| held > price, entries: VecDeque::new(), capacity: capacity.max(1), floor: None }
+impl<const HIGHEST: bool> Extremes<HIGHEST> {
+    pub fn new(capacity: usize) -> Self {
+        Self { entries: VecDeque::new(), capacity: capacity.max(1), floor: None }
     }
 
-    pub fn lowest(capacity: usize) -> Self {
-        Self { beats: |held, price| held < price, ..Self::highest(capacity) }
+    fn beats(held: i64, price: i64) -> bool {
+        if HIGHEST { held > price } else { held < price }
     }
 
     pub fn clear(&mut self) {
@@ -37,7 +37,7 @@ impl Extremes {
     }
 
     pub fn push(&mut self, seq: u64, price: i64, sums: Sums) {
-        while self.entries.pop_back_if(|held| !(self.beats)(held.price, price)).is_some() {}
+        while self.entries.pop_back_if(|held| !Self::beats(held.price, price)).is_some() {}
         if self.entries.len() == self.capacity {
             self.floor = self.entries.pop_front().map(|oldest| (oldest.seq, oldest.sums));
         }
@@ -51,7 +51,7 @@ impl Extremes {
 
     /// Extreme of these prices.
     pub fn among(&self, prices: impl Iterator<Item = i64>) -> Option<i64> {
-        prices.reduce(|held, price| if (self.beats)(held, price) { held } else { price })
+        prices.reduce(|held, price| if Self::beats(held, price) { held } else { price })
     }
 
     /// Extreme of the trades after `seq`, which must not be before the floor.
@@ -69,7 +69,7 @@ mod tests {
     proptest! {
         #[test]
         fn equals_a_scan(prices in proptest::collection::vec(-8i64..8, 1..60), capacity in 1usize..8) {
-            let (mut high, mut low) = (Extremes::highest(capacity), Extremes::lowest(capacity));
+            let (mut high, mut low) = (Extremes::<true>::new(capacity), Extremes::<false>::new(capacity));
             for (at, price) in prices.iter().enumerate() {
                 high.push(at as u64 + 1, *price, Sums::default());
                 low.push(at as u64 + 1, *price, Sums::default());

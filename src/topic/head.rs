@@ -5,7 +5,7 @@ use super::cursor::{Cursor, Start};
 use super::publish::Stamp;
 use std::sync::Arc;
 use wire::event::{FeedState, Flags, Nanos, Status};
-use wire::record::{Clock, Meta, Record, RecordBody};
+use wire::record::{Meta, Record, RecordBody};
 
 /// Takes the records of one topic as they are made. Runs under the topic's lock: it must not call the topic map.
 pub(super) type Emit<'a> = dyn FnMut(&Meta, &Record<'_>) + 'a;
@@ -82,11 +82,7 @@ impl Head {
 
     /// The time that records of this topic carry; `known` where the venue gives none for this one update.
     pub fn time(&self, stamp: &Stamp, known: Nanos) -> Nanos {
-        match self.meta.clock {
-            Clock::Received => stamp.received,
-            Clock::Event if stamp.event != 0 => stamp.event,
-            Clock::Event => known,
-        }
+        stamp.time(self.meta.clock, known)
     }
 
     /// The flag of values that are known to be old.

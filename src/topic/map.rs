@@ -1,12 +1,12 @@
 //! All topics of a node. In: venues and instruments as feeds announce them; names and patterns of clients. Out: dense ids and the
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
-use super::derived::DERIVED;
+use super::derived::{DERIVED, DerivedStep};
 use super::marks::Marks;
 use super::slot::Topic;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use wire::event::Channel;
 use wire::kind::{Depth, Interval, Kind};
@@ -25,6 +25,15 @@ pub(super) struct Totals {
     pub redefinitions: AtomicU64,
     pub overruns: AtomicU64,
     pub trades_too_late: AtomicU64,
+    pub crossed_books: AtomicU64,
+}
+
+impl Totals {
+    pub fn add_too_late(&self, step: &DerivedStep) {
+        if step.too_late > 0 {
+            self.trades_too_late.fetch_add(step.too_late, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What the topic map may hold. `config::Config::memory_budget` says what that means in bytes.
@@ -38,11 +47,13 @@ pub struct TopicLimits {
     pub book_log: usize,
     /// Levels kept per side of a book.
     pub book_levels: usize,
+    /// How long a depth view is kept up to date after its last watcher has left.
+    pub view_linger_ms: u64,
 }
 
 impl Default for TopicLimits {
     fn default() -> Self {
-        Self { max_topics: 65_536, trade_ring: 1_024, book_log: 4_096, book_levels: 5_000 }
+        Self { max_topics: 65_536, trade_ring: 1_024, book_log: 4_096, book_levels: 5_000, view_linger_ms: 10_000 }
     }
 }
 
@@ -142,6 +153,8 @@ pub struct TopicMap {
     pub(super) listing: Mutex<()>,
     pub(super) marks: Box<[Marks]>,
     pub(super) totals: Arc<Totals>,
+    /// Some book view may be awake for nobody.
+    pub(super) lingering: AtomicBool,
 }
 
 impl TopicMap {
@@ -157,6 +170,7 @@ impl TopicMap {
             listing: Mutex::default(),
             marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics)).collect(),
             totals: Arc::default(),
+            lingering: AtomicBool::new(false),
         })
     }
 
@@ -218,7 +232,10 @@ impl TopicMap {
 
     fn set_watched(&self, shard: usize, id: u32, watched: bool) {
         if let Some(topic) = self.get(id).filter(|_| shard < self.marks.len()) {
-            topic.set_watched(shard, watched);
+            // After the change: a tick that comes in between finds it the next time.
+            if topic.set_watched(shard, watched) {
+                self.lingering.store(true, Ordering::Release);
+            }
         }
     }
 
@@ -261,6 +278,11 @@ impl TopicMap {
     pub fn mismatches(&self) -> Vec<(String, u64)> {
         let venues = self.venues.read();
         venues.iter().map(|venue| (venue.name.to_string(), venue.mismatches.load(Ordering::Relaxed))).collect()
+    }
+
+    /// How often a book became crossed while trading was not in an auction, since start.
+    pub fn crossed_books(&self) -> u64 {
+        self.totals.crossed_books.load(Ordering::Relaxed)
     }
 
     /// A venue that will list instruments.

@@ -86,16 +86,10 @@ impl Topic {
     }
 
     fn shared_news(&self) -> Option<&News> {
-        if let State::Derived(trades, _) = &self.state { Some(&trades.derived_news) } else { None }
-    }
-
-    /// How often clients reported that a check disagreed with what they held, since start.
-    pub fn mismatches(&self) -> u64 {
-        self.mismatches.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn note_mismatch(&self) {
-        self.mismatches.fetch_add(1, Ordering::Relaxed);
+        match &self.state {
+            State::Trade(trades) | State::Derived(trades, _) => Some(&trades.news),
+            _ => None,
+        }
     }
 
     /// How far its data can be trusted now.
@@ -227,13 +221,24 @@ impl Topic {
         (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)
     }
 
+    /// A client says that its view is not what a `Check` said. Returns how many have said so since start.
+    pub fn note_mismatch(&self) -> u64 {
+        self.mismatches.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Views that clients found to be wrong, since start.
+    pub fn mismatches(&self) -> u64 {
+        self.mismatches.load(Ordering::Relaxed)
+    }
+
     pub(super) fn watchers(&self) -> u64 {
         self.watchers.load(Ordering::Acquire)
     }
 
-    /// A depth view sleeps while nobody watches it, and publications look only at those derived topics that are watched. The lock orders
-    /// two shards that come and go at the same time.
-    pub(super) fn set_watched(&self, shard: usize, watched: bool) {
+    /// A depth view wakes when somebody watches it, and sleeps again some time after the last one left. Publications look only at
+    /// those derived topics that are watched. The lock orders two shards that come and go at the same time. True if a view is now
+    /// awake for nobody.
+    pub(super) fn set_watched(&self, shard: usize, watched: bool) -> bool {
         let bit = 1 << shard;
         let change = || {
             let before = if watched {
@@ -247,10 +252,10 @@ impl Topic {
         match &self.state {
             State::Book(state, view) => {
                 let mut state = state.lock();
-                if let Some(active) = change()
-                    && state.set_active(*view, active)
-                {
-                    self.news.note_change();
+                match change() {
+                    Some(true) if state.wake(*view) => self.news.note_change(),
+                    Some(false) => return true,
+                    _ => {}
                 }
             }
             State::Derived(trades, at) => {
@@ -263,5 +268,6 @@ impl Topic {
             }
             _ => _ = change(),
         }
+        false
     }
 }

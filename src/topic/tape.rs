@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Flags, Nanos, Trade};
-use wire::record::{Meta, RecordBody, TradeRecord, TradeSummary};
+use wire::record::{Clock, Meta, RecordBody, TradeRecord, TradeSummary};
 use wire::request::TradeMode;
 use wire::view::trade_hash;
 
@@ -25,10 +25,14 @@ pub(super) struct TapeState {
     /// Totals and time where the ring begins.
     tail: Sums,
     tail_time: Nanos,
+    /// Of the newest entry.
+    time: Nanos,
+    /// That of `Meta`, whose memory is cold in a large market.
+    clock: Clock,
     /// Newest trade, also after the ring filled up with gap markers.
     last: Option<Entry>,
-    highs: Extremes,
-    lows: Extremes,
+    highs: Extremes<true>,
+    lows: Extremes<false>,
     /// Where the tapes of former epochs were cut off, newest last: of the last `MAX_FORMER`.
     former: VecDeque<Former>,
     totals: Arc<Totals>,
@@ -65,6 +69,7 @@ impl TapeState {
         // A monotone stack is as long as a one-way move has distinct prices. Such a move must be longer than the whole ring
         // before the extremes reach back less far than a slow client's window.
         let extremes = capacity.max(2);
+        let clock = meta.clock;
         Self {
             head: Head::new(meta),
             seq: 0,
@@ -73,9 +78,11 @@ impl TapeState {
             capacity,
             tail: Sums::default(),
             tail_time: 0,
+            time: 0,
+            clock,
             last: None,
-            highs: Extremes::highest(extremes),
-            lows: Extremes::lowest(extremes),
+            highs: Extremes::new(extremes),
+            lows: Extremes::new(extremes),
             former: VecDeque::new(),
             totals,
         }
@@ -89,6 +96,7 @@ impl TapeState {
     pub fn redefine(&mut self, meta: &Meta) -> bool {
         let former = Former { head: self.head.clone(), seq: self.seq, sums: self.sums, later: Some(0) };
         let redefined = self.head.redefine(meta);
+        self.clock = meta.clock;
         if redefined == Redefined::Epoch {
             let all = (self.sums.unknown == 0).then(|| self.sums.count.wrapping_add(self.sums.missing));
             for earlier in &mut self.former {
@@ -101,15 +109,15 @@ impl TapeState {
             self.ring.clear();
             self.highs.clear();
             self.lows.clear();
-            (self.seq, self.sums, self.tail, self.tail_time, self.last) = (0, Sums::default(), Sums::default(), 0, None);
+            (self.seq, self.sums, self.tail, self.last) = (0, Sums::default(), Sums::default(), None);
+            (self.time, self.tail_time) = (0, 0);
         }
         redefined != Redefined::Nothing
     }
 
     pub fn publish(&mut self, trade: &Trade, stamp: &Stamp) {
         self.sums.add_trade(trade.price, trade.size);
-        self.push(What::Trade(*trade), stamp);
-        self.last = self.ring.back().copied();
+        self.last = Some(self.push(What::Trade(*trade), stamp));
         self.highs.push(self.seq, trade.price, self.sums);
         self.lows.push(self.seq, trade.price, self.sums);
         self.head.anchor(Some(trade.price));
@@ -120,9 +128,9 @@ impl TapeState {
         self.push(What::Gap { cause, missing }, stamp);
     }
 
-    fn push(&mut self, what: What, stamp: &Stamp) {
-        let newest = self.ring.back().map_or(self.tail_time, |entry| entry.time);
-        let entry = Entry { time: self.head.time(stamp, newest), flags: stamp.quality(), what };
+    fn push(&mut self, what: What, stamp: &Stamp) -> Entry {
+        self.time = stamp.time(self.clock, self.time);
+        let entry = Entry { time: self.time, flags: stamp.quality(), what };
         if self.ring.len() == self.capacity
             && let Some(oldest) = self.ring.pop_front()
         {
@@ -131,6 +139,7 @@ impl TapeState {
         }
         self.ring.push_back(entry);
         self.seq += 1;
+        entry
     }
 
     /// Sequence just before the ring's first entry.
@@ -175,7 +184,7 @@ impl TapeState {
         let wants_last = next.start != Start::Now;
         let (time, flags, body, previous_id) = match self.last.filter(|_| wants_last) {
             Some(Entry { time, flags, what: What::Trade(trade) }) => (time, flags, trade_body(&trade, None), trade.id),
-            _ => (self.ring.back().map_or(self.tail_time, |entry| entry.time), Flags::default(), RecordBody::Tape, None),
+            _ => (self.time, Flags::default(), RecordBody::Tape, None),
         };
         let next = Cursor { sums: self.sums, sums_known: true, previous_id, ..next };
         self.head.snapshot(next, self.seq, time, flags, body, emit)
@@ -240,7 +249,7 @@ impl TapeState {
         let (from_seq, from) = self.window(&next);
         let count = self.sums.count - from.count;
         let marks = self.seq - from_seq - count;
-        let time = self.ring.back().map_or(self.tail_time, |entry| entry.time);
+        let time = self.time;
         let mut at = next;
         if from_seq > next.seq || marks > 0 {
             let inside = (self.sums.unknown == from.unknown).then(|| self.sums.missing.wrapping_sub(from.missing));
@@ -290,7 +299,7 @@ impl TapeState {
         })
     }
 
-    fn extreme(&self, extremes: &Extremes, from_seq: u64) -> Option<i64> {
+    fn extreme<const HIGHEST: bool>(&self, extremes: &Extremes<HIGHEST>, from_seq: u64) -> Option<i64> {
         if extremes.floor().is_none_or(|floor| floor.0 <= from_seq) {
             return extremes.after(from_seq);
         }

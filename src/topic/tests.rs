@@ -9,7 +9,11 @@ use wire::request::TradeMode;
 use wire::topic::{Pattern, TopicKey};
 
 fn map(trade_ring: usize) -> (Arc<TopicMap>, InstrumentTopics) {
-    let map = TopicMap::new(TopicLimits { max_topics: 28, trade_ring, book_log: 16, book_levels: 100 }, 2, 40);
+    let map = TopicMap::new(
+        TopicLimits { max_topics: 28, trade_ring, book_log: 16, book_levels: 100, ..TopicLimits::default() },
+        2,
+        40,
+    );
     let topics = map.list("sim", &instrument("A-B")).unwrap();
     (map, topics)
 }
@@ -279,11 +283,110 @@ fn a_view_that_nobody_watches_sleeps_and_catches_up() {
     let (said, cursor) = told(&map, topics.book[0], &cursor, TradeMode::Every);
     assert_eq!(said, ["+1 1 bids 0 asks"]);
     map.unwatch(1, topics.book[0]);
+    [0, LINGER].into_iter().for_each(|now| map.tick(now));
     publish(12, 1, 3);
     publish(13, 1, 4);
     map.marks(1).drain(|id| panic!("{id} is not watched"));
     // What happened meanwhile is one step.
     assert_eq!(told(&map, topics.book[0], &cursor, TradeMode::Every).0, ["+1 2 bids 0 asks"]);
+}
+
+/// How long a view stays awake for nobody, in ns.
+const LINGER: i64 = 10_000_000_000;
+
+#[test]
+fn a_view_stays_awake_for_who_comes_back_soon() {
+    let (map, topics) = map(4);
+    let id = topics.book[4];
+    let publish = |price| map.publish_book(&topics, &[Level { price, size: 1 }], &[], false, &at(price));
+    let is_awake = |cursor: &Cursor| map.get(id).unwrap().check(cursor).is_some();
+    (1..9).for_each(publish);
+    map.watch(0, id);
+    let (_, mut cursor) = told(&map, id, &Cursor::NEW, TradeMode::Every);
+    // The time begins with the first tick after the last watcher left, and anew with each who comes meanwhile.
+    for (now, price) in [(5, 20), (5 + LINGER - 1, 21)] {
+        map.unwatch(0, id);
+        map.tick(now);
+        map.tick(now + LINGER - 1);
+        publish(price);
+        let (said, next) = told(&map, id, &Cursor::resume(40, cursor.seq()), TradeMode::Every);
+        assert_eq!(said[2..], ["+1 1 bids 0 asks"], "a delta, though nobody watched");
+        assert!(is_awake(&next));
+        map.watch(0, id);
+        map.tick(now + LINGER);
+        cursor = next;
+    }
+    map.watch(1, id);
+    map.unwatch(0, id);
+    [0, 3 * LINGER].into_iter().for_each(|now| map.tick(now));
+    assert!(is_awake(&cursor), "the other one watches");
+    map.unwatch(1, id);
+    [0, LINGER].into_iter().for_each(|now| map.tick(now));
+    assert!(!is_awake(&cursor));
+    publish(30);
+    let (said, _) = told(&map, id, &Cursor::resume(40, cursor.seq()), TradeMode::Every);
+    assert_eq!(said[2..], ["S+4 11 bids 0 asks"]);
+}
+
+#[test]
+fn a_crossed_book_is_told_and_counted() {
+    let (map, topics) = map(4);
+    let publish = |bid, ask, size, time| {
+        let level = |price| [Level { price, size }];
+        map.publish_book_and_quote(&topics, &level(bid), &level(ask), false, &at(time));
+    };
+    let bad = |id: u32| {
+        let mut bad = false;
+        map.get(id)
+            .unwrap()
+            .since(&Cursor::NEW, TradeMode::Every, 9, &mut |_, record| bad |= record.flags.has(Flags::MAYBE_BAD_BOOK));
+        bad
+    };
+    publish(10, 10, 1, 1);
+    assert_eq!((bad(topics.book[0]), map.crossed_books()), (false, 0), "nobody knows the phase");
+    map.publish_trading(&topics, TradingState::Open, &at(2));
+    publish(10, 10, 2, 3);
+    publish(11, 12, 2, 4);
+    assert_eq!((topics.book.map(bad), bad(topics.quote), map.crossed_books()), ([true; 5], true, 1), "it is so once");
+    publish(10, 10, 0, 5);
+    publish(11, 12, 3, 5);
+    assert_eq!((bad(topics.book[4]), bad(topics.quote)), (false, false));
+    publish(12, 13, 1, 6);
+    assert_eq!((bad(topics.book[4]), map.crossed_books()), (true, 2));
+    map.publish_trading(&topics, TradingState::Auction, &at(7));
+    publish(12, 13, 2, 8);
+    assert_eq!((bad(topics.book[4]), map.crossed_books()), (false, 2));
+}
+
+#[test]
+fn a_quote_can_be_the_top_of_its_book() {
+    let (map, topics) = map(4);
+    let level = |price, size| Level { price, size };
+    let quote = || {
+        let mut quote = None;
+        map.get(topics.quote).unwrap().since(&Cursor::NEW, TradeMode::Every, 9, &mut |_, record| {
+            if let RecordBody::Quote(change) = record.body {
+                quote = Some([change.bid_price, change.bid_size, change.ask_price, change.ask_size].map(|field| field.unwrap()));
+            }
+        });
+        quote.unwrap()
+    };
+    let (_, cursor) = told(&map, topics.quote, &Cursor::NEW, TradeMode::Every);
+    map.publish_book_and_quote(&topics, &[level(10, 1), level(9, 4)], &[level(12, 2)], true, &at(1));
+    assert_eq!(quote(), [Some(10), Some(1), Some(12), Some(2)]);
+    map.publish_book_and_quote(&topics, &[level(9, 5)], &[], false, &at(2));
+    assert_eq!(told(&map, topics.quote, &cursor, TradeMode::Every).1.seq(), 1, "a change below the top is no news");
+    map.publish_book_and_quote(&topics, &[level(10, 0)], &[level(12, 0)], false, &at(3));
+    assert_eq!(quote(), [Some(9), Some(5), None, None], "an empty side is missing");
+    map.publish_book_and_quote(&topics, &[], &[level(14, 3)], true, &at(4));
+    assert_eq!(quote(), [None, None, Some(14), Some(3)]);
+}
+
+#[test]
+fn wrong_views_are_counted() {
+    let (map, topics) = map(4);
+    let topic = map.get(topics.trade).unwrap();
+    assert_eq!([topic.mismatches(), topic.note_mismatch(), topic.note_mismatch(), topic.mismatches()], [0, 1, 2, 2]);
 }
 
 #[test]

@@ -9,8 +9,8 @@ use parking_lot::{Mutex, MutexGuard};
 #[derive(Debug)]
 pub(super) struct Trades {
     state: Mutex<TradesState>,
-    /// What happened to all derived topics at once, as a trade does. Each has news of its own besides.
-    pub derived_news: News,
+    /// What happened to all topics of these trades at once, as a trade does. Each topic has news of its own besides.
+    pub news: News,
 }
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(super) struct TradesState {
 
 impl Trades {
     pub fn new(tape: TapeState, derived: DerivedState) -> Self {
-        Self { state: Mutex::new(TradesState { tape, derived }), derived_news: News::new(0) }
+        Self { state: Mutex::new(TradesState { tape, derived }), news: News::new(0) }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, TradesState> {

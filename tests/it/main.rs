@@ -15,4 +15,5 @@ mod quality;
 mod requests;
 mod slow_reader;
 mod third_party;
+mod three_paces;
 mod tickets;

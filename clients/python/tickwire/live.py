@@ -1,44 +1,19 @@
 """A live connection. In: an address and topics. Out: frames applied to a Tracker until a time is over. Needs the package `websockets`."""
 
 import asyncio
-import json
 import ssl
 import time
 
 from websockets.asyncio.client import connect as open_websocket
 
-from .binary import BinaryDecoder
-from .text import JsonDecoder
+from .connection import Connection
 from .tracker import Tracker
+
+__all__ = ["Connection", "Refused", "connect", "follow", "tls"]
 
 
 class Refused(Exception):
     """The server refused what was asked, as a whole or one topic."""
-
-
-class Connection:
-    """Wraps an open WebSocket: frames are applied to the tracker."""
-
-    def __init__(self, socket, tracker):
-        self._socket, self.tracker = socket, tracker
-        self._decoder = BinaryDecoder() if socket.subprotocol == "tickwire.v1.bin" else JsonDecoder()
-        self.bytes_received = 0
-
-    async def send(self, **message):
-        await self._socket.send(json.dumps(message))
-
-    async def receive(self):
-        """The next message: a Frame that has been applied, or a control message as a dict."""
-        raw = await self._socket.recv()
-        self.bytes_received += len(raw)
-        if isinstance(raw, str):
-            message = json.loads(raw)
-            if "data" not in message:
-                return message
-            raw = message
-        frame = self._decoder.decode(raw)
-        self.tracker.apply(frame)
-        return frame
 
 
 def tls(insecure=False, ca_file=None):
@@ -58,29 +33,44 @@ def connect(url, encoding="binary", context=None, token=None):
     return open_websocket(f"{url}/v1/stream", subprotocols=[protocol], ssl=context, **options)
 
 
-async def follow(url, topics, seconds, encoding="binary", context=None, token=None, tracker=None, **sub):
-    """Subscribes and follows for a time. Returns the tracker and the bytes received; given a tracker, resumes what it holds.
-    Raises Refused for the first refused topic."""
+async def follow(url, topics, seconds, encoding="binary", context=None, token=None, tracker=None, fps=None, on_control=None, **options):
+    """Subscribes and follows for a time. Returns the tracker and the bytes received; given a tracker, resumes what it holds. `fps`: grants so
+    many frames a second (pace `credit`). `on_control` gets each control message. Raises Refused for the first refused topic."""
     async with connect(url, encoding, context, token) as socket:
         tracker = tracker or Tracker()
         tracker.connection_lost()
         connection = Connection(socket, tracker)
-        if resume := tracker.resume():
-            sub["resume"] = resume
-        await connection.send(type="sub", id=1, topics=topics, **sub)
+        await connection.subscribe(*topics, **options)
+        granting = asyncio.create_task(_grant(connection, fps)) if fps else None
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            try:
-                message = await asyncio.wait_for(connection.receive(), left)
-            except TimeoutError:
-                break
-            if isinstance(message, dict):
-                _refusals(message)
+        try:
+            while (left := end - time.monotonic()) > 0:
+                try:
+                    message = await asyncio.wait_for(connection.receive(), left)
+                except TimeoutError:
+                    break
+                if isinstance(message, dict):
+                    _refusals(message)
+                    if on_control:
+                        on_control(message)
+        finally:
+            if granting:
+                granting.cancel()
         return tracker, connection.bytes_received
 
 
+async def _grant(connection, fps):
+    """Twice a second: a grant counts as a command, of which a server takes only a few a second."""
+    owed = 0
+    while True:
+        owed += fps
+        await connection.grant(owed // 2)
+        owed %= 2
+        await asyncio.sleep(0.5)
+
+
 def _refusals(message):
-    if message.get("type") == "error":
+    if message.get("type") == "error" and message["code"] != "rate_limited":
         raise Refused(f"{message['code']}: {message['message']}")
     for result in message.get("results", ()):
         if result["status"] == "refused":

@@ -1,4 +1,5 @@
-"""All topics of one connection. In: frames. Out: views, counts, and an error for each thing that is wrong. Bounded by the subscriptions."""
+"""All topics of one connection. In: frames. Out: views, counts, an error for each thing that is wrong, and the topics whose views have to be
+healed. Bounded by the subscriptions."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -6,6 +7,8 @@ from dataclasses import dataclass
 from .errors import SequenceError
 from .tables import CONFLATED, SNAPSHOT
 from .views import VIEWS
+
+WANTED, REFUSED = "wanted", "refused"
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Tracker:
         self.counts = Counter()
         self.errors = []
         self._frame_number = 0
+        self._heals = {}  # name -> WANTED, REFUSED, or the id of the request
 
     def apply(self, frame):
         if frame.number != self._frame_number + 1:
@@ -40,8 +44,30 @@ class Tracker:
                 self._error(f"frame {frame.number}: {record.meta.name}: {error}")
 
     def connection_lost(self):
-        """A new connection counts frames from 1; views and sequences stay for `resume`."""
+        """A new connection counts frames from 1; views and sequences stay for `resume`, unless they are known to be wrong."""
         self._frame_number = 0
+        for name in self._heals:
+            self.topics.pop(name, None)
+        self._heals.clear()
+
+    def forget(self, name):
+        """Gives up a topic."""
+        self.topics.pop(name, None)
+        self._heals.pop(name, None)
+
+    def to_heal(self):
+        """Topics whose views disagreed with a check: ask for them with `get` and `heal`, and call `healing` with the id."""
+        return [name for name, stage in self._heals.items() if stage == WANTED] if self._heals else []
+
+    def healing(self, names, id_):
+        self.counts["heals"] += len(names)
+        self._heals |= dict.fromkeys(names, id_)
+
+    def heal_refused(self, id_, name=None):
+        """The next check asks again: checks are about a second apart, so this is no flood."""
+        for healing, stage in self._heals.items():
+            if stage == id_ and name in (None, healing):
+                self._heals[healing] = REFUSED
 
     def resume(self):
         """What to put into `resume` of a `sub`."""
@@ -50,13 +76,25 @@ class Tracker:
     def _record(self, record):
         if record.kind == "meta":
             return self._meta(record.meta)
-        topic = self.topics[record.meta.name]
+        topic = self.topics.get(record.meta.name)
+        if topic is None:
+            return  # given up while its last records were on their way
         if record.kind == "state":
             topic.state = record.body
+        elif self._is_withheld(record, topic.meta):
+            self.counts["withheld"] += 1
         elif record.kind == "check":
             self._check(topic, record.body["hash"])
         elif record.sequence is not None:
             self._move(topic, record)
+
+    def _is_withheld(self, record, meta):
+        """Nothing goes on top of a view that disagreed, until a snapshot comes. Trades are news all the same."""
+        if record.meta.name not in self._heals or meta.kind == "trade" or record.flags & SNAPSHOT:
+            return False
+        if record.kind == "check" and self._heals[meta.name] == REFUSED:
+            self._heals[meta.name] = WANTED
+        return True
 
     def _meta(self, meta):
         before = self.topics.get(meta.name)
@@ -73,6 +111,8 @@ class Tracker:
         if record.flags & SNAPSHOT:
             self.counts["snapshots"] += 1
             topic.sequence = record.sequence
+            if self._heals.pop(topic.meta.name, None) is not None:
+                self.counts["healed"] += 1
         elif topic.sequence is None:
             raise SequenceError(f"'{record.kind}' before any snapshot")
         else:
@@ -94,6 +134,16 @@ class Tracker:
         found = topic.view.hash(topic.sequence)
         if found is not None and found != expected:
             self._error(f"{topic.meta.name} at {topic.sequence}: hash {found:#010x}, the server has {expected:#010x}")
+            self.counts["mismatches"] += 1
+            self._disagreed(topic)
+
+    def _disagreed(self, topic):
+        name = topic.meta.name
+        if self._heals.get(name, REFUSED) == REFUSED:
+            self._heals[name] = WANTED
+        # Of trades, nothing that was handed out is wrong: only the place is, and the snapshot sets it.
+        if topic.meta.kind != "trade":
+            topic.view, topic.sequence = type(topic.view)(), None
 
     def _error(self, text):
         self.counts["errors"] += 1

@@ -4,7 +4,7 @@
 use crate::backoff::Backoff;
 use crate::connection::{Socket, Target};
 use crate::error::{Again, ClientError};
-use crate::options::{Options, Reconnect, Subscription};
+use crate::options::{Change, Options, Reconnect, Subscription};
 use crate::stats::Stats;
 use crate::tracker::{Tracker, Update};
 use futures_util::{SinkExt, StreamExt};
@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
+use wire::answer::{Aged, Old, Qos};
 use wire::codec::FrameHeader;
 use wire::event::Nanos;
-use wire::request::{Encoding, Hello, Mod, Pace, Reply, Request, Sub, TradeMode};
+use wire::request::{Encoding, Hello, Mod, Reply, Request, Sub, TopicResult};
 use wire::view::View;
 
 /// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
@@ -36,6 +37,8 @@ pub struct Client {
     subscriptions: Vec<(u64, Subscription)>,
     /// Names and patterns that are paused, also on later connections.
     paused: BTreeSet<String>,
+    /// The budget; 0 = none.
+    bytes_per_second: u32,
     tracker: Tracker,
     state: State,
     backoff: Backoff,
@@ -60,6 +63,10 @@ pub enum Step {
     /// The server greeted; subscriptions are on their way.
     Connected(Hello),
     Reply(Reply),
+    /// What slows this session changed; it holds until the next one, also as `Client::qos`.
+    Qos(Qos),
+    /// Data became older than its `max_age`, or is not any more; also as `Client::aged`.
+    Aged(Aged),
     /// Its records were handed out.
     Frame(FrameHeader),
     /// The connection is gone; the client tries again by itself after `retry_in`. Views are old until then.
@@ -78,6 +85,7 @@ impl Client {
             encoding: options.encoding,
             subscriptions: Vec::new(),
             paused: BTreeSet::new(),
+            bytes_per_second: 0,
             tracker: Tracker::new(options.encoding),
             state: State::Waiting(Instant::now()),
             backoff: Backoff::default(),
@@ -111,27 +119,40 @@ impl Client {
         id
     }
 
-    /// Changes subscriptions in place, now and for later connections. Give names and patterns as they were subscribed; what is
-    /// `None` stays as it is.
-    pub fn modify(&mut self, topics: &[&str], pace: Option<Pace>, trades: Option<TradeMode>) -> u64 {
+    /// Changes subscriptions in place, now and for later connections. Give names and patterns as they were subscribed.
+    pub fn modify(&mut self, topics: &[&str], change: Change) -> u64 {
         let mut changed = Vec::new();
         for (_, subscription) in &mut self.subscriptions {
-            let (moved, left) = std::mem::take(&mut subscription.topics).into_iter().partition(|t| topics.contains(&t.as_str()));
+            let (moved, left): (Vec<_>, _) =
+                std::mem::take(&mut subscription.topics).into_iter().partition(|topic| topics.contains(&topic.as_str()));
             subscription.topics = left;
-            changed.push(Subscription {
-                topics: moved,
-                pace: pace.unwrap_or(subscription.pace),
-                trades: trades.unwrap_or(subscription.trades),
-                snapshot: subscription.snapshot,
-            });
+            if !moved.is_empty() {
+                changed.push(subscription.changed(moved, &change));
+            }
         }
-        for subscription in changed.into_iter().filter(|subscription| !subscription.topics.is_empty()) {
+        for subscription in changed {
             let id = self.take_id();
             self.subscriptions.push((id, subscription));
         }
         self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
+        let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
+        let depth = depth.map(|depth| depth.to_string());
         let id = self.take_id();
-        self.send(&Request::Mod(Mod { id: Some(id), topics: owned(topics), pace, trades, ..Mod::default() }));
+        self.send(&Request::Mod(Mod { id: Some(id), topics: owned(topics), pace, trades, depth, trade_safe, focus, max_age }));
+        id
+    }
+
+    /// Lets the server send so many more frames of what is subscribed at the pace `credit`. Without a connection nothing is granted;
+    /// each new connection begins without any.
+    pub fn grant(&mut self, frames: u32) {
+        self.send(&Request::Grant { id: None, frames });
+    }
+
+    /// Limits what the server sends, in bytes a second, now and on later connections; 0 = no limit but the server's own.
+    pub fn budget(&mut self, bytes_per_second: u32) -> u64 {
+        self.bytes_per_second = bytes_per_second;
+        let id = self.take_id();
+        self.send(&Request::Budget { id: Some(id), bytes_per_second });
         id
     }
 
@@ -213,6 +234,9 @@ impl Client {
         self.tracker.connected();
         self.tracker.stats.replies += 1;
         self.outbox.clear();
+        if self.bytes_per_second > 0 {
+            self.budget(self.bytes_per_second);
+        }
         let subscriptions = std::mem::take(&mut self.subscriptions);
         subscriptions.iter().for_each(|(id, subscription)| self.ask_for(*id, subscription));
         self.subscriptions = subscriptions;
@@ -246,13 +270,49 @@ impl Client {
                         self.reconnect_in = Some(Duration::from_millis(*ms));
                     }
                     self.tracker.on_reply(&reply);
-                    return Ok(Step::Reply(reply));
+                    return Ok(match reply {
+                        Reply::Qos(qos) => Step::Qos(qos),
+                        Reply::Aged(aged) => Step::Aged(aged),
+                        reply => {
+                            self.note_depths(&reply);
+                            Step::Reply(reply)
+                        }
+                    });
                 }
                 Message::Close(frame) => return Err(closed(frame.as_ref())),
                 _ => continue,
             };
             let header = self.tracker.on_frame(frame, wall_ns(), each);
-            return header.map(Step::Frame).map_err(|problem| ClientError::Unreadable(problem.to_string()));
+            let header = header.map_err(|problem| ClientError::Unreadable(problem.to_string()))?;
+            self.heal();
+            return Ok(Step::Frame(header));
+        }
+    }
+
+    /// Asks at once for what disagreed with a check. It leaves with the next `next`.
+    fn heal(&mut self) {
+        let topics = self.tracker.heals_wanted();
+        if !topics.is_empty() {
+            let id = self.take_id();
+            self.send(&Request::Get { id: Some(id), topics, heal: true });
+            self.tracker.heal_asked(id);
+        }
+    }
+
+    /// A book of another depth goes by another name, also on later connections.
+    fn note_depths(&mut self, reply: &Reply) {
+        let Reply::Ack { results, .. } = reply else { return };
+        for result in results {
+            let (TopicResult::Live { topic, replaces: Some(former), .. }
+            | TopicResult::Paused { topic, replaces: Some(former), .. }) = result
+            else {
+                continue;
+            };
+            let names = self.subscriptions.iter_mut().flat_map(|(_, subscription)| &mut subscription.topics);
+            names.filter(|name| *name == former).for_each(|name| name.clone_from(topic));
+            if self.paused.remove(former) {
+                self.paused.insert(topic.clone());
+            }
         }
     }
 
@@ -269,9 +329,11 @@ impl Client {
     }
 
     fn ask_for(&mut self, id: u64, subscription: &Subscription) {
-        let Subscription { topics, pace, trades, snapshot } = subscription.clone();
+        let Subscription { topics, pace, trades, snapshot, since, trade_safe, focus, max_age } = subscription.clone();
         let resume = self.tracker.places(&topics);
-        self.send(&Request::Sub(Sub { id: Some(id), topics, pace, trades, snapshot, resume, ..Sub::default() }));
+        let (id, strict) = (Some(id), false);
+        let sub = Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age };
+        self.send(&Request::Sub(sub));
     }
 
     fn take_id(&mut self) -> u64 {
@@ -303,6 +365,16 @@ impl Client {
 
     pub fn stats(&self) -> &Stats {
         &self.tracker.stats
+    }
+
+    /// What slows this session; none as long as nothing did on this connection.
+    pub fn qos(&self) -> Option<&Qos> {
+        self.tracker.qos()
+    }
+
+    /// Topics whose data is older than their `max_age` just now.
+    pub fn aged(&self) -> impl Iterator<Item = &Old> {
+        self.tracker.aged()
     }
 
     /// The view of a topic, by its canonical name.

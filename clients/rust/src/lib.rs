@@ -9,6 +9,7 @@ mod backoff;
 mod client;
 mod connection;
 mod error;
+mod heal;
 mod options;
 mod stats;
 mod tls;
@@ -16,7 +17,7 @@ mod tracker;
 
 pub use client::{Client, Step};
 pub use error::ClientError;
-pub use options::{Options, Reconnect, Subscription, Trust};
+pub use options::{Change, Options, Reconnect, Subscription, Trust};
 pub use stats::{Latency, Stats};
 pub use tracker::{Problem, Tracker, Update};
 pub use wire;

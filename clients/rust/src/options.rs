@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use wire::request::{Encoding, Pace, TradeMode};
+use wire::kind::Depth;
+use wire::request::{Encoding, Focus, MaxAge, Pace, Since, TradeMode};
 
 /// How to reach a server.
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ impl Default for Reconnect {
     }
 }
 
-/// What to subscribe to. Kept by the client and told again on every connection, with the place each view has reached.
+/// What to subscribe to, and how. Kept by the client and told again on every connection, with the place each view has reached.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// Names and patterns.
@@ -67,6 +68,14 @@ pub struct Subscription {
     pub trades: TradeMode,
     /// `false`: trade topics start at the present place.
     pub snapshot: bool,
+    /// Trade topics start with so many of their last events. On later connections they go on from their places.
+    pub since: Option<Since>,
+    /// Of quotes: a trade of the instrument never overtakes them.
+    pub trade_safe: bool,
+    /// The share when not all can be sent.
+    pub focus: Focus,
+    /// The age from which on the data counts as old: `Step::Aged` tells.
+    pub max_age: MaxAge,
 }
 
 impl Subscription {
@@ -76,6 +85,34 @@ impl Subscription {
             pace: Pace::Realtime,
             trades: TradeMode::Every,
             snapshot: true,
+            since: None,
+            trade_safe: false,
+            focus: Focus::default(),
+            max_age: MaxAge::Off,
         }
     }
+
+    pub(crate) fn changed(&self, topics: Vec<String>, change: &Change) -> Self {
+        Self {
+            topics,
+            pace: change.pace.unwrap_or(self.pace),
+            trades: change.trades.unwrap_or(self.trades),
+            trade_safe: change.trade_safe.unwrap_or(self.trade_safe),
+            focus: change.focus.unwrap_or(self.focus),
+            max_age: change.max_age.unwrap_or(self.max_age),
+            ..*self
+        }
+    }
+}
+
+/// A change of subscriptions in place. What is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub pace: Option<Pace>,
+    pub trades: Option<TradeMode>,
+    /// Of books: another depth, which is another topic. The view of the former one goes with the answer.
+    pub depth: Option<Depth>,
+    pub trade_safe: Option<bool>,
+    pub focus: Option<Focus>,
+    pub max_age: Option<MaxAge>,
 }

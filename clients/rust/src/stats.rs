@@ -42,6 +42,11 @@ pub struct Stats {
     pub unexplained_gaps: u64,
     pub checks_ok: u64,
     pub check_mismatches: u64,
+    /// Topics asked for again after a check disagreed, and those whose snapshot then came.
+    pub heals: u64,
+    pub healed: u64,
+    /// Records that were not handed out because their view was wrong and its snapshot had not come yet.
+    pub withheld: u64,
     /// Frames that could not be read to their end.
     pub decode_errors: u64,
     /// From the venue's event to us.

@@ -1,10 +1,13 @@
 //! In: data frames and control replies of one client, over all its connections. Out: exact views, and each record with what it did.
 //! Bounded: one view a topic the server announced, given up when its subscription ends.
 
+use crate::heal::Heals;
 use crate::stats::Stats;
 use std::collections::{BTreeMap, HashMap};
+use wire::answer::{Aged, Old, Qos};
 use wire::codec::{DecodeError, Decoder, FrameHeader};
 use wire::event::{Flags, Nanos};
+use wire::kind::Kind;
 use wire::record::{Clock, Meta, Record, RecordBody};
 use wire::request::{Encoding, Reply, TopicResult};
 use wire::view::{Applied, View, ViewError};
@@ -28,6 +31,10 @@ pub struct Tracker {
     views: BTreeMap<String, View>,
     /// Names by topic id, of this connection.
     names: HashMap<u32, String>,
+    heals: Heals,
+    /// Topics whose data is older than the client allows, by their ids.
+    aged: HashMap<u32, Old>,
+    qos: Option<Qos>,
     pub stats: Stats,
 }
 
@@ -47,26 +54,52 @@ impl Tracker {
             next_frame: 1,
             views: BTreeMap::new(),
             names: HashMap::new(),
+            heals: Heals::default(),
+            aged: HashMap::new(),
+            qos: None,
             stats: Stats::default(),
         }
     }
 
-    /// A new connection: ids and frame numbers begin anew, views stay for the resume.
+    /// A new connection: ids and frame numbers begin anew, views stay for the resume, unless they are known to be wrong.
     pub fn connected(&mut self) {
         self.decoder = Decoder::new(self.decoder.encoding());
         self.next_frame = 1;
         self.names.clear();
+        self.aged.clear();
+        self.qos = None;
+        for name in self.heals.take() {
+            self.views.remove(&name);
+        }
         self.stats.connections += 1;
     }
 
     pub fn on_reply(&mut self, reply: &Reply) {
         self.stats.replies += 1;
-        if let Reply::Ack { results, .. } = reply {
-            for result in results {
-                if let TopicResult::Ended { topic } = result {
-                    self.forget(topic);
+        match reply {
+            Reply::Ack { id, results, .. } => results.iter().for_each(|result| self.on_result(*id, result)),
+            Reply::Error { id: Some(id), .. } => self.heals.refused(*id, None),
+            Reply::Qos(qos) => self.qos = Some(qos.clone()),
+            Reply::Aged(Aged { old, young }) => {
+                young.iter().for_each(|id| drop(self.aged.remove(id)));
+                self.aged.extend(old.iter().map(|old| (old.topic_id, old.clone())));
+            }
+            _ => {}
+        }
+    }
+
+    fn on_result(&mut self, id: Option<u64>, result: &TopicResult) {
+        match result {
+            TopicResult::Ended { topic } => self.forget(topic),
+            TopicResult::Live { replaces: Some(former), .. } | TopicResult::Paused { replaces: Some(former), .. } => {
+                self.forget(former)
+            }
+            TopicResult::Refused { topic, .. } => {
+                if let Some(id) = id {
+                    self.heals.refused(id, Some(topic));
                 }
             }
+            _ => {}
         }
     }
 
@@ -80,11 +113,13 @@ impl Tracker {
         };
         self.views.retain(|name, _| !ended(name));
         self.names.retain(|_, name| !ended(name));
+        self.aged.retain(|_, old| !ended(&old.topic));
+        self.heals.retain(|name| !ended(name));
     }
 
     /// Takes one frame in. `now` is the wall clock, for latencies.
     pub fn on_frame(&mut self, bytes: &[u8], now: Nanos, mut each: impl FnMut(&Update<'_>)) -> Result<FrameHeader, Problem> {
-        let Self { decoder, views, names, stats, next_frame } = self;
+        let Self { decoder, views, names, heals, stats, next_frame, .. } = self;
         stats.frames += 1;
         stats.bytes += bytes.len() as u64;
         let decoded = decoder.decode(bytes, &mut |header, meta, record| {
@@ -95,10 +130,31 @@ impl Tracker {
                 }
             }
             // No name: a topic that was given up while its last records were on their way.
-            let Some(view) = names.get(&record.topic).and_then(|name| views.get_mut(name)) else { return };
+            let Some((name, view)) = names.get(&record.topic).and_then(|name| Some((name, views.get_mut(name)?))) else { return };
+            let is_sick = heals.has(name);
+            if is_sick && !heals_with(view, record) {
+                if matches!(record.body, RecordBody::Check { .. }) {
+                    heals.disagreed(name);
+                }
+                stats.withheld += 1;
+                return;
+            }
             let outcome = view.apply(record);
             count(stats, meta, record, &outcome, now);
+            if is_sick && outcome == Ok(Applied::Snapshot) && heals.healed(name) {
+                stats.healed += 1;
+            }
+            let disagrees = matches!(outcome, Err(ViewError::CheckMismatch { .. }));
             each(&Update { header, meta, record, view, outcome });
+            if disagrees {
+                heals.disagreed(name);
+                // Of trades, nothing that was handed out is wrong: only the place is, and the snapshot sets it.
+                if view.kind != Kind::Trade {
+                    let state = view.state;
+                    *view = View::new(meta);
+                    view.state = state;
+                }
+            }
         });
         let header = decoded.inspect_err(|_| stats.decode_errors += 1)?;
         stats.sent.record(header.sent, now);
@@ -108,6 +164,26 @@ impl Tracker {
             return Err(Problem::FrameNumber { expected, got: header.number });
         }
         Ok(header)
+    }
+
+    /// Topics whose views disagreed with a check: a `get` with `heal` is to be sent for them; `heal_asked` takes its id.
+    pub fn heals_wanted(&self) -> Vec<String> {
+        self.heals.wanted().map(str::to_owned).collect()
+    }
+
+    pub fn heal_asked(&mut self, id: u64) {
+        self.stats.heals += self.heals.wanted().count() as u64;
+        self.heals.asked(id);
+    }
+
+    /// What slows the session; none as long as nothing did on this connection.
+    pub fn qos(&self) -> Option<&Qos> {
+        self.qos.as_ref()
+    }
+
+    /// Topics whose data is older than their `max_age`.
+    pub fn aged(&self) -> impl Iterator<Item = &Old> {
+        self.aged.values()
     }
 
     /// The view of a topic, by its canonical name.
@@ -132,6 +208,15 @@ impl Tracker {
             Some((name.clone(), (view.epoch, view.sequence?)))
         };
         topics.iter().filter_map(place).collect()
+    }
+}
+
+/// A view that disagreed takes nothing on top of it until a snapshot comes. Trades are news all the same.
+fn heals_with(view: &View, record: &Record<'_>) -> bool {
+    match record.body {
+        RecordBody::Meta(_) | RecordBody::State(_) => true,
+        RecordBody::Check { .. } => view.kind == Kind::Trade,
+        _ => view.kind == Kind::Trade || record.flags.has(Flags::SNAPSHOT),
     }
 }
 

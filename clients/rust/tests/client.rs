@@ -1,13 +1,16 @@
 //! The client against a scripted server over TLS on loopback: what it sends, what it counts, when it comes back.
 
+use client::wire::answer::{Aged, Limiting, Old, OldCause, Qos};
 use client::wire::codec::frame::{base_second, put_header, put_trailer};
 use client::wire::codec::{Context, put};
 use client::wire::event::{Aggressor, Cause, FeedState, Flags, Level, Side, Status};
-use client::wire::kind::Kind;
+use client::wire::kind::{Depth, Kind};
 use client::wire::record::{Clock, Meta, Record, RecordBody, TradeRecord};
-use client::wire::request::{Encoding, Hello, Limits, Pace, Reply, Request, Start, TopicResult};
+use client::wire::request::{
+    Encoding, Focus, Hello, Limits, MaxAge, Mod, Pace, Reply, Request, Since, Start, Sub, TopicResult, TradeMode,
+};
 use client::wire::view::book::Book;
-use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust};
+use client::{Change, Client, ClientError, Options, Reconnect, Step, Subscription, Trust};
 use futures_util::{SinkExt, StreamExt};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -100,6 +103,15 @@ impl Peer {
         }
     }
 
+    async fn sub(&mut self) -> Sub {
+        let Request::Sub(sub) = self.request().await else { panic!("no sub") };
+        sub
+    }
+
+    async fn ack(&mut self, id: Option<u64>, result: TopicResult) {
+        self.reply(&Reply::Ack { id, results: vec![result], more: false }).await;
+    }
+
     async fn frame(&mut self, meta: &Meta, records: &[Record<'_>]) {
         let mut out = Vec::new();
         put_header(&mut out, self.encoding, self.frame, SENT);
@@ -121,6 +133,20 @@ impl Peer {
     }
 }
 
+fn live(topic: &str, topic_id: u32, replaces: Option<&str>) -> TopicResult {
+    TopicResult::Live {
+        topic: topic.to_owned(),
+        topic_id,
+        pace: Pace::Realtime,
+        trades: None,
+        start: Start::Snapshot,
+        limited_by: None,
+        missing: None,
+        from: None,
+        replaces: replaces.map(str::to_owned),
+    }
+}
+
 fn hello() -> Reply {
     Reply::Hello(Hello {
         protocol: "tickwire.v1".into(),
@@ -138,6 +164,7 @@ fn hello() -> Reply {
             bytes_per_second: 0,
             request_bytes: 0,
             write_timeout_ms: 0,
+            grants_per_second: 0,
         },
     })
 }
@@ -188,11 +215,10 @@ async fn a_view_survives_the_loss_of_its_connection() {
         let id = client.subscribe(Subscription { pace: Pace::EveryMs(100), ..Subscription::new(["book/sim:A/5"]) });
         let script = async {
             let mut peer = server.accept().await;
-            let Request::Sub { id: Some(got), topics, pace, resume, .. } = peer.request().await else { panic!("no sub") };
+            let Sub { id: Some(got), topics, pace, resume, .. } = peer.sub().await else { panic!("no id") };
             assert_eq!((got, &topics[..], pace), (id, &["book/sim:A/5".to_owned()][..], Pace::EveryMs(100)));
             assert!(resume.is_empty());
-            let live = TopicResult::Live { topic: topics[0].clone(), topic_id: 4, pace, trades: None, start: Start::Snapshot };
-            peer.reply(&Reply::Ack { id: Some(id), results: vec![live], more: false }).await;
+            peer.ack(Some(id), live(&topics[0], 4, None)).await;
             let meta4 = meta(4, Kind::Book);
             let status = Status { feed: FeedState::Live, ..Status::default() };
             peer.frame(
@@ -208,7 +234,7 @@ async fn a_view_survives_the_loss_of_its_connection() {
 
             // Another connection: the topic has another id now, the place is offered, and the stream goes on.
             let mut peer = server.accept().await;
-            let Request::Sub { resume, .. } = peer.request().await else { panic!("no sub") };
+            let resume = peer.sub().await.resume;
             assert_eq!(resume.get("book/sim:A/5"), Some(&(3, 10)));
             let meta9 = meta(9, Kind::Book);
             let mut book = Book::new();
@@ -219,14 +245,13 @@ async fn a_view_survives_the_loss_of_its_connection() {
                     Record { body: RecordBody::Meta(&meta9), ..record(&meta9, DELTA, 0, RecordBody::Tape) },
                     record(&meta9, Flags::CONFLATED, 4, RecordBody::Book { bids: BID_GONE, asks: &[] }),
                     record(&meta9, DELTA, 0, RecordBody::Check { hash: book.hash(5) }),
-                    record(&meta9, DELTA, 0, RecordBody::Check { hash: 1 }),
                 ],
             )
             .await;
             peer
         };
         let seen = async {
-            until(&mut client, |client, _| client.stats().check_mismatches > 0).await;
+            until(&mut client, |client, _| client.stats().checks_ok > 0).await;
             let view = client.view("book/sim:A/5").expect("the view");
             assert_eq!((view.sequence, view.state.map(|state| state.feed)), (Some(14), Some(FeedState::Live)));
             assert_eq!(view.book().expect("a book").best(Side::Bid), Some(BIDS[1]));
@@ -329,5 +354,159 @@ async fn certificates_are_checked_unless_told_otherwise() {
     {
         let error = Client::new(&Options::new(url)).err().expect(url);
         assert!(matches!(error, ClientError::Url { .. }) && error.to_string().contains(part), "{url}: {error}");
+    }
+}
+
+/// A view that disagrees is asked for again at once, and only once; nothing of it is shown until the snapshot came.
+#[tokio::test]
+async fn a_view_that_disagrees_heals_itself() {
+    let server = Server::start().await;
+    let mut client = Client::new(&server.options(Encoding::Binary)).unwrap();
+    client.subscribe(Subscription::new(["book/sim:A/5"]));
+    let script = async {
+        let mut peer = server.accept().await;
+        peer.sub().await;
+        let meta = meta(4, Kind::Book);
+        let state = Status { feed: FeedState::Live, ..Status::default() };
+        let wrong = record(&meta, DELTA, 0, RecordBody::Check { hash: 1 });
+        let change = record(&meta, DELTA, 1, RecordBody::Book { bids: BID_GONE, asks: &[] });
+        let records = [
+            Record { body: RecordBody::Meta(&meta), ..record(&meta, DELTA, 0, RecordBody::Tape) },
+            record(&meta, DELTA, 0, RecordBody::State(state)),
+            record(&meta, Flags::SNAPSHOT, 10, RecordBody::Book { bids: BIDS, asks: ASKS }),
+            wrong,
+            change,
+        ];
+        peer.frame(&meta, &records).await;
+        let Request::Get { id: Some(id), topics, heal: true } = peer.request().await else { panic!("no get") };
+        assert_eq!(topics, ["book/sim:A/5"]);
+        // Whatever comes before the answer neither shows nor asks again.
+        peer.frame(&meta, &[change, wrong]).await;
+        let error = Reply::Error { id: Some(id), code: "rate_limited".into(), message: String::new() };
+        peer.reply(&error).await;
+        // Refused: the next check asks again.
+        peer.frame(&meta, &[change, wrong]).await;
+        let Request::Get { id: Some(again), heal: true, .. } = peer.request().await else { panic!("no second get") };
+        assert_ne!(again, id);
+        peer.frame(&meta, &[record(&meta, Flags::SNAPSHOT, 13, RecordBody::Book { bids: &BIDS[1..], asks: ASKS }), change]).await;
+        peer
+    };
+    let seen = async {
+        until(&mut client, |client, _| client.stats().heals == 1).await;
+        let view = client.view("book/sim:A/5").unwrap();
+        assert_eq!((view.sequence, view.book().unwrap().best(Side::Bid)), (None, None));
+        assert_eq!(
+            view.state.map(|state| state.feed),
+            Some(FeedState::Live),
+            "how far the feed can be trusted is known all the same"
+        );
+        until(&mut client, |client, _| client.stats().healed == 1).await;
+        let view = client.view("book/sim:A/5").unwrap();
+        assert_eq!((view.sequence, view.book().unwrap().best(Side::Bid)), (Some(14), Some(BIDS[1])));
+        let stats = client.stats();
+        assert_eq!((stats.check_mismatches, stats.heals, stats.withheld, stats.unexplained_gaps), (1, 2, 5, 0));
+    };
+    let (_peer, ()) = tokio::join!(script, seen);
+}
+
+/// Trades are news whatever the view says: those between a check that disagreed and the snapshot are handed out.
+#[tokio::test]
+async fn trades_go_on_while_their_place_is_healed() {
+    let server = Server::start().await;
+    let mut client = Client::new(&server.options(Encoding::Json)).unwrap();
+    let script = async {
+        let mut peer = server.accept().await;
+        let meta = meta(1, Kind::Trade);
+        let records = [
+            Record { body: RecordBody::Meta(&meta), ..record(&meta, DELTA, 0, RecordBody::Tape) },
+            record(&meta, Flags::SNAPSHOT, 5, RecordBody::Tape),
+            record(&meta, DELTA, 0, RecordBody::Check { hash: 1 }),
+            record(&meta, DELTA, 1, trade()),
+            record(&meta, DELTA, 1, trade()),
+        ];
+        peer.frame(&meta, &records).await;
+        assert!(matches!(peer.request().await, Request::Get { heal: true, .. }));
+        peer.frame(&meta, &[record(&meta, DELTA, 1, trade()), record(&meta, Flags::SNAPSHOT, 9, trade())]).await;
+        peer
+    };
+    let seen = async {
+        until(&mut client, |client, _| client.stats().healed == 1).await;
+        assert_eq!((client.stats().trades, client.view("trade/sim:A").unwrap().sequence), (4, Some(9)));
+        assert_eq!((client.stats().withheld, client.stats().unexplained_gaps), (0, 0));
+    };
+    let (_peer, ()) = tokio::join!(script, seen);
+}
+
+/// All that can be asked of a subscription and of a session arrives, and is asked again on the next connection.
+#[tokio::test]
+async fn terms_budgets_and_grants_are_told() {
+    let server = Server::start().await;
+    let mut client = Client::new(&server.options(Encoding::Json)).unwrap();
+    let book = Subscription { pace: Pace::Credit, max_age: MaxAge::Ms(2000), ..Subscription::new(["book/sim:A/5"]) };
+    let trades = Subscription { since: Some(Since(50)), trades: TradeMode::Summary, ..Subscription::new(["trade/sim:A"]) };
+    client.subscribe(book);
+    client.subscribe(trades);
+    client.budget(16_000);
+    let qos =
+        Qos { floor: Pace::EveryMs(250), cause: Some(Limiting::OwnLink), deep_snapshots_deferred: false, stalled_ms: Some(1200) };
+    let old = Old { topic: "book/sim:A/5".into(), topic_id: 4, age_ms: 2100, cause: OldCause::Credit };
+    let script = async {
+        let mut peer = server.accept().await;
+        assert!(matches!(peer.request().await, Request::Budget { bytes_per_second: 16_000, .. }));
+        let sub = peer.sub().await;
+        assert_eq!((sub.pace, sub.max_age, sub.since, sub.trade_safe), (Pace::Credit, MaxAge::Ms(2000), None, false));
+        let sub = peer.sub().await;
+        assert_eq!((sub.since, sub.trades), (Some(Since(50)), TradeMode::Summary));
+        assert!(matches!(peer.request().await, Request::Grant { id: None, frames: 3 }));
+        let Request::Mod(asked) = peer.request().await else { panic!("no mod") };
+        let expected = Mod {
+            id: asked.id,
+            topics: vec!["book/sim:A/5".into()],
+            pace: Some(Pace::EveryMs(500)),
+            depth: Some("10".into()),
+            focus: Some(Focus::Focused),
+            ..Mod::default()
+        };
+        assert_eq!(asked, expected);
+        peer.ack(asked.id, live("book/sim:A/10", 5, Some("book/sim:A/5"))).await;
+        peer.reply(&Reply::Qos(qos.clone())).await;
+        peer.reply(&Reply::Aged(Aged { old: vec![old.clone()], young: vec![] })).await;
+        peer.reply(&Reply::Aged(Aged { old: vec![], young: vec![4] })).await;
+        peer.close(4000).await;
+        let mut peer = server.accept().await;
+        assert!(matches!(peer.request().await, Request::Budget { bytes_per_second: 16_000, .. }));
+        peer.sub().await;
+        let sub = peer.sub().await;
+        assert_eq!(
+            (&sub.topics[..], sub.pace, sub.focus),
+            (&["book/sim:A/10".to_owned()][..], Pace::EveryMs(500), Focus::Focused)
+        );
+        assert_eq!(sub.max_age, MaxAge::Ms(2000));
+        peer
+    };
+    let seen = async {
+        until(&mut client, |_, step| matches!(step, Step::Connected(_))).await;
+        client.grant(3);
+        let change = Change {
+            pace: Some(Pace::EveryMs(500)),
+            depth: Some(Depth::Top10),
+            focus: Some(Focus::Focused),
+            ..Change::default()
+        };
+        client.modify(&["book/sim:A/5"], change);
+        let step = until(&mut client, |_, step| matches!(step, Step::Qos(_))).await;
+        assert!(matches!(step, Step::Qos(told) if told == qos) && client.qos() == Some(&qos));
+        until(&mut client, |_, step| matches!(step, Step::Aged(_))).await;
+        assert_eq!(client.aged().collect::<Vec<_>>(), [&old]);
+        until(&mut client, |_, step| matches!(step, Step::Aged(_))).await;
+        assert_eq!(client.aged().count(), 0);
+        until(&mut client, |client, step| client.stats().connections == 2 && matches!(step, Step::Connected(_))).await;
+        assert_eq!(client.qos(), None);
+        // The second connection's requests leave with the next step.
+        until(&mut client, |_, _| false).await
+    };
+    tokio::select! {
+        _peer = script => {}
+        never = seen => unreachable!("{never:?}"),
     }
 }

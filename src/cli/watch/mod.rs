@@ -1,16 +1,21 @@
 //! `tickwire watch`: a live view in the terminal. In: topics. Out: a line a record, for people or as JSON, and counts at the end.
 //! Bounded: one view a topic; output is written as it comes.
 
+mod grants;
 mod human;
 mod json;
+mod notes;
 mod report;
 #[cfg(test)]
 mod tests;
+mod totals;
 
 use crate::cli::{CliError, shared};
-use client::wire::answer::{Limiting, Qos};
-use client::wire::request::{Encoding, Pace, Reply, TopicResult, TradeMode};
+use client::wire::answer::Aged;
+use client::wire::request::{Encoding, Focus, MaxAge, Missing, Pace, Reply, Since, TopicResult, TradeMode};
 use client::{Client, ClientError, Options, Reconnect, Step, Subscription, Trust, Update};
+use grants::Grants;
+use notes::OldTopics;
 use report::Report;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Stdout, Write};
@@ -23,10 +28,13 @@ const FOR_SCRIPTS: &str = "\
 --json lines: topic, kind (quote, trade, summary, book, status, instrument, state, gap, check, meta, tape), seq (of the view after \
 the record), time (ns), state (of the feed), merged (updates merged into this one), snapshot, stale, error (a failed check, trades \
 missing without a gap). Prices and sizes are decimals as text. quote: bid, bid_size, ask, ask_size. book: bids and asks (the best 5 \
-as [price, size]), levels. trade: price, size, aggressor, trade_id, aggregated. summary: last, high, low, count, volume, notional.
+as [price, size]), levels. trade: price, size, aggressor, trade_id, aggregated. summary: last, high, low, count, volume, notional. \
+Besides: kind qos (floor, cause, deep_snapshots_deferred, stalled_ms) and kind aged (old: topic, topic_id, age_ms, cause; young: topics).
 
 --stats, the last line of stdout, kind \"stats\": seconds, connections, messages, frames, bytes, records, by_kind, book_levels, \
-snapshots, merged, gaps and missing (told by the server), unexplained_gaps, checks_ok, check_mismatches, decode_errors, latency_us \
+snapshots, merged, gaps and missing (told by the server), unexplained_gaps, checks_ok, check_mismatches, heals (topics asked for \
+again), healed, withheld (records between), decode_errors, totals (of each trade topic, all trades after the first snapshot, exact \
+decimals: count, volume, notional, high, low, missing), latency_us \
 (count, p50, p99, max from the venue's event, from the server's receipt, from its write), states (of each topic, in order), books \
 (seq, state, best 5 bids and asks, levels).
 
@@ -49,12 +57,30 @@ pub struct Args {
     /// Bearer token; better in the environment variable TICKWIRE_TOKEN, where other users of the machine do not see it
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// 'realtime', or at most one update of a topic in this time, such as 250ms
+    /// 'realtime', at most one update of a topic in this time, such as 250ms, or 'credit': as many frames as --fps grants
     #[arg(long, value_name = "PACE", default_value = "realtime", value_parser = parse_pace)]
     pace: Pace,
+    /// With --pace credit: grant so many frames a second
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    fps: Option<u32>,
     /// Each trade, or one summary of each window
     #[arg(long, value_name = "every|summary", default_value = "every", value_parser = parse_trades)]
     trades: TradeMode,
+    /// Begin trade topics with their last N trades
+    #[arg(long, value_name = "N", value_parser = parse_since)]
+    since: Option<Since>,
+    /// Begin trade topics without their newest trade
+    #[arg(long, conflicts_with = "since")]
+    no_snapshot: bool,
+    /// A quote goes before a trade of its instrument, also between two intervals of its pace
+    #[arg(long)]
+    trade_safe: bool,
+    /// Which share these topics get when the bytes of a session do not suffice
+    #[arg(long, value_name = "focused|visible|background", default_value = "visible", value_parser = parse_focus)]
+    focus: Focus,
+    /// Tell when data is older than this, such as 2s, and why
+    #[arg(long, value_name = "TIME", default_value = "off", value_parser = parse_max_age)]
+    max_age: MaxAge,
     #[arg(long, value_name = "binary|json", default_value = "binary", value_parser = parse_encoding)]
     encoding: Encoding,
     /// One JSON object a record on stdout; quotes and books show the whole view after it (books: the best 5 levels)
@@ -66,7 +92,10 @@ pub struct Args {
     /// Stop after this time, such as 10s
     #[arg(long = "for", value_name = "TIME", value_parser = shared::parse_time)]
     time: Option<Duration>,
-    /// At the end one JSON object on stdout: counts, losses, checks, latencies, states and final books
+    /// Stop when there was no update for this time, such as 3s; waits for the first one without an end
+    #[arg(long, value_name = "TIME", value_parser = shared::parse_time)]
+    until_quiet: Option<Duration>,
+    /// At the end one JSON object on stdout: counts, losses, checks, latencies, totals of trades, states and final books
     #[arg(long)]
     stats: bool,
 }
@@ -78,11 +107,15 @@ pub fn run(args: Args) -> Result<(), CliError> {
 
 async fn watch(args: &Args) -> Result<(), CliError> {
     let mut client = Client::new(&options(args)).map_err(explain)?;
-    let subscription = Subscription { pace: args.pace, trades: args.trades, ..Subscription::new(args.topics.iter().cloned()) };
-    client.subscribe(subscription);
+    client.subscribe(subscription(args)?);
     let mut watch = Watch {
         json: args.json,
         left: args.count.unwrap_or(u64::MAX),
+        grants: args.fps.map(Grants::new),
+        next_grant: Instant::now(),
+        until_quiet: args.until_quiet,
+        last_update: None,
+        old: OldTopics::default(),
         out: BufWriter::new(io::stdout()),
         broken: None,
         report: Report::default(),
@@ -106,6 +139,29 @@ async fn watch(args: &Args) -> Result<(), CliError> {
     outcome
 }
 
+/// What is asked of the server. Refuses what would wait for ever.
+fn subscription(args: &Args) -> Result<Subscription, CliError> {
+    match (args.pace, args.fps) {
+        (Pace::Credit, None) => {
+            return Err(CliError::usage(
+                "at --pace credit the server waits for grants: say how many frames a second with --fps, e.g. --fps 10",
+            ));
+        }
+        (Pace::Credit, Some(_)) | (_, None) => {}
+        _ => return Err(CliError::usage("--fps goes with --pace credit")),
+    }
+    Ok(Subscription {
+        pace: args.pace,
+        trades: args.trades,
+        snapshot: !args.no_snapshot,
+        since: args.since,
+        trade_safe: args.trade_safe,
+        focus: args.focus,
+        max_age: args.max_age,
+        ..Subscription::new(args.topics.iter().cloned())
+    })
+}
+
 fn options(args: &Args) -> Options {
     let trust = match &args.ca {
         Some(path) => Trust::CaFile(path.clone()),
@@ -126,6 +182,12 @@ struct Watch {
     json: bool,
     /// Updates still to be shown.
     left: u64,
+    /// At the pace `credit`.
+    grants: Option<Grants>,
+    next_grant: Instant,
+    until_quiet: Option<Duration>,
+    last_update: Option<Instant>,
+    old: OldTopics,
     out: BufWriter<Stdout>,
     /// Why stdout takes no more: whoever read it has gone, or the disk is full.
     broken: Option<io::Error>,
@@ -147,16 +209,35 @@ impl Watch {
         };
         tokio::pin!(time_is_up);
         while self.left > 0 && self.broken.is_none() {
+            let pause = self.pause(client.is_connected());
             let step = tokio::select! {
                 step = client.next(|update| self.show(update)) => step,
+                () = pause => match self.on_pause(client) {
+                    true => return Ok(()),
+                    false => continue,
+                },
                 () = &mut time_is_up => return Ok(()),
                 _ = tokio::signal::ctrl_c() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             };
             match step.map_err(explain)? {
-                Step::Connected(hello) => self.note(&format!("connected to {} ({})", hello.node, hello.encoding)),
+                Step::Connected(hello) => {
+                    self.note(&format!("connected to {} ({})", hello.node, hello.encoding));
+                    if let Some(grants) = &mut self.grants {
+                        grants.connected(hello.limits.commands_per_second);
+                        self.next_grant = Instant::now();
+                    }
+                }
+                Step::Qos(qos) if self.json => self.print_line(notes::qos_line(&qos)),
+                Step::Qos(qos) => self.note(&notes::qos(&qos)),
+                Step::Aged(aged) => self.on_aged(&aged),
                 Step::Reply(reply) => self.on_reply(&reply)?,
-                Step::Frame(_) => self.flush(),
+                Step::Frame(_) => {
+                    if let Some(grants) = &mut self.grants {
+                        grants.used();
+                    }
+                    self.flush();
+                }
                 // Who was never there is not worth waiting for.
                 Step::Disconnected { why, .. } if client.stats().connections == 0 => return Err(explain(why)),
                 Step::Disconnected { why, retry_in } => {
@@ -165,6 +246,44 @@ impl Watch {
             }
         }
         Ok(())
+    }
+
+    /// Until the next grant, or until it has been quiet for long enough.
+    fn pause(&self, is_connected: bool) -> impl Future<Output = ()> + use<> {
+        let grant = self.grants.as_ref().filter(|_| is_connected).map(|_| self.next_grant);
+        let quiet = self.last_update.zip(self.until_quiet).map(|(last, quiet)| last + quiet);
+        let next = grant.into_iter().chain(quiet).min();
+        async move {
+            match next {
+                Some(next) => tokio::time::sleep_until(next).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// True if it has been quiet for long enough.
+    fn on_pause(&mut self, client: &mut Client) -> bool {
+        let now = Instant::now();
+        if let Some(grants) = &mut self.grants
+            && now >= self.next_grant
+        {
+            // What was missed while the terminal held us up is not made up for.
+            self.next_grant = now + grants.step();
+            match grants.due() {
+                0 => {}
+                frames => client.grant(frames),
+            }
+        }
+        self.last_update.zip(self.until_quiet).is_some_and(|(last, quiet)| now >= last + quiet)
+    }
+
+    fn on_aged(&mut self, aged: &Aged) {
+        let young = self.old.young(aged);
+        if self.json {
+            self.print_line(notes::aged_line(aged, &young));
+        } else {
+            notes::aged(aged, &young).iter().for_each(|text| self.note(text));
+        }
     }
 
     fn show(&mut self, update: &Update<'_>) {
@@ -180,6 +299,7 @@ impl Watch {
         }
         if report::is_update(update) {
             self.left -= 1;
+            self.last_update = Some(Instant::now());
         }
         self.print();
     }
@@ -196,8 +316,8 @@ impl Watch {
             }
             Reply::Error { code, message, .. } => eprintln!("tickwire: refused: {message} ({code})"),
             Reply::Notice { code, message, .. } => eprintln!("tickwire: notice: {message} ({code})"),
-            Reply::Qos(qos) => eprintln!("tickwire: notice: {}", slowed(qos)),
-            Reply::Aged(_)
+            Reply::Qos(_)
+            | Reply::Aged(_)
             | Reply::Hello(_)
             | Reply::Pong { .. }
             | Reply::Instruments { .. }
@@ -216,7 +336,14 @@ impl Watch {
             TopicResult::Refused { topic, code, message } => eprintln!("tickwire: {topic}: refused: {message} ({code})"),
             TopicResult::Pending { topic } => self.note(&format!("{topic}: waiting for the venue to list its instruments")),
             TopicResult::Pattern { topic, matched } => self.note(&format!("{topic}: {matched} topics")),
-            TopicResult::Live { topic, pace, .. } => self.note(&format!("{topic}: live, pace {pace}")),
+            TopicResult::Live { topic, pace, missing, .. } => {
+                self.note(&format!("{topic}: live, pace {pace}"));
+                match missing {
+                    None => {}
+                    Some(Missing::Count(count)) => self.note(&format!("{topic}: {count} trades are missing for good")),
+                    Some(Missing::Unknown(_)) => self.note(&format!("{topic}: nobody knows how many trades are missing")),
+                }
+            }
             TopicResult::Paused { topic, pace, .. } => self.note(&format!("{topic}: paused, pace {pace}")),
             TopicResult::Once { topic, .. } => self.note(&format!("{topic}: once")),
             TopicResult::Ended { topic } => self.note(&format!("{topic}: ended")),
@@ -228,6 +355,13 @@ impl Watch {
         if !self.json {
             eprintln!("tickwire: {text}");
         }
+    }
+
+    /// A line that is no record.
+    fn print_line(&mut self, line: String) {
+        self.text = line;
+        self.print();
+        self.flush();
     }
 
     /// Writes the line in `text`.
@@ -260,7 +394,24 @@ fn explain(error: ClientError) -> CliError {
 }
 
 fn parse_pace(text: &str) -> Result<Pace, String> {
-    Pace::parse(text).ok_or_else(|| "give 'realtime', or an interval such as 250ms or 1s".to_owned())
+    Pace::parse(text).ok_or_else(|| "give 'realtime', an interval such as 250ms or 1s, or 'credit' with --fps".to_owned())
+}
+
+fn parse_since(text: &str) -> Result<Since, String> {
+    text.parse().map(Since).map_err(|_| "give a number of trades, such as 50".to_owned())
+}
+
+fn parse_focus(text: &str) -> Result<Focus, String> {
+    match text {
+        "focused" => Ok(Focus::Focused),
+        "visible" => Ok(Focus::Visible),
+        "background" => Ok(Focus::Background),
+        _ => Err("give 'focused', 'visible' or 'background'".to_owned()),
+    }
+}
+
+fn parse_max_age(text: &str) -> Result<MaxAge, String> {
+    MaxAge::parse(text).ok_or_else(|| "give 'off', or a time such as 500ms or 2s".to_owned())
 }
 
 fn parse_trades(text: &str) -> Result<TradeMode, String> {
@@ -277,16 +428,4 @@ fn parse_encoding(text: &str) -> Result<Encoding, String> {
         "json" => Ok(Encoding::Json),
         _ => Err("give 'binary' or 'json'".to_owned()),
     }
-}
-
-fn slowed(qos: &Qos) -> String {
-    let cause = match qos.cause {
-        None => return "nothing slows this session any more".to_owned(),
-        Some(Limiting::Entitlement) => "the token allows no faster pace",
-        Some(Limiting::OwnLink) => "this client's link takes no more",
-        Some(Limiting::UpdatesPerSecond) => "its updates per second are used up",
-        Some(Limiting::BytesPerSecond) => "its bytes per second are used up",
-        Some(Limiting::NodePressure) => "the server is under pressure",
-    };
-    format!("no update is faster than {}: {cause}", qos.floor)
 }

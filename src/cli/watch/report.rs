@@ -1,6 +1,7 @@
 //! In: every update, and the client at the end. Out: one JSON object with what was seen.
 //! Bounded: the states of a topic by `STATES`; everything else by the number of topics.
 
+use super::totals::Totals;
 use client::wire::decimal::plain;
 use client::wire::event::Side;
 use client::wire::record::{Meta, RecordBody};
@@ -42,11 +43,12 @@ pub struct Report {
     states: BTreeMap<String, Vec<&'static str>>,
     /// Scales of the topics, which outlive their connection here.
     metas: BTreeMap<String, Meta>,
+    totals: Totals,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        Self { started: Instant::now(), states: BTreeMap::new(), metas: BTreeMap::new() }
+        Self { started: Instant::now(), states: BTreeMap::new(), metas: BTreeMap::new(), totals: Totals::default() }
     }
 }
 
@@ -61,6 +63,7 @@ struct FinalBook {
 
 impl Report {
     pub fn update(&mut self, update: &Update<'_>) {
+        self.totals.update(update);
         match &update.record.body {
             RecordBody::State(status) => {
                 let seen = self.states.entry(update.meta.name.clone()).or_default();
@@ -99,12 +102,16 @@ impl Report {
             "unexplained_gaps": stats.unexplained_gaps,
             "checks_ok": stats.checks_ok,
             "check_mismatches": stats.check_mismatches,
+            "heals": stats.heals,
+            "healed": stats.healed,
+            "withheld": stats.withheld,
             "decode_errors": stats.decode_errors,
             "latency_us": {
                 "event_to_client": quantiles(&stats.event),
                 "received_to_client": quantiles(&stats.received),
                 "sent_to_client": quantiles(&stats.sent),
             },
+            "totals": self.totals.report(),
             "states": self.states,
             "books": self.books(client),
         });

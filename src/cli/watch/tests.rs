@@ -1,6 +1,8 @@
 //! Lines for people and for scripts, from frames as a server would send them.
 
-use super::{human, json};
+use super::totals::Totals;
+use super::{Args, human, json, subscription};
+use clap::Parser;
 use client::Tracker;
 use client::wire::request::Encoding;
 
@@ -92,4 +94,67 @@ fn stats_show_the_value_after_each_record() {
         lines[1][1],
         r#"{"topic":"stats/sim:A","kind":"stats","seq":2,"time":"1723161600000000000","last":"5.5","open":"4","high":"6","low":null,"volume":"7","notional":"35","count":2,"gaps":1,"from":"1"}"#
     );
+}
+
+/// One by one or in summaries, before and after an instrument became finer: the sums are the same, to the last digit.
+#[test]
+fn totals_of_trades_do_not_depend_on_how_they_are_told() {
+    let head = r#"{"topic":"trade/sim:A","id":1"#;
+    let meta = |price: i8| {
+        let meta = META.replace("book/sim:A/10", "trade/sim:A").replace(r#""topic_kind":"book""#, r#""topic_kind":"trade""#);
+        meta.replace(r#""price_exponent":-2"#, &format!(r#""price_exponent":{price}"#)).replace("\"0.01\"", "\"1\"")
+    };
+    let totals = |records: &[String]| {
+        let frame = format!(r#"{{"frame":1,"sent":"1723161600000000000","data":[{}]}}"#, records.join(","));
+        let (mut tracker, mut totals) = (Tracker::new(Encoding::Json), Totals::default());
+        tracker.on_frame(frame.as_bytes(), 0, |update| totals.update(update)).expect("a good frame");
+        serde_json::to_value(totals.report()).unwrap()
+    };
+    let trade = |price: &str, size: &str, how: &str| {
+        format!(r#"{head},"kind":"trade",{how},"time":"1","price":"{price}","size":"{size}","aggressor":"buy","trade_id":null}}"#)
+    };
+    let tape = format!(r#"{head},"kind":"tape","seq":0,"snapshot":true,"time":"1"}}"#);
+    let each = totals(&[
+        meta(-2),
+        trade("99", "7", r#""seq":4,"snapshot":true"#),
+        trade("10.5", "0.00001", r#""adv":1"#),
+        trade("9.25", "2", r#""adv":1"#),
+        format!(r#"{head},"kind":"gap","adv":1,"time":"1","cause":"overrun","missing":3}}"#),
+        meta(-4),
+        tape.clone(),
+        trade("12.0001", "1", r#""adv":1"#),
+    ]);
+    assert_eq!(
+        each,
+        serde_json::json!({"trade/sim:A": {"count": 3, "volume": "3.00001", "notional": "30.500205", "high": "12.0001", "low": "9.25", "missing": 3}})
+    );
+    let summary = format!(
+        r#"{head},"kind":"summary","adv":3,"conflated":true,"time":"1","last":"12.0001","high":"12.0001","low":"9.25","count":3,"volume":"3.00001","notional":"30.500205"}}"#
+    );
+    let mut expected = each;
+    expected["trade/sim:A"]["missing"] = 0.into();
+    assert_eq!(totals(&[meta(-4), tape, summary]), expected);
+}
+
+#[test]
+fn what_would_wait_for_ever_is_refused_with_a_hint() {
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+    let ask = |options: &str| {
+        let words = format!("watch trade/sim:A {options}");
+        let command = Command::try_parse_from(words.split_whitespace()).map_err(|error| error.to_string())?;
+        subscription(&command.args).map_err(|error| error.to_string())
+    };
+    assert!(ask("--pace credit").unwrap_err().contains("--fps 10"));
+    assert!(ask("--fps 10").unwrap_err().contains("--pace credit"));
+    assert!(ask("--focus bright").unwrap_err().contains("'background'"));
+    assert!(ask("--max-age old").unwrap_err().contains("500ms"));
+    assert!(ask("--since x").unwrap_err().contains("such as 50"));
+    let asked = ask("--pace credit --fps 10 --since 50 --max-age 2s --trade-safe --focus focused").unwrap();
+    assert_eq!((asked.pace.to_string(), asked.max_age.to_string(), asked.trade_safe), ("credit".into(), "2s".into(), true));
+    assert_eq!((asked.since.unwrap().0, asked.snapshot), (50, true));
+    assert!(!ask("--no-snapshot").unwrap().snapshot);
 }

@@ -192,6 +192,9 @@ impl SessionCore {
         }
         let is_stream = key.kind.row().class == Class::Stream;
         let Some(waiting) = self.pending.get_mut(&key) else { return not_subscribed(name) };
+        if let Action::Mod(Change { depth: Some(_), .. }) = action {
+            return refused(name, Code::NotReady, "the depth can be changed once the topic is live");
+        }
         change(&mut waiting.terms, &mut waiting.paused, action);
         if !waiting.paused {
             return TopicResult::Pending { topic: name.to_owned() };
@@ -207,6 +210,9 @@ impl SessionCore {
         let Some(at) = self.patterns.iter().position(|standing| standing.pattern == pattern) else {
             return Err(refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
         };
+        if let Action::Mod(Change { depth: Some(_), .. }) = action {
+            return Err(refused(name, Code::BadRequest, "the depth is part of a pattern: subscribe to another one instead"));
+        }
         if matches!(action, Action::Unsub) {
             self.patterns.remove(at);
         } else {

@@ -49,6 +49,7 @@ fn setup(rng: &mut Rng) -> Setup {
         trade_ring: if large { 600 } else { [8, 8, 3, 16][rng.usize(..4)] },
         book_log: [16, 16, 4, 64][rng.usize(..4)],
         book_levels: 100,
+        ..TopicLimits::default()
     };
     let mut session = config::Session {
         commands_per_second: 0,

@@ -111,16 +111,29 @@ fn any_book() -> impl Strategy<Value = Op> {
     prop_oneof![
         12 => (levels(6), levels(6)).prop_map(|(bids, asks)| Op::Book { bids, asks, snapshot: false }),
         1 => (levels(90), levels(90)).prop_map(|(bids, asks)| Op::Book { bids, asks, snapshot: true }),
+        2 => (0i64..2_000_000_000).prop_map(Op::Pass),
     ]
 }
 
+/// The same of a feed without quotes.
+fn with_quotes(op: Op) -> Op {
+    match op {
+        Op::Book { bids, asks, snapshot } => Op::BookAndQuote { bids, asks, snapshot },
+        op => op,
+    }
+}
+
 fn limits() -> impl Strategy<Value = TopicLimits> {
-    (1usize..20, 0usize..60, prop_oneof![1usize..10, 50usize..80]).prop_map(|(trade_ring, book_log, book_levels)| TopicLimits {
-        max_topics: InstrumentTopics::COUNT,
-        trade_ring,
-        book_log,
-        book_levels,
-    })
+    let max_topics = InstrumentTopics::COUNT;
+    (1usize..20, 0usize..60, prop_oneof![1usize..10, 50usize..80], 0u64..3_000).prop_map(
+        move |(trade_ring, book_log, book_levels, view_linger_ms)| TopicLimits {
+            max_topics,
+            trade_ring,
+            book_log,
+            book_levels,
+            view_linger_ms,
+        },
+    )
 }
 
 fn default_limits() -> TopicLimits {
@@ -131,6 +144,11 @@ proptest! {
     #[test]
     fn law_of_quotes(limits in limits(), steps in steps(any_quote())) {
         keep_the_law(limits, steps, TradeMode::Every, |world, _| world.topics.quote);
+    }
+
+    #[test]
+    fn law_of_quotes_from_books(limits in limits(), steps in steps(any_book().prop_map(with_quotes))) {
+        keep_the_law(limits, steps, TradeMode::Every, |world, who| if who < 2 { world.topics.quote } else { world.topics.book[0] });
     }
 
     #[test]

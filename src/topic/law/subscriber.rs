@@ -230,6 +230,10 @@ impl Subscriber {
                 }
                 self.check_gap(world, tape, (from, to), cause, missing);
             }
+            RecordBody::Book { .. } => {
+                let said = record.flags.has(Flags::MAYBE_BAD_BOOK);
+                assert!(world.crossed.is_none_or(|crossed| crossed == said), "a crossed book goes unnoticed");
+            }
             RecordBody::Tape => {
                 window.tape = true;
                 if let Some(n) = window.back {

@@ -26,6 +26,12 @@ pub enum Op {
         asks: Vec<Level>,
         snapshot: bool,
     },
+    /// Of a feed without quotes.
+    BookAndQuote {
+        bids: Vec<Level>,
+        asks: Vec<Level>,
+        snapshot: bool,
+    },
     State(Option<Channel>, FeedState, Cause),
     Trading(TradingState),
     /// New price exponent: a new epoch if it differs.
@@ -53,6 +59,8 @@ pub struct World {
     pub tapes: HashMap<u64, Vec<Item>>,
     pub derived: DerivedTruth,
     book: [BTreeMap<i64, i64>; 2],
+    /// The book has been crossed since its newest change.
+    pub crossed: Option<bool>,
     /// Of quote, trade, book.
     pub channels: [Status; 3],
     pub trading: TradingState,
@@ -83,6 +91,7 @@ impl World {
             tapes: HashMap::from([(7, Vec::new())]),
             derived: DerivedTruth::default(),
             book: Default::default(),
+            crossed: Some(false),
             channels: Default::default(),
             trading: TradingState::Unknown,
             // Some days: late trades stay on this side of 0.
@@ -102,12 +111,7 @@ impl World {
         match op {
             Op::Quote(quote) => {
                 self.map.publish_quote(&self.topics, quote, &stamp);
-                let changed = self.quote != *quote;
-                assert_eq!(self.changed(self.topics.quote), changed, "a quote that repeats the last one must move nothing");
-                if changed {
-                    self.quote = *quote;
-                    self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
-                }
+                self.quote(*quote, &stamp);
             }
             Op::Trade(trade) => self.trade(trade, &stamp),
             Op::Late(trade, late) => {
@@ -126,8 +130,15 @@ impl World {
             }
             Op::Book { bids, asks, snapshot } => {
                 self.map.publish_book(&self.topics, bids, asks, *snapshot, &stamp);
-                self.edit_book(Side::Bid, bids, *snapshot);
-                self.edit_book(Side::Ask, asks, *snapshot);
+                self.edit_books(bids, asks, *snapshot);
+            }
+            Op::BookAndQuote { bids, asks, snapshot } => {
+                self.map.publish_book_and_quote(&self.topics, bids, asks, *snapshot, &stamp);
+                self.edit_books(bids, asks, *snapshot);
+                let [bid, ask] = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full).first().copied());
+                let (price, size) = (|level: Level| level.price, |level: Level| level.size);
+                let (bid_price, bid_size) = (bid.map(price), bid.map(size));
+                self.quote(Quote { bid_price, bid_size, ask_price: ask.map(price), ask_size: ask.map(size) }, &stamp);
             }
             Op::State(channel, feed, cause) => {
                 self.map.publish_state(&self.topics, *channel, *feed, *cause, &stamp);
@@ -157,6 +168,7 @@ impl World {
                     self.tapes.insert(self.epoch, Vec::new());
                     (self.quote, self.quote_time, self.book) = (Quote::default(), 0, Default::default());
                     self.derived = DerivedTruth::default();
+                    self.crossed = Some(false);
                 }
             }
             Op::Retime(has) => {
@@ -167,6 +179,15 @@ impl World {
             }
         }
         self.marks_are_exact();
+    }
+
+    fn quote(&mut self, quote: Quote, stamp: &Stamp) {
+        let changed = self.quote != quote;
+        assert_eq!(self.changed(self.topics.quote), changed, "a quote that repeats the last one must move nothing");
+        if changed {
+            self.quote = quote;
+            self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
+        }
     }
 
     fn trade(&mut self, trade: &Trade, stamp: &Stamp) {
@@ -194,6 +215,21 @@ impl World {
 
     fn tape(&mut self) -> &mut Vec<Item> {
         self.tapes.entry(self.epoch).or_default()
+    }
+
+    fn edit_books(&mut self, bids: &[Level], asks: &[Level], snapshot: bool) {
+        let before = self.book.clone();
+        self.edit_book(Side::Bid, bids, snapshot);
+        self.edit_book(Side::Ask, asks, snapshot);
+        let best = [self.book[0].keys().next_back(), self.book[1].keys().next()];
+        let crosses = matches!(best, [Some(bid), Some(ask)] if bid >= ask);
+        let crossed = crosses && !matches!(self.trading, TradingState::Auction | TradingState::Unknown);
+        if self.book != before {
+            self.crossed = Some(crossed);
+        } else if self.crossed != Some(crossed) {
+            // There and back within one message, in another phase than before: no matter.
+            self.crossed = None;
+        }
     }
 
     fn edit_book(&mut self, side: Side, levels: &[Level], snapshot: bool) {
