@@ -328,7 +328,7 @@ impl Generator {
         let depth = self.one_in(4).then(|| self.pick(&Depth::ALL));
         if depth.is_some() {
             // Only books have one, so only names of books say much.
-            let (of, argument) = (self.pick(&["sim:A", "sim:*", "*:A"]), self.pick(&Depth::ALL));
+            let (of, argument) = (self.pick(&["sim:A", "sim:A", "sim:AB", "*:A"]), self.pick(&Depth::ALL));
             topics.push(format!("book/{of}/{argument}"));
         }
         let change = Change {

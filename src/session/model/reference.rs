@@ -224,6 +224,9 @@ impl Account {
             (_, Resolve::Found(id)) if self.held.contains_key(&id) => self.alter(world, action, id),
             _ => {
                 let Some(waiting) = self.pending.get_mut(&key) else { return refuse(name, Code::NotSubscribed) };
+                if matches!(action, Action::Mod(Change { depth: Some(_), .. })) {
+                    return refuse(name, Code::NotReady);
+                }
                 change(&mut waiting.terms, &mut waiting.paused, action);
                 if !waiting.paused {
                     return Told::Pending(name.to_owned());
@@ -282,6 +285,9 @@ impl Account {
         }
         let at = self.patterns.iter().position(|standing| standing.pattern == pattern);
         let at = at.ok_or_else(|| refuse(name, Code::NotSubscribed))?;
+        if matches!(action, Action::Mod(Change { depth: Some(_), .. })) {
+            return Err(refuse(name, Code::BadRequest));
+        }
         if matches!(action, Action::Unsub) {
             self.patterns.remove(at);
         } else {
