@@ -22,7 +22,7 @@ mod told;
 mod world;
 
 /// Cases of a usual run.
-const CASES: u64 = 20_000;
+const CASES: u64 = 15_000;
 
 #[test]
 fn every_subscriber_sees_exactly_what_it_should() {
