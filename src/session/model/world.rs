@@ -3,11 +3,12 @@
 
 use super::derived::Derived;
 use super::operation::{Feed, Redefine, Shot};
+use super::trust::{Link, QUIET_AFTER_MS, Trust};
 use crate::clock::manual;
 use crate::topic::{InstrumentTopics, QuietAfter, Resolve, Stamp, TopicLimits, TopicMap};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Status, Trade, TradingState};
+use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Trade};
 use wire::instrument::Instrument;
 use wire::kind::{Argument, Depth, Interval, Kind};
 use wire::record::Bar;
@@ -20,11 +21,8 @@ const MONO_START: i64 = 1_000_000 * MS;
 pub const FIRST_EPOCH: u64 = 7;
 /// This venue has no quotes of its own.
 const BOOKS_ONLY: &str = "ven";
-/// Of quotes, trades and books.
-const QUIET_AFTER_MS: [i64; 3] = [1_000, 4_000, 2_000];
 /// Links of a venue, over which its instruments are spread.
 const LINKS: u32 = 2;
-const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
 /// Former epochs whose cut-off trades a tape still tells of.
 pub const REMEMBERED_EPOCHS: u64 = 8;
 
@@ -53,6 +51,15 @@ pub struct World {
     wall_shift: i64,
 }
 
+/// What a stream lost for who goes on from some place, before its answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lack {
+    /// None: nobody knows.
+    pub truth: Option<u64>,
+    /// The place alone says too little.
+    pub may_be_unknown: bool,
+}
+
 /// One instrument.
 pub struct Truth {
     venue: &'static str,
@@ -60,40 +67,13 @@ pub struct Truth {
     topics: InstrumentTopics,
     pub epoch: u64,
     quote: (Quote, u64, i64),
-    /// With its sequence, and when it last changed by this instrument's own doing.
-    status: (Status, u64, i64),
     instrument_seq: u64,
-    /// Of quote, trade, book.
-    channels: [ChannelTruth; 3],
-    link: LinkTruth,
-    trading: TradingState,
+    pub trust: Trust,
     /// All tapes there ever were, by epoch.
     pub tapes: BTreeMap<u64, Vec<Entry>>,
     book: [BTreeMap<i64, i64>; 2],
     depths: [DepthTruth; 5],
     pub derived: Derived,
-}
-
-/// What was said of a channel, or found out by its silence.
-#[derive(Clone, Copy, Default)]
-struct ChannelTruth {
-    feed: FeedState,
-    cause: Cause,
-    since: i64,
-    /// So often had the link changed then; none: nothing was ever said.
-    said_at: Option<u32>,
-    /// When its newest bytes came.
-    received: i64,
-}
-
-/// Each instrument knows the link that carries it; all of one link know the same.
-#[derive(Clone, Copy)]
-struct LinkTruth {
-    number: u32,
-    changes: u32,
-    feed: FeedState,
-    cause: Cause,
-    since: i64,
 }
 
 /// A depth view keeps count only while it is watched, so its sequence is known only up to what happened meanwhile.
@@ -110,19 +90,6 @@ struct Seen {
     changes: u64,
     doubts: u64,
     sides: [Vec<Level>; 2],
-}
-
-impl Default for LinkTruth {
-    /// Never lost.
-    fn default() -> Self {
-        Self { number: 0, changes: 0, feed: FeedState::Live, cause: Cause::None, since: 0 }
-    }
-}
-
-impl LinkTruth {
-    fn is_lost(&self) -> bool {
-        matches!(self.feed, FeedState::Down | FeedState::Stale)
-    }
 }
 
 impl World {
@@ -175,7 +142,10 @@ impl World {
     pub fn tick(&mut self) {
         let wall = self.wall();
         self.map.tick(wall);
-        self.truths.iter_mut().for_each(|truth| truth.pass(wall));
+        for truth in &mut self.truths {
+            truth.derived.pass(wall);
+            truth.trust.pass(wall);
+        }
     }
 
     pub fn venue_known(&mut self, at: usize) {
@@ -197,9 +167,9 @@ impl World {
         };
         let number = self.truths.len() as u32 % LINKS;
         let topics = self.map.list_on(venue, number, &instrument).expect("the map has room for all of them");
-        let known = self.truths.iter().find(|truth| truth.venue == venue && truth.link.number == number);
-        let link = known.map_or(LinkTruth { number, ..LinkTruth::default() }, |truth| truth.link);
-        let truth = Truth::new(venue, instrument, topics, link);
+        let known = self.truths.iter().find(|truth| truth.venue == venue && truth.trust.link().number == number);
+        let link = known.map_or(Link::new(number), |truth| truth.trust.link());
+        let truth = Truth::new(venue, instrument, topics, Trust::new(venue != BOOKS_ONLY, link));
         for id in self.keys.len() as u32..self.map.len() {
             self.keys.push(truth.key(id));
         }
@@ -257,17 +227,19 @@ impl World {
             Feed::Quote(quote) => truth.quote(map, quote, &stamp),
             Feed::Trades(shots) => shots.iter().for_each(|shot| truth.trade(map, shot, &stamp)),
             Feed::Gap { missing, cause } => {
-                truth.channels[Channel::Trade as usize].received = stamp.received;
+                truth.trust.hear(Channel::Trade, stamp.received);
                 map.publish_gap(&truth.topics, Channel::Trade, *missing, *cause, &stamp);
                 truth.enter(Item::Gap { cause: *cause, missing: *missing }, &stamp);
                 truth.derived.gap(stamp.published);
             }
             Feed::Book { bids, asks, snapshot } => truth.book(map, [bids, asks], *snapshot, &stamp, is_watched),
-            Feed::State { channel, feed, cause } => truth.state(map, *channel, *feed, *cause, &stamp),
+            Feed::State { channel, feed, cause } => {
+                map.publish_state(&truth.topics, *channel, *feed, *cause, &stamp);
+                truth.trust.say(*channel, *feed, *cause, stamp.received);
+            }
             Feed::Trading(trading) => {
                 map.publish_trading(&truth.topics, *trading, &stamp);
-                truth.trading = *trading;
-                truth.set_status(stamp.received);
+                truth.trust.set_trading(*trading, stamp.received);
             }
             Feed::Redefine(how) => truth.redefine(map, how),
         }
@@ -275,31 +247,36 @@ impl World {
 
     /// The link that carries this instrument is lost or back, and with it all that it carries.
     fn link(&mut self, at: usize, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        let Truth { venue, link, .. } = self.truths[at];
-        self.map.publish_link(venue, link.number, feed, cause, stamp);
-        let carried = self.truths.iter_mut().filter(|truth| truth.venue == venue && truth.link.number == link.number);
-        carried.for_each(|truth| truth.set_link(feed, cause, stamp));
+        let (venue, number) = (self.truths[at].venue, self.truths[at].trust.link().number);
+        self.map.publish_link(venue, number, feed, cause, stamp);
+        let carried = self.truths.iter_mut().filter(|truth| truth.venue == venue && truth.trust.link().number == number);
+        carried.for_each(|truth| truth.trust.set_link(feed, cause, stamp.received));
     }
 }
 
 impl Truth {
-    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics, link: LinkTruth) -> Self {
+    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics, trust: Trust) -> Self {
         Self {
             venue,
             instrument,
             topics,
             epoch: FIRST_EPOCH,
             quote: Default::default(),
-            status: Default::default(),
             instrument_seq: 1,
-            channels: Default::default(),
-            link,
-            trading: TradingState::Unknown,
+            trust,
             tapes: BTreeMap::from([(FIRST_EPOCH, Vec::new())]),
             book: Default::default(),
             depths: Default::default(),
             derived: Derived::default(),
         }
+    }
+
+    pub fn quote_id(&self) -> u32 {
+        self.topics.quote
+    }
+
+    pub fn trade_id(&self) -> u32 {
+        self.topics.trade
     }
 
     fn id(&self, kind: Kind, argument: Option<Argument>) -> u32 {
@@ -331,20 +308,34 @@ impl Truth {
         &self.tapes[&self.epoch]
     }
 
+    /// What who stands at this place can not be told any more.
+    pub fn lack(&self, (epoch, seq): (u64, u64), ring: usize) -> Lack {
+        let seq = seq as usize;
+        let Some(tape) = self.tapes.get(&epoch).filter(|tape| seq <= tape.len() && self.epoch - epoch <= REMEMBERED_EPOCHS)
+        else {
+            return Lack { truth: None, may_be_unknown: true };
+        };
+        let tail = self.tape().len().saturating_sub(ring);
+        let gone: Vec<&Entry> = if epoch == self.epoch {
+            tape[seq.min(tail)..tail].iter().collect()
+        } else {
+            let later = self.tapes.range(epoch + 1..self.epoch).flat_map(|(_, tape)| tape);
+            tape[seq..].iter().chain(later).chain(&self.tape()[..tail]).collect()
+        };
+        let has_gaps = self.tapes.range(epoch..).flat_map(|(_, tape)| tape).any(|entry| matches!(entry.item, Item::Gap { .. }));
+        Lack { truth: lost(gone), may_be_unknown: has_gaps }
+    }
+
     fn enter(&mut self, item: Item, stamp: &Stamp) {
         let known = self.tape().last().map_or(0, |entry| entry.time);
         let time = time(self.instrument.trade_has_event_time, stamp, known);
         self.tapes.entry(self.epoch).or_default().push(Entry { item, time });
     }
 
-    fn has_quotes(&self) -> bool {
-        self.venue != BOOKS_ONLY
-    }
-
     fn quote(&mut self, map: &TopicMap, quote: &Quote, stamp: &Stamp) {
-        if self.has_quotes() {
+        if self.trust.has_quotes() {
             map.publish_quote(&self.topics, quote, stamp);
-            self.update(Channel::Quote, stamp);
+            self.trust.update(Channel::Quote, stamp.received);
             self.set_quote(quote, stamp);
         }
     }
@@ -359,7 +350,7 @@ impl Truth {
     fn trade(&mut self, map: &TopicMap, shot: &Shot, stamp: &Stamp) {
         let stamp = Stamp { event: shot.late_ms.map_or(0, |late_ms| stamp.event - late_ms * MS), ..*stamp };
         map.publish_trade(&self.topics, &shot.trade, &stamp);
-        self.update(Channel::Trade, &stamp);
+        self.trust.update(Channel::Trade, stamp.received);
         self.enter(Item::Trade(shot.trade), &stamp);
         // A trade without a time was made when the newest one was.
         let known = self.derived.newest_time().unwrap_or(stamp.received);
@@ -367,11 +358,11 @@ impl Truth {
     }
 
     fn book(&mut self, map: &TopicMap, sides: [&Vec<Level>; 2], snapshot: bool, stamp: &Stamp, is_watched: &dyn Fn(u32) -> bool) {
-        match self.has_quotes() {
+        match self.trust.has_quotes() {
             true => map.publish_book(&self.topics, sides[0], sides[1], snapshot, stamp),
             false => map.publish_book_and_quote(&self.topics, sides[0], sides[1], snapshot, stamp),
         }
-        self.update(Channel::Book, stamp);
+        self.trust.update(Channel::Book, stamp.received);
         let before = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
         for (held, levels) in self.book.iter_mut().zip(sides) {
             if snapshot {
@@ -393,7 +384,7 @@ impl Truth {
                 self.depths[at].doubts += u64::from(!is_watched(self.topics.book[at]));
             }
         }
-        if !self.has_quotes() {
+        if !self.trust.has_quotes() {
             let [bid, ask] = after.map(|levels| levels.first().copied());
             let (price, size) = (|level: Level| level.price, |level: Level| level.size);
             let (bid_price, bid_size) = (bid.map(price), bid.map(size));
@@ -406,83 +397,6 @@ impl Truth {
         match side {
             Side::Bid => levels.rev().take(depth.levels()).collect(),
             Side::Ask => levels.take(depth.levels()).collect(),
-        }
-    }
-
-    fn state(&mut self, map: &TopicMap, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        map.publish_state(&self.topics, channel, feed, cause, stamp);
-        let (has_quotes, said_at) = (self.has_quotes(), Some(self.link.changes));
-        for at in CHANNELS.into_iter().filter(|at| has_quotes || *at != Channel::Quote) {
-            let held = &mut self.channels[at as usize];
-            if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause, held.said_at) != (feed, cause, said_at) {
-                *held = ChannelTruth { feed, cause, since: stamp.received, said_at, received: held.received };
-            }
-        }
-        self.set_status(stamp.received);
-    }
-
-    /// Data came, so it is not quiet.
-    fn update(&mut self, channel: Channel, stamp: &Stamp) {
-        let held = &mut self.channels[channel as usize];
-        held.received = stamp.received;
-        if held.feed == FeedState::Quiet {
-            (held.feed, held.since) = (FeedState::Live, stamp.received);
-        }
-        self.set_status(stamp.received);
-    }
-
-    fn pass(&mut self, wall: i64) {
-        self.derived.pass(wall);
-        for channel in CHANNELS {
-            let is_live = self.channel(channel).feed == FeedState::Live;
-            let held = &mut self.channels[channel as usize];
-            let last = held.received.max(held.since);
-            if is_live && wall - last >= QUIET_AFTER_MS[channel as usize] * MS {
-                (held.feed, held.cause, held.since) = (FeedState::Quiet, Cause::None, last);
-                self.set_status(wall);
-            }
-        }
-    }
-
-    fn set_link(&mut self, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        let is_lost = matches!(feed, FeedState::Down | FeedState::Stale);
-        let feed = if is_lost { feed } else { FeedState::Resyncing };
-        let same = if is_lost { (self.link.feed, self.link.cause) == (feed, cause) } else { !self.link.is_lost() };
-        if !same {
-            let LinkTruth { number, changes, .. } = self.link;
-            self.link = LinkTruth { number, changes: changes + 1, feed, cause, since: stamp.received };
-            // It counts, even where something else is worse.
-            self.status.0 = self.worst();
-            self.status.1 += 1;
-        }
-    }
-
-    /// How far a channel can be trusted: what was said of it counts until its link changes.
-    fn channel(&self, channel: Channel) -> Status {
-        let (held, link) = (self.channels[channel as usize], self.link);
-        let counts = held.said_at.is_none_or(|said_at| said_at == link.changes && !link.is_lost());
-        let (feed, cause, since) = if counts { (held.feed, held.cause, held.since) } else { (link.feed, link.cause, link.since) };
-        Status { feed, cause, since, trading: self.trading }
-    }
-
-    /// The worst channel, of equally bad ones the one that has been so the longest.
-    fn worst(&self) -> Status {
-        use FeedState::{Down, Live, Quiet, Replay, Resyncing, Stale, Starting};
-        let badness = [Starting, Live, Replay, Quiet, Stale, Resyncing, Down];
-        let rank = |held: &Status| badness.iter().position(|state| *state == held.feed);
-        let [mut worst, others @ ..] = CHANNELS.map(|channel| self.channel(channel));
-        for held in others {
-            if rank(&held) > rank(&worst) || (rank(&held) == rank(&worst) && held.since <= worst.since) {
-                worst = held;
-            }
-        }
-        worst
-    }
-
-    fn set_status(&mut self, now: i64) {
-        let value = self.worst();
-        if value != self.status.0 {
-            self.status = (value, self.status.1 + 1, now);
         }
     }
 
@@ -509,7 +423,7 @@ impl Truth {
         }
         self.epoch += 1;
         self.instrument_seq = 1;
-        self.status.1 = 0;
+        self.trust.begin_epoch();
         self.quote = Default::default();
         self.tapes.insert(self.epoch, Vec::new());
         self.book = Default::default();
@@ -523,34 +437,18 @@ impl Truth {
             Kind::Quote => Some(self.quote.1),
             Kind::Trade => Some(self.tape().len() as u64),
             Kind::Book => None,
-            Kind::Status => Some(self.status.1),
+            Kind::Status => Some(self.trust.seq()),
             Kind::Instrument => Some(self.instrument_seq),
             Kind::Bar => Some(self.derived.series[place(key)].seq),
             Kind::Stats => Some(self.derived.day.seq),
         }
     }
 
-    /// What the topic's `State` records must have said.
-    pub fn trust(&self, kind: Kind) -> Option<Status> {
-        match kind {
-            Kind::Quote if self.has_quotes() => Some(self.channel(Channel::Quote)),
-            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channel(Channel::Trade)),
-            Kind::Quote | Kind::Book => Some(self.channel(Channel::Book)),
-            Kind::Status | Kind::Instrument => None,
-        }
-    }
-
-    /// Are values of this kind known to be old?
-    pub fn is_stale(&self, kind: Kind) -> bool {
-        let feed = self.trust(kind).map(|status| status.feed);
-        matches!(feed, Some(FeedState::Stale | FeedState::Resyncing | FeedState::Down))
-    }
-
     /// The time that a record of the newest value carries, where that is known.
     pub fn time(&self, kind: Kind) -> Option<i64> {
         match kind {
             Kind::Quote => Some(self.quote.2),
-            Kind::Status => Some(self.status.2.max(self.link.since)),
+            Kind::Status => Some(self.trust.time()),
             Kind::Bar | Kind::Stats => Some(self.derived.newest_time().unwrap_or_default()),
             Kind::Trade | Kind::Book | Kind::Instrument => None,
         }
@@ -566,13 +464,13 @@ impl Truth {
                 let depth = key.depth().expect("a book has a depth");
                 [Side::Bid, Side::Ask].into_iter().all(|side| shown(side) == self.levels(side, depth))
             }),
-            Kind::Status => view.status() == Some(&self.status.0),
+            Kind::Status => view.status() == Some(self.trust.status()),
             Kind::Instrument => view.instrument() == Some(&self.instrument),
             Kind::Bar => view.bars().is_some_and(|bars| bars.bars() == self.bars(key)),
             Kind::Stats => view.stats() == Some(&self.derived.day.value),
         };
         let place = self.head(key).is_none_or(|head| view.sequence == Some(head));
-        let trust = view.state == self.trust(key.kind);
+        let trust = view.state == self.trust.of(key.kind);
         if same && place && trust && view.epoch == self.epoch && view.sequence.is_some() {
             return Ok(());
         }
@@ -602,6 +500,14 @@ impl Truth {
 fn place(key: &TopicKey) -> usize {
     let interval = key.argument.and_then(Argument::interval);
     Interval::ALL.iter().position(|known| Some(*known) == interval).expect("a bar has an interval")
+}
+
+/// How many trades these places stand for, those included that were lost upstream; `None` if nobody knows.
+pub fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<u64> {
+    entries.into_iter().try_fold(0, |sum, entry| match entry.item {
+        Item::Trade(_) => Some(sum + 1),
+        Item::Gap { missing, .. } => missing.map(|missing| sum + missing),
+    })
 }
 
 /// The time of a record: the venue's own where it gives one, what is known before where it does not for this once.
