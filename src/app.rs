@@ -10,7 +10,7 @@ use crate::metrics::Metrics;
 use crate::pressure::{self, Pressure};
 use crate::session::ticket::{TicketKeyError, Tickets};
 use crate::shard::{Shard, ShardContext};
-use crate::topic::{TopicLimits, TopicMap};
+use crate::topic::{QuietAfter, TopicLimits, TopicMap};
 use feeds::settings::FeedSettings;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::LocalSet;
+use wire::event::FeedState;
 
 /// Accepted sockets on their way to a shard; a full inbox refuses, which the gate counts.
 const INBOX: usize = 1024;
@@ -252,7 +253,8 @@ fn start_feeds(
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
         let venue = feeds::registry::topic_venue(feed);
-        let ingest = Ingest::new(map.clone(), &venue, metrics, clock);
+        let quiet_after = QuietAfter::of_quotes_ms(feed.quiet_after_ms);
+        let ingest = Ingest::new(map.clone(), &venue, metrics, clock).quiet_after(quiet_after);
         let ingest = if feed.replay.is_some() { ingest.of_recording() } else { ingest };
         let ingest = if feeds::registry::quotes_from_books(feed) { ingest.with_quotes_from_books() } else { ingest };
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
@@ -300,6 +302,10 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
     let mut told = [0; 5];
     while !*stopped.borrow() {
         map.tick(clock.wall_ns());
+        for (venue, counts) in map.channels() {
+            let feed = metrics.feed(&venue);
+            FeedState::ALL.iter().for_each(|state| feed.set_channels(*state, counts[*state as usize]));
+        }
         metrics.topics.topics.set(i64::from(map.len()));
         let totals = [map.levels_dropped(), map.redefinitions(), map.overruns(), map.trades_too_late(), map.crossed_books()];
         for ((counter, held), now) in counters.iter().zip(&mut told).zip(totals) {

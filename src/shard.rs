@@ -161,6 +161,10 @@ impl Shard {
         let now = self.context.clock.mono_ns();
         let mut manager = self.manager.borrow_mut();
         marks.drain(|topic| manager.mark(topic, now));
+        let links = marks.take_links();
+        if !links.is_empty() {
+            manager.mark_links(&self.context.map, &links, now);
+        }
         manager.tick(now);
         if marks.listing_changed() {
             self.listings.set(self.listings.get() + 1);

@@ -57,9 +57,7 @@ impl Drop for Loaded {
 /// Some of everything.
 fn make_load(metrics: &Metrics) {
     let feed = metrics.feed("sim");
-    if feed.channels(FeedState::Live) == 0 {
-        feed.channel_changed(None, FeedState::Live);
-    }
+    feed.set_channels(FeedState::Live, 1);
     feed.messages.add(10);
     feed.bytes.add(1_000);
     feed.events.add(12);

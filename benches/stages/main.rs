@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod expand;
 mod flush;
+mod link;
 mod market;
 mod publish;
 mod report;
@@ -29,6 +30,7 @@ fn main() {
         .configure_from_args();
     decode::group(&mut criterion);
     publish::group(&mut criterion);
+    link::group(&mut criterion);
     since::group(&mut criterion);
     encode::group(&mut criterion);
     expand::group(&mut criterion);

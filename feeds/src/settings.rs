@@ -30,6 +30,9 @@ pub struct FeedSettings {
     /// Silence on a connection after which its data is stale; the venue's own default if left out.
     #[serde(default)]
     pub silence_ms: Option<u64>,
+    /// Milliseconds without an update after which a quote or a book is quiet, and after six times as long the trades; 0 = never.
+    #[serde(default = "ten_seconds")]
+    pub quiet_after_ms: u64,
     /// Settings of the simulator (venue `sim`).
     #[serde(default)]
     pub sim: Option<SimSettings>,
@@ -50,6 +53,7 @@ impl FeedSettings {
             channels: all_channels(),
             aggregated_trades: false,
             silence_ms: None,
+            quiet_after_ms: ten_seconds(),
             sim: None,
             replay: None,
         }
@@ -62,6 +66,10 @@ pub enum ChannelName {
     Quote,
     Trade,
     Book,
+}
+
+fn ten_seconds() -> u64 {
+    10_000
 }
 
 pub fn all_channels() -> Vec<ChannelName> {

@@ -188,6 +188,7 @@ impl Sink for Heard {
     fn publish(&mut self, batch: &Batch) {
         let mut words = self.words.lock().unwrap();
         words.extend(batch.events.iter().map(|event| match &event.body {
+            EventBody::Link { link, state, cause } => format!("link {link} {state} {cause}"),
             EventBody::State { channel, state, cause } => format!("{:?} {state} {cause}", channel.unwrap()),
             EventBody::Trade(_) => "trade".to_owned(),
             EventBody::Gap { missing, cause, .. } => format!("gap {} {cause}", missing.is_some_and(|missing| missing > 0)),
@@ -266,8 +267,8 @@ async fn a_cut_connection_is_told_and_mended() {
         plan.cut += 1;
         plan.next_trade += 7;
     }
-    feed.heard.wait(&["Trade down disconnected", "Book down disconnected"]).await;
-    feed.heard.wait(&["Trade live none", "gap true disconnected", "trade"]).await;
+    let lost = ["link 0 down disconnected", "link 0 resyncing disconnected", "Trade live none", "gap true disconnected", "trade"];
+    feed.heard.wait(&lost).await;
     assert_eq!(feed.venue.plan().attempts.len(), 2);
     feed.stop().await;
 }
@@ -277,7 +278,7 @@ async fn silence_is_stale_and_reconnects() {
     let feed = Feed::live(None).await;
     feed.venue.plan().trading = false;
     let since = Instant::now();
-    feed.heard.wait(&["Trade stale silence"]).await;
+    feed.heard.wait(&["link 0 stale silence"]).await;
     let took = since.elapsed();
     assert!(took >= Duration::from_millis(250) && took < Duration::from_secs(4), "{took:?}");
     feed.venue.plan().trading = true;
@@ -300,7 +301,7 @@ async fn a_venue_that_refuses_is_not_hammered() {
     // Pauses of 40, 80, 160 and then up to 320 ms, on average half of it.
     assert!((5..=40).contains(&attempts.len()), "{}", attempts.len());
     feed.venue.plan().refuse = false;
-    feed.heard.wait(&["Trade down disconnected", "Trade live none", "trade"]).await;
+    feed.heard.wait(&["link 0 down disconnected", "Trade live none", "trade"]).await;
     feed.stop().await;
 }
 
@@ -364,7 +365,7 @@ async fn a_tap_sees_the_wire() {
     let tap = Taped::default();
     let feed = Feed::live(Some(Box::new(tap.clone()))).await;
     feed.venue.plan().cut += 1;
-    feed.heard.wait(&["Trade down disconnected"]).await;
+    feed.heard.wait(&["link 0 down disconnected"]).await;
     feed.stop().await;
     let seen = tap.0.lock().unwrap().clone();
     for word in ["response exchangeInfo true", "opened 0 true", "sent true", "received true", "closed 0 disconnected"] {

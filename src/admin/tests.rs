@@ -30,7 +30,7 @@ fn on_free_port() -> Admin {
 #[tokio::test]
 async fn answers_operators() {
     let metrics = Metrics::new(1);
-    metrics.feed("sim").channel_changed(None, FeedState::Live);
+    metrics.feed("sim").set_channels(FeedState::Live, 1);
     let is_ready = Arc::new(AtomicBool::new(false));
     let ready: Ready = {
         let is_ready = is_ready.clone();

@@ -86,11 +86,14 @@ pub fn audit(venue: &str, files: &[PathBuf]) -> Result<Report, CliError> {
 struct Audit {
     /// By the feed's instrument index.
     instruments: Vec<Audited>,
+    /// The link of the next instrument to be announced.
+    carrier: u32,
     faults: BTreeMap<&'static str, (u64, String)>,
 }
 
 struct Audited {
     native: String,
+    link: u32,
     price_exponent: i8,
     size_exponent: i8,
     book: Book,
@@ -121,7 +124,15 @@ impl Audit {
         if let EventBody::Instrument(instrument) = &event.body
             && index == self.instruments.len()
         {
-            self.instruments.push(Audited::new(&instrument.native));
+            self.instruments.push(Audited::new(&instrument.native, std::mem::take(&mut self.carrier)));
+        }
+        match event.body {
+            EventBody::Carrier { link } if index == self.instruments.len() => self.carrier = link,
+            EventBody::Link { link, state, .. } => {
+                self.instruments.iter_mut().filter(|one| one.link == link).for_each(|one| one.book_state = state);
+                return;
+            }
+            _ => {}
         }
         let Some(audited) = self.instruments.get_mut(index) else { return };
         match &event.body {
@@ -167,9 +178,10 @@ impl Audit {
 }
 
 impl Audited {
-    fn new(native: &str) -> Self {
+    fn new(native: &str, link: u32) -> Self {
         Self {
             native: native.to_owned(),
+            link,
             price_exponent: 0,
             size_exponent: 0,
             book: Book::new(),

@@ -283,6 +283,7 @@ fn full() -> Config {
             channels: Vec::new(),
             aggregated_trades: false,
             silence_ms: Some(1),
+            quiet_after_ms: 1,
             sim: Some(SimSettings::default()),
             replay: Some(ReplaySettings { venue: "x".to_owned(), files: vec!["x".into()], speed: 1.0, repeat: false }),
         }],

@@ -6,11 +6,10 @@ mod tests;
 
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
-use crate::topic::{InstrumentTopics, Stamp, TopicMap};
+use crate::topic::{InstrumentTopics, QuietAfter, Stamp, TopicMap};
 use feeds::adapter::{Fault, FaultKind, Sink};
-use std::borrow::Cow;
 use std::sync::Arc;
-use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState};
+use wire::event::{Batch, Cause, Event, EventBody};
 use wire::instrument::Instrument;
 
 /// The sink of one venue.
@@ -24,16 +23,10 @@ pub struct Ingest {
     recorded: bool,
     /// The feed takes books but no quotes.
     quotes_from_books: bool,
-    /// By the feed's own index.
-    instruments: Vec<Listed>,
-}
-
-#[derive(Default)]
-struct Listed {
-    /// `None` where the topic map was full.
-    topics: Option<InstrumentTopics>,
-    /// What the feed last told of each channel; `None` for channels it does not have.
-    told: [Option<FeedState>; 3],
+    /// By the feed's own index; `None` where the topic map was full.
+    instruments: Vec<Option<InstrumentTopics>>,
+    /// The link of the next instrument to be announced.
+    carrier: u32,
 }
 
 impl Ingest {
@@ -48,6 +41,7 @@ impl Ingest {
             recorded: false,
             quotes_from_books: false,
             instruments: Vec::new(),
+            carrier: 0,
         }
     }
 
@@ -56,9 +50,17 @@ impl Ingest {
         Self { recorded: true, ..self }
     }
 
-    /// The feed has no quotes of its own: they are the best levels of its books, and as trustworthy as those.
+    /// The feed has no quotes of its own: they are the best levels of its books, and as trustworthy as those. For instruments that are
+    /// listed from now on.
     pub fn with_quotes_from_books(self) -> Self {
+        self.map.set_quotes_from_books(&self.venue);
         Self { quotes_from_books: true, ..self }
+    }
+
+    /// A channel without an update for so long is quiet. For instruments that are listed from now on.
+    pub fn quiet_after(self, quiet_after: QuietAfter) -> Self {
+        self.map.set_quiet_after(&self.venue, quiet_after);
+        self
     }
 
     fn list(&mut self, index: u32, instrument: &Instrument) {
@@ -67,11 +69,8 @@ impl Ingest {
         if index > self.instruments.len() {
             return self.metrics.fault(FaultKind::UnknownInstrument);
         }
-        let mut instrument = Cow::Borrowed(instrument);
-        if self.quotes_from_books {
-            instrument.to_mut().quote_has_event_time = instrument.book_has_event_time;
-        }
-        let topics = match self.map.list(&self.venue, &instrument) {
+        let link = if index == self.instruments.len() { std::mem::take(&mut self.carrier) } else { 0 };
+        let topics = match self.map.list_on(&self.venue, link, instrument) {
             Ok(topics) => Some(topics),
             Err(full) => {
                 tracing::error!(venue = %self.venue, symbol = %instrument.symbol, error = %full, "instrument not listed");
@@ -80,9 +79,9 @@ impl Ingest {
             }
         };
         if let Some(listed) = self.instruments.get_mut(index) {
-            listed.topics = topics;
+            *listed = topics;
         } else {
-            self.instruments.push(Listed { topics, ..Listed::default() });
+            self.instruments.push(topics);
             self.metrics.instruments.add(1);
         }
     }
@@ -90,18 +89,30 @@ impl Ingest {
     fn publish_event(&mut self, batch: &Batch, event: &Event) {
         let now = self.clock.wall_ns();
         let stamp = Stamp { event: event.event_time, received: event.received, published: now, flags: event.flags };
-        if let EventBody::Instrument(instrument) = &event.body {
-            return self.list(event.instrument, instrument);
+        match &event.body {
+            EventBody::Instrument(instrument) => return self.list(event.instrument, instrument),
+            EventBody::Carrier { link } => {
+                // Of one that is listed it is known, and holds for good.
+                if event.instrument as usize == self.instruments.len() {
+                    self.carrier = *link;
+                }
+                return;
+            }
+            EventBody::Link { link, state, cause } => {
+                self.metrics.events.add(1);
+                return self.map.publish_link(&self.venue, *link, *state, *cause, &stamp);
+            }
+            _ => {}
         }
         let topics = match self.instruments.get(event.instrument as usize) {
-            Some(Listed { topics: Some(topics), .. }) => *topics,
+            Some(Some(topics)) => *topics,
             // Refused for want of room: counted when it was listed.
-            Some(Listed { topics: None, .. }) => return,
+            Some(None) => return,
             None => return self.metrics.fault(FaultKind::UnknownInstrument),
         };
         let map = &self.map;
         match &event.body {
-            EventBody::Instrument(_) => {}
+            EventBody::Instrument(_) | EventBody::Carrier { .. } | EventBody::Link { .. } => {}
             EventBody::Quote(quote) => map.publish_quote(&topics, quote, &stamp),
             EventBody::Trade(trade) => map.publish_trade(&topics, trade, &stamp),
             EventBody::Book { bids, asks, snapshot } => {
@@ -114,13 +125,6 @@ impl Ingest {
             }
             EventBody::State { channel, state, cause } => {
                 map.publish_state(&topics, *channel, *state, *cause, &stamp);
-                if self.quotes_from_books && *channel == Some(Channel::Book) {
-                    map.publish_state(&topics, Some(Channel::Quote), *state, *cause, &stamp);
-                }
-                let told = &mut self.instruments[event.instrument as usize].told;
-                for slot in channel.map_or(0..told.len(), |channel| channel as usize..channel as usize + 1) {
-                    self.metrics.channel_changed(told[slot].replace(*state), *state);
-                }
             }
             EventBody::Trading(trading) => map.publish_trading(&topics, *trading, &stamp),
             EventBody::Gap { channel, missing, cause } => map.publish_gap(&topics, *channel, *missing, *cause, &stamp),

@@ -129,7 +129,7 @@ fn channels_are_counted_by_state() {
     rig.publish(vec![listed(0, "A-USD"), listed(1, "B-USD")]);
     let state = |instrument, channel, state| event(instrument, EventBody::State { channel, state, cause: Cause::None });
     rig.publish(vec![state(0, None, FeedState::Live), state(1, Some(Channel::Book), FeedState::Live)]);
-    let count = |rig: &Rig, state| rig.metrics.feed("sim").channels(state);
+    let count = |rig: &Rig, state: FeedState| rig.map.channels()[0].1[state as usize];
     assert_eq!(count(&rig, FeedState::Live), 4);
     rig.publish(vec![state(0, Some(Channel::Book), FeedState::Resyncing)]);
     assert_eq!((count(&rig, FeedState::Live), count(&rig, FeedState::Resyncing)), (3, 1));
@@ -186,7 +186,7 @@ fn a_feed_without_quotes_has_those_of_its_books() {
     say(&mut *adapter, &mut out, &depth(20, "[]", "[]"));
     rig.ingest.publish(&out.batch);
     assert_eq!(rig.view("quote/sim:A-B").state.map(|state| state.feed), Some(FeedState::Resyncing));
-    assert_eq!(rig.metrics.feed("sim").channels(FeedState::Resyncing), 1, "it is no channel of its own");
+    assert_eq!(rig.map.channels()[0].1[FeedState::Resyncing as usize], 1, "it is no channel of its own");
 }
 
 /// Answers what the adapter asked for last.

@@ -53,7 +53,7 @@ catalogue! {
     FEED_FAULTS = Counter "tickwire_feed_faults_total" ["venue", "kind"] "Mishaps that a feed survived.";
     FEED_RECONNECTS = Counter "tickwire_feed_reconnects_total" ["venue"] "Connections to a venue that were lost, each to be opened again.";
     FEED_CHANNELS = Gauge "tickwire_feed_channels" ["venue", "state"]
-        "Channels (quote, trade or book of one instrument) in each state.";
+        "Channels (quote, trade or book of one instrument) in each state, as clients are told; once a second.";
     FEED_INSTRUMENTS = Gauge "tickwire_feed_instruments" ["venue"] "Instruments a feed has announced.";
     FEED_CLOCK_SKEW = Gauge "tickwire_feed_clock_skew_seconds" ["venue"]
         "Least (received - event) of the last 10 to 20 s; below 0 the venue's clock is ahead of ours.";

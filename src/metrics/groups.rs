@@ -101,12 +101,9 @@ impl FeedMetrics {
         self.faults.iter().map(Counter::get).sum()
     }
 
-    /// A channel (quote, trade or book) of an instrument is in another state, or in its first one.
-    pub fn channel_changed(&self, from: Option<FeedState>, to: FeedState) {
-        if let Some(from) = from {
-            self.channels[from as usize].add(-1);
-        }
-        self.channels[to as usize].add(1);
+    /// So many channels (quote, trade or book of an instrument) are in this state.
+    pub fn set_channels(&self, state: FeedState, count: u32) {
+        self.channels[state as usize].set(i64::from(count));
     }
 
     /// How many channels are in this state.

@@ -62,8 +62,8 @@ fn numbers_arrive() {
     shard.published_to_written.record_ns(1_000);
     shard.published_to_written.record_ns(3_000_000);
     feed.fault(FaultKind::SequenceGap);
-    feed.channel_changed(None, FeedState::Starting);
-    feed.channel_changed(Some(FeedState::Starting), FeedState::Live);
+    feed.set_channels(FeedState::Starting, 0);
+    feed.set_channels(FeedState::Live, 1);
     metrics.gate.request(Route::Stream, 101);
     metrics.gate.request(Route::Stream, 599);
     for _ in 0..2 {

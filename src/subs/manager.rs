@@ -4,6 +4,7 @@
 
 mod control;
 mod flush;
+mod link;
 mod member;
 mod subscription;
 

@@ -40,9 +40,9 @@ struct Kept {
 pub(super) struct TooLate;
 
 impl BarState {
-    pub fn new(meta: Meta, interval: Interval) -> Self {
+    pub fn new(head: Head, interval: Interval) -> Self {
         let length_ns = interval.seconds() * 1_000_000_000;
-        Self { head: Head::new(meta), seq: 0, flags: Flags::default(), length_ns, kept: Vec::new(), suspect: Nanos::MIN }
+        Self { head, seq: 0, flags: Flags::default(), length_ns, kept: Vec::new(), suspect: Nanos::MIN }
     }
 
     pub fn seq(&self) -> u64 {
@@ -132,7 +132,7 @@ impl BarState {
 
     /// `time` is that of the newest trade.
     pub fn since(&self, time: Nanos, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if !fresh && next.seq == self.seq {
             return next;
         }
@@ -141,7 +141,7 @@ impl BarState {
         let count = changed.zip(&mut bars).map(|(kept, bar)| *bar = kept.bar()).count();
         let body = RecordBody::Bars(&bars[..count]);
         if fresh {
-            self.head.snapshot(next, self.seq, time, self.flags.with(self.head.staleness()), body, emit)
+            self.head.snapshot(next, self.seq, time, self.flags, body, emit)
         } else {
             self.head.advance(next, self.seq, time, self.flags, body, emit)
         }

@@ -6,7 +6,7 @@
 
 use super::cursor::Cursor;
 use super::depth::{DepthView, SIDES, Scratch, Versioned, diff, is_better};
-use super::head::{Emit, Redefined};
+use super::head::{Emit, Head, Redefined};
 use super::map::{TopicLimits, Totals};
 use super::publish::Stamp;
 use std::sync::Arc;
@@ -44,11 +44,11 @@ pub(super) struct BookStep {
 }
 
 impl BookState {
-    /// `metas` in the order of `Depth::ALL`.
-    pub fn new(metas: [Meta; 5], limits: &TopicLimits, totals: Arc<Totals>) -> Self {
+    /// `heads` in the order of `Depth::ALL`.
+    pub fn new(heads: [Head; 5], limits: &TopicLimits, totals: Arc<Totals>) -> Self {
         let mut depths = Depth::ALL.into_iter();
         // The map pairs two arrays of one length.
-        let views = metas.map(|meta| DepthView::new(meta, depths.next().unwrap_or(Depth::Full), limits.book_log));
+        let views = heads.map(|head| DepthView::new(head, depths.next().unwrap_or(Depth::Full), limits.book_log));
         Self {
             views,
             now: Versioned::default(),
@@ -109,10 +109,10 @@ impl BookState {
     /// Nobody sells below what another pays while trades are made, so a level must have been missed; in an auction orders wait for
     /// each other. True while it is so, and then everything that is told of the book says so.
     fn cross(&mut self, top: &Quote) -> bool {
-        // All views of a book show the same phase.
-        let may_cross = matches!(self.views[0].head.status.trading, TradingState::Auction | TradingState::Unknown);
         let crosses = top.bid_price.zip(top.ask_price).is_some_and(|(bid, ask)| bid >= ask);
-        let was = std::mem::replace(&mut self.crossed, crosses && !may_cross);
+        let may_cross = || matches!(self.views[0].head.standing.trading(), TradingState::Auction | TradingState::Unknown);
+        let crossed = crosses && !may_cross();
+        let was = std::mem::replace(&mut self.crossed, crossed);
         if self.crossed {
             self.flags = self.flags.with(Flags::MAYBE_BAD_BOOK);
             self.totals.crossed_books.fetch_add(u64::from(!was), Ordering::Relaxed);

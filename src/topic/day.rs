@@ -28,15 +28,8 @@ pub(super) struct StatsState {
 }
 
 impl StatsState {
-    pub fn new(meta: Meta) -> Self {
-        Self {
-            head: Head::new(meta),
-            seq: 0,
-            flags: Flags::default(),
-            window: Window::default(),
-            value: DayStats::default(),
-            changed: [0; 9],
-        }
+    pub fn new(head: Head) -> Self {
+        Self { head, seq: 0, flags: Flags::default(), window: Window::default(), value: DayStats::default(), changed: [0; 9] }
     }
 
     pub fn seq(&self) -> u64 {
@@ -107,10 +100,10 @@ impl StatsState {
 
     /// `time` is that of the newest trade.
     pub fn since(&self, time: Nanos, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if fresh {
-            let (flags, full) = (self.flags.with(self.head.staleness()), StatsChange::full(&self.value));
-            return self.head.snapshot(next, self.seq, time, flags, RecordBody::Stats(&full), emit);
+            let full = StatsChange::full(&self.value);
+            return self.head.snapshot(next, self.seq, time, self.flags, RecordBody::Stats(&full), emit);
         }
         if next.seq == self.seq {
             return next;

@@ -8,7 +8,7 @@ use super::publish::Stamp;
 use std::collections::VecDeque;
 use wire::event::{Flags, Level, Nanos, Side};
 use wire::kind::Depth;
-use wire::record::{Meta, RecordBody};
+use wire::record::RecordBody;
 use wire::view::book::Book;
 
 pub(super) const SIDES: [Side; 2] = [Side::Bid, Side::Ask];
@@ -49,9 +49,9 @@ pub(super) struct Scratch {
 }
 
 impl DepthView {
-    pub fn new(meta: Meta, depth: Depth, log_capacity: usize) -> Self {
+    pub fn new(head: Head, depth: Depth, log_capacity: usize) -> Self {
         Self {
-            head: Head::new(meta),
+            head,
             depth,
             active: false,
             idle_since: None,
@@ -153,7 +153,7 @@ impl DepthView {
 
     /// What the cursor lacks. The view must be up to date with the book.
     pub fn since(&self, book: &Book, scratch: &mut Scratch, flags: Flags, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if !fresh && next.seq == self.seq {
             return next;
         }
@@ -167,7 +167,6 @@ impl DepthView {
             levels.extend(book.levels(side, self.depth.levels()));
         }
         let [bids, asks] = &scratch.levels;
-        let flags = flags.with(self.head.staleness());
         self.head.snapshot(next, self.seq, self.time, flags, RecordBody::Book { bids, asks }, emit)
     }
 

@@ -10,7 +10,7 @@ use super::day::StatsState;
 use super::head::{Emit, Head, Redefined};
 use super::publish::Stamp;
 use super::span::Span;
-use wire::event::{Flags, Nanos, Status, Trade};
+use wire::event::{Flags, Nanos, Trade};
 use wire::kind::Interval;
 use wire::record::{Clock, Meta};
 
@@ -63,10 +63,10 @@ pub(super) struct DerivedStep {
 }
 
 impl DerivedState {
-    /// `metas` in the order of the topics.
-    pub fn new(metas: [Meta; DERIVED]) -> Self {
-        let clock = metas[STATS].clock;
-        let [second, minute, five_minutes, hour, of_stats] = metas;
+    /// `heads` in the order of the topics.
+    pub fn new(heads: [Head; DERIVED]) -> Self {
+        let clock = heads[STATS].meta.clock;
+        let [second, minute, five_minutes, hour, of_stats] = heads;
         let bars = [
             BarState::new(second, Interval::Second),
             BarState::new(minute, Interval::Minute),
@@ -89,16 +89,6 @@ impl DerivedState {
         if redefined == Redefined::Epoch {
             (self.newest, self.after_gap) = (None, true);
         }
-        step
-    }
-
-    /// Feed or trading state changed; they are those of the trades.
-    pub fn update_status(&mut self, news: impl Fn(&Status) -> Status) -> DerivedStep {
-        let mut step = DerivedStep::default();
-        for (at, bars) in self.bars.iter_mut().enumerate() {
-            step.topics |= u8::from(bars.head.update_status(&news)) << at;
-        }
-        step.topics |= u8::from(self.stats.head.update_status(&news)) << STATS;
         step
     }
 

@@ -1,10 +1,11 @@
-//! What every topic has besides its data: epoch, `Meta`, and how far its feed can be trusted. In: listings, feed states, the
-//! first price. Out: the records that must come before the data. Bounded: fixed size.
+//! What every topic has besides its data: epoch, `Meta`, and where it stands with its feed. In: listings, the first price. Out: the
+//! records that must come before the data. Bounded: fixed size.
 
 use super::cursor::{Cursor, Start};
 use super::publish::Stamp;
+use super::standing::{About, Changed, Standing};
 use std::sync::Arc;
-use wire::event::{FeedState, Flags, Nanos, Status};
+use wire::event::{Flags, Nanos};
 use wire::record::{Meta, Record, RecordBody};
 
 /// Takes the records of one topic as they are made. Runs under the topic's lock: it must not call the topic map.
@@ -17,8 +18,11 @@ pub(super) struct Head {
     meta_version: u32,
     /// The base is the first price of the epoch and stays for the epoch. Until there was one it is 0, unknown.
     base_known: bool,
-    pub status: Status,
-    state_version: u32,
+    /// Its channel may be quiet. Each publication asks, so the answer is here, and not in the standing, whose memory is cold in a large
+    /// market. Only in the head of the topic under whose lock the channel's updates are published.
+    may_be_quiet: bool,
+    pub standing: Arc<Standing>,
+    pub about: About,
 }
 
 /// What a redefinition did to a topic.
@@ -32,8 +36,13 @@ pub(super) enum Redefined {
 }
 
 impl Head {
-    pub fn new(meta: Meta) -> Self {
-        Self { meta: Arc::new(meta), meta_version: 1, base_known: false, status: Status::default(), state_version: 1 }
+    pub fn new(meta: Meta, standing: Arc<Standing>, about: About) -> Self {
+        Self { meta: Arc::new(meta), meta_version: 1, base_known: false, may_be_quiet: false, standing, about }
+    }
+
+    /// A former epoch tells no state: the present one does.
+    pub fn without_state(self) -> Self {
+        Self { about: About::Nothing, ..self }
     }
 
     pub fn epoch(&self) -> u64 {
@@ -43,7 +52,8 @@ impl Head {
     /// Starts a new epoch, or tells of new properties within the same one. The feed state stays: it is not about the scale.
     pub fn redefine(&mut self, meta: &Meta) -> Redefined {
         if meta.epoch != self.meta.epoch {
-            *self = Self { status: self.status, state_version: self.state_version, ..Self::new(meta.clone()) };
+            let may_be_quiet = self.may_be_quiet;
+            *self = Self { may_be_quiet, ..Self::new(meta.clone(), self.standing.clone(), self.about) };
             return Redefined::Epoch;
         }
         let meta = Meta { base: self.meta.base, ..meta.clone() };
@@ -69,15 +79,30 @@ impl Head {
         true
     }
 
-    /// True if this is news; a repeated state keeps the time since when it holds.
-    pub fn update_status(&mut self, news: impl Fn(&Status) -> Status) -> bool {
-        let status = news(&self.status);
-        let same = Status { since: self.status.since, ..status } == self.status;
-        if !same {
-            self.status = status;
-            self.state_version += 1;
-        }
-        !same
+    /// An update is about to be published: if its channel was quiet, it no longer is.
+    #[inline]
+    pub fn wake(&mut self, stamp: &Stamp) -> Changed {
+        if self.may_be_quiet { self.wake_channel(stamp) } else { Changed::default() }
+    }
+
+    #[cold]
+    fn wake_channel(&mut self, stamp: &Stamp) -> Changed {
+        self.may_be_quiet = false;
+        let About::Channel(channel) = self.about else { return Changed::default() };
+        self.standing.wake(channel, stamp)
+    }
+
+    /// The channel was made quiet from elsewhere.
+    pub fn expect_wake(&mut self) {
+        self.may_be_quiet = true;
+    }
+
+    /// Time passes since the last update.
+    pub fn pass(&mut self, last: Nanos, now: &Stamp) -> Changed {
+        let About::Channel(channel) = self.about else { return Changed::default() };
+        let changed = self.standing.pass(channel, last, now);
+        self.may_be_quiet |= self.standing.is_quiet(channel);
+        changed
     }
 
     /// The time that records of this topic carry; `known` where the venue gives none for this one update.
@@ -86,16 +111,16 @@ impl Head {
     }
 
     /// The flag of values that are known to be old.
-    pub fn staleness(&self) -> Flags {
-        match self.status.feed {
-            FeedState::Stale | FeedState::Resyncing | FeedState::Down => Flags::STALE,
-            FeedState::Starting | FeedState::Live | FeedState::Quiet | FeedState::Replay => Flags::default(),
+    fn staleness(&self) -> Flags {
+        match self.about {
+            About::Channel(channel) if self.standing.is_stale(channel) => Flags::STALE,
+            _ => Flags::default(),
         }
     }
 
     /// Emits `Meta` and `State` as far as the cursor lacks them. The second result is true if the data must follow as a
     /// snapshot; `seq` is the newest sequence of this epoch.
-    pub fn begin(&self, cursor: &Cursor, seq: u64, with_state: bool, emit: &mut Emit<'_>) -> (Cursor, bool) {
+    pub fn begin(&self, cursor: &Cursor, seq: u64, emit: &mut Emit<'_>) -> (Cursor, bool) {
         let continues = cursor.start == Start::At && cursor.epoch == self.epoch();
         let mut next = if continues { *cursor } else { Cursor { start: cursor.start, epoch: self.epoch(), ..Cursor::NEW } };
         if next.meta_version != self.meta_version {
@@ -103,9 +128,12 @@ impl Head {
             next.meta_version = self.meta_version;
             next.previous_id = None;
         }
-        if with_state && next.state_version != self.state_version {
-            emit(&self.meta, &self.statement(self.status.since, RecordBody::State(self.status)));
-            next.state_version = self.state_version;
+        if let About::Channel(channel) = self.about
+            && next.state_version != self.standing.version(self.about)
+        {
+            let (status, version) = self.standing.status(channel);
+            emit(&self.meta, &self.statement(status.since, RecordBody::State(status)));
+            next.state_version = version;
         }
         (next, !continues || cursor.seq > seq)
     }
@@ -125,7 +153,7 @@ impl Head {
         body: RecordBody<'_>,
         emit: &mut Emit<'_>,
     ) -> Cursor {
-        let flags = flags.with(Flags::SNAPSHOT);
+        let flags = flags.with(Flags::SNAPSHOT).with(self.staleness());
         emit(&self.meta, &Record { topic: self.meta.topic, flags, sequence: seq, time, body });
         Cursor { start: Start::At, seq, ..next }
     }
@@ -140,7 +168,7 @@ impl Head {
         body: RecordBody<'_>,
         emit: &mut Emit<'_>,
     ) -> Cursor {
-        let flags = if seq - next.seq > 1 { flags.with(Flags::CONFLATED) } else { flags };
+        let flags = if seq - next.seq > 1 { flags.with(Flags::CONFLATED) } else { flags }.with(self.staleness());
         self.step(next, seq, time, flags, body, emit)
     }
 

@@ -3,15 +3,18 @@
 
 use super::book::BookState;
 use super::derived::{DerivedState, STATS};
+use super::head::Head;
 use super::last::{InstrumentState, StatusState};
 use super::map::{InstrumentTopics, TopicMap, TopicsFull};
 use super::marks::Marks;
 use super::publish::Stamp;
 use super::quote::QuoteState;
 use super::slot::{State, Topic};
+use super::standing::Standing;
 use super::tape::TapeState;
 use super::trades::Trades;
 use parking_lot::Mutex;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,12 +28,22 @@ impl TopicMap {
     /// Creates the topics of an instrument. Where they exist: a new scale (exponents, tick, lot) starts a new epoch of all of
     /// them, other changes are told within the epoch, and no change does nothing.
     pub fn list(&self, venue: &str, instrument: &Instrument) -> Result<InstrumentTopics, TopicsFull> {
+        self.list_on(venue, 0, instrument)
+    }
+
+    /// The same for an instrument that the venue's link of this number carries. One that is there stays with the link it has.
+    pub fn list_on(&self, venue: &str, link: u32, instrument: &Instrument) -> Result<InstrumentTopics, TopicsFull> {
         self.add_venue(venue);
+        let has_quotes = !self.quotes_from_books(venue);
+        let mut instrument = Cow::Borrowed(instrument);
+        if !has_quotes {
+            instrument.to_mut().quote_has_event_time = instrument.book_has_event_time;
+        }
         let _one_at_a_time = self.listing.lock();
         let name = TopicKey::new(Kind::Instrument, venue, &instrument.symbol, None).to_string();
         if let Some(first) = self.id(&name) {
             let topics = InstrumentTopics::from_first(first);
-            self.redefine(venue, &topics, instrument);
+            self.redefine(venue, &topics, &instrument);
             return Ok(topics);
         }
         let first = self.len();
@@ -38,16 +51,20 @@ impl TopicMap {
             return Err(TopicsFull { max_topics: self.limits.max_topics });
         }
         let topics = InstrumentTopics::from_first(first);
-        self.create(venue, &topics, instrument);
+        let standing = Arc::new(Standing::new(self.link(venue, link), has_quotes));
+        self.create(venue, standing, &topics, &instrument);
         self.len.store(first + InstrumentTopics::COUNT, Ordering::Release);
         self.marks.iter().for_each(Marks::mark_listing);
         Ok(topics)
     }
 
-    fn create(&self, venue: &str, topics: &InstrumentTopics, instrument: &Instrument) {
+    fn create(&self, venue: &str, standing: Arc<Standing>, topics: &InstrumentTopics, instrument: &Instrument) {
         let keys = topics.keys(venue, &instrument.symbol);
-        let metas = keys.clone().map(|(id, key)| meta(id, &key, instrument, self.epoch));
-        let [of_instrument, of_status, of_quote, of_trade, top5, top10, top20, top50, full, of_derived @ ..] = metas;
+        let heads = keys.clone().map(|(id, key)| {
+            let meta = meta(id, &key, instrument, self.epoch);
+            Head::new(meta, standing.clone(), standing.about(key.kind))
+        });
+        let [of_instrument, of_status, of_quote, of_trade, top5, top10, top20, top50, full, of_derived @ ..] = heads;
         let of_books = [top5, top10, top20, top50, full];
         let book = Arc::new(Mutex::new(BookState::new(of_books, &self.limits, self.totals.clone())));
         let view = |at| State::Book(book.clone(), at);
@@ -72,7 +89,8 @@ impl TopicMap {
         ];
         for ((id, key), state) in keys.into_iter().zip(states) {
             // The slot is free: ids are given out once, under the lock.
-            self.slots[id as usize].get_or_init(|| Box::new(Topic::new(id, key, state)));
+            let about = standing.about(key.kind);
+            self.slots[id as usize].get_or_init(|| Box::new(Topic::new(id, key, standing.clone(), about, state)));
         }
         let now = Stamp { published: wall_time(), ..Stamp::default() };
         if let Some(topic) = self.get(topics.instrument) {

@@ -2,6 +2,7 @@
 //! topics behind them. Bounded by `TopicLimits`; the slots are allocated at start, so `get` is one array access without a lock.
 
 use super::derived::{DERIVED, DerivedStep};
+use super::link::{Link, QuietAfter};
 use super::marks::Marks;
 use super::slot::Topic;
 use dashmap::DashMap;
@@ -97,10 +98,13 @@ impl InstrumentTopics {
         Self { instrument: first, status: first + 1, quote: first + 2, trade: first + 3, book, bar, stats: first + 13 }
     }
 
-    /// The topics that a channel feeds, but for those derived from trades.
-    pub(super) fn channels(&self) -> [(Channel, &[u32]); 3] {
-        let of = std::slice::from_ref;
-        [(Channel::Quote, of(&self.quote)), (Channel::Trade, of(&self.trade)), (Channel::Book, &self.book)]
+    /// The topic whose lock guards the publications of a channel.
+    pub(super) fn of_channel(&self, channel: Channel) -> u32 {
+        match channel {
+            Channel::Quote => self.quote,
+            Channel::Trade => self.trade,
+            Channel::Book => self.book[0],
+        }
     }
 
     /// In the order of `DerivedState`.
@@ -138,6 +142,9 @@ struct Venue {
     is_known: bool,
     /// Mismatches that clients reported of its topics.
     mismatches: AtomicU64,
+    quiet_after: QuietAfter,
+    /// It takes books but no quotes.
+    quotes_from_books: bool,
 }
 
 pub struct TopicMap {
@@ -149,6 +156,8 @@ pub struct TopicMap {
     pub(super) len: AtomicU32,
     /// Few, so a list.
     venues: RwLock<Vec<Venue>>,
+    /// Of all venues, by their index. At most one an instrument.
+    links: RwLock<Vec<Arc<Link>>>,
     /// Held while topics are created or redefined: feeds of several venues list at the same time.
     pub(super) listing: Mutex<()>,
     pub(super) marks: Box<[Marks]>,
@@ -160,6 +169,7 @@ pub struct TopicMap {
 impl TopicMap {
     /// `epoch` names this run of the node: larger than any before, for example its start time. At most `MAX_SHARDS` shards.
     pub fn new(limits: TopicLimits, shards: usize, epoch: u64) -> Arc<Self> {
+        let max_links = limits.max_topics.div_ceil(InstrumentTopics::COUNT);
         Arc::new(Self {
             limits,
             epoch,
@@ -167,8 +177,9 @@ impl TopicMap {
             slots: (0..limits.max_topics).map(|_| OnceLock::new()).collect(),
             len: AtomicU32::new(0),
             venues: RwLock::default(),
+            links: RwLock::default(),
             listing: Mutex::default(),
-            marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics)).collect(),
+            marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics, max_links)).collect(),
             totals: Arc::default(),
             lingering: AtomicBool::new(false),
         })
@@ -289,8 +300,53 @@ impl TopicMap {
     pub fn add_venue(&self, venue: &str) {
         let mut venues = self.venues.write();
         if venues.iter().all(|known| *known.name != *venue) {
-            venues.push(Venue { name: venue.into(), is_known: false, mismatches: AtomicU64::new(0) });
+            venues.push(Venue {
+                name: venue.into(),
+                is_known: false,
+                mismatches: AtomicU64::new(0),
+                quiet_after: QuietAfter::default(),
+                quotes_from_books: false,
+            });
         }
+    }
+
+    /// For instruments that are listed from now on.
+    pub fn set_quiet_after(&self, venue: &str, quiet_after: QuietAfter) {
+        self.add_venue(venue);
+        self.venues.write().iter_mut().filter(|known| *known.name == *venue).for_each(|known| known.quiet_after = quiet_after);
+    }
+
+    /// The venue has no quotes of its own: they are made from its books, on whose channel and clock they then are. For instruments that
+    /// are listed from now on, each of whose books is to be published with `publish_book_and_quote`.
+    pub fn set_quotes_from_books(&self, venue: &str) {
+        self.add_venue(venue);
+        self.venues.write().iter_mut().filter(|known| *known.name == *venue).for_each(|known| known.quotes_from_books = true);
+    }
+
+    pub(super) fn quotes_from_books(&self, venue: &str) -> bool {
+        self.venues.read().iter().any(|known| *known.name == *venue && known.quotes_from_books)
+    }
+
+    /// A venue's link of this number, made if it is not there. For listings, which come one at a time.
+    pub(super) fn link(&self, venue: &str, number: u32) -> Arc<Link> {
+        if let Some(link) = self.known_link(venue, number) {
+            return link;
+        }
+        let venues = self.venues.read();
+        let quiet_after = venues.iter().find(|known| *known.name == *venue).map(|known| known.quiet_after);
+        drop(venues);
+        let mut links = self.links.write();
+        let link = Arc::new(Link::new(links.len() as u32, venue, number, quiet_after.unwrap_or_default()));
+        links.push(link.clone());
+        link
+    }
+
+    pub(super) fn known_link(&self, venue: &str, number: u32) -> Option<Arc<Link>> {
+        self.links.read().iter().find(|link| link.number == number && *link.venue == *venue).cloned()
+    }
+
+    pub(super) fn venue_names(&self) -> Vec<String> {
+        self.venues.read().iter().map(|venue| venue.name.to_string()).collect()
     }
 
     /// Venues that have not announced all their instruments yet.

@@ -1,5 +1,5 @@
-//! Dirty marks of one shard. In: topic ids, from any feed thread. Out: each marked id at least once after its last mark, to the
-//! shard's own thread. Bounded: one bit per possible topic; a mark on a marked topic costs one atomic operation and no wake-up.
+//! Dirty marks of one shard. In: topic ids and links, from any feed thread. Out: each marked one at least once after its last mark, to
+//! the shard's own thread. Bounded: one bit per possible topic and link; a mark on a marked topic costs one atomic operation and no wake-up.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::Notify;
@@ -14,11 +14,13 @@ pub struct Marks {
     /// Something was marked since the last drain began; whoever makes it true also wakes.
     pending: AtomicBool,
     listing: AtomicBool,
+    /// One bit per link that was lost or came back.
+    links: Box<[AtomicU64]>,
     notify: Notify,
 }
 
 impl Marks {
-    pub(super) fn new(max_topics: u32) -> Self {
+    pub(super) fn new(max_topics: u32, max_links: u32) -> Self {
         let words = (max_topics as usize).div_ceil(BITS).max(1);
         let zeros = |n: usize| (0..n).map(|_| AtomicU64::new(0)).collect();
         Self {
@@ -26,6 +28,7 @@ impl Marks {
             index: zeros(words.div_ceil(BITS)),
             pending: AtomicBool::new(false),
             listing: AtomicBool::new(false),
+            links: zeros((max_links as usize).div_ceil(BITS)),
             notify: Notify::new(),
         }
     }
@@ -42,6 +45,12 @@ impl Marks {
 
     pub(super) fn mark_listing(&self) {
         self.listing.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// One mark for all the topics of the link: the shard knows which of them it watches.
+    pub(super) fn mark_link(&self, link: u32) {
+        self.links[link as usize / BITS].fetch_or(1 << (link as usize % BITS), Ordering::AcqRel);
         self.wake();
     }
 
@@ -66,6 +75,17 @@ impl Marks {
                 }
             }
         }
+    }
+
+    /// Takes the marks of links, in ascending order. Mostly there are none. Call it after `drain`.
+    pub fn take_links(&self) -> Vec<u32> {
+        let mut links = Vec::new();
+        for (high, word) in self.links.iter().enumerate() {
+            if word.load(Ordering::Acquire) != 0 {
+                links.extend(bits(word.swap(0, Ordering::AcqRel)).map(|bit| (high * BITS + bit) as u32));
+            }
+        }
+        links
     }
 
     /// True once after new topics were listed, or a venue became fully known.
@@ -98,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_mark_is_seen_once() {
-        let marks = Marks::new(10_000);
+        let marks = Marks::new(10_000, 100);
         for id in [0, 63, 64, 4_095, 4_096, 9_999, 63] {
             marks.mark(id);
         }
@@ -108,6 +128,10 @@ mod tests {
         marks.drain(|id| panic!("{id} was marked once"));
         marks.mark_listing();
         assert!(marks.listing_changed() && !marks.listing_changed());
+        for link in [99, 0, 63, 64, 0] {
+            marks.mark_link(link);
+        }
+        assert_eq!((marks.take_links(), marks.take_links()), (vec![0, 63, 64, 99], vec![]));
     }
 
     /// Writers store a value and then mark; whatever the interleaving, the reader ends up with every newest value.
@@ -115,7 +139,7 @@ mod tests {
     fn no_mark_is_lost() {
         const TOPICS: u32 = 200;
         const ROUNDS: u32 = 20_000;
-        let marks = Arc::new(Marks::new(TOPICS));
+        let marks = Arc::new(Marks::new(TOPICS, 1));
         let values: Arc<Vec<AtomicU32>> = Arc::new((0..TOPICS).map(|_| AtomicU32::new(0)).collect());
         let writers: Vec<_> = (0..2u32)
             .map(|writer| {

@@ -9,7 +9,8 @@
 //! What `since` emits, always in this order, each only where the cursor lacks it:
 //! 1. `Gap` in the former epoch, for trades that a redefinition cut off (after that epoch's `Meta`, if it has not got that);
 //! 2. `Meta`, for an unknown topic, a new epoch, or a price base that became known;
-//! 3. `State`, if the feed's or the trading state changed: before the data, also on the way back to live;
+//! 3. `State`, if the feed's or the trading state changed, of this instrument or of the link that carries it: before the data, also on
+//!    the way back to live;
 //! 4. data: a snapshot, a delta, or the stream's records.
 
 mod bars;
@@ -25,6 +26,7 @@ mod head;
 mod last;
 #[cfg(test)]
 mod law;
+mod link;
 mod listing;
 mod map;
 mod marks;
@@ -33,12 +35,18 @@ mod publish;
 mod quote;
 mod slot;
 mod span;
+mod standing;
+mod states;
+#[cfg(test)]
+mod states_tests;
 mod tape;
 #[cfg(test)]
 mod tests;
+mod tick;
 mod trades;
 
 pub use cursor::{Cursor, Missing};
+pub use link::QuietAfter;
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;

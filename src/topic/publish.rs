@@ -5,8 +5,9 @@ use super::book::BookStep;
 use super::derived::{ALL_DERIVED, DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
+use super::standing::Changed;
 use std::sync::atomic::Ordering;
-use wire::event::{Cause, Channel, FeedState, Flags, Level, Nanos, Quote, Status, Trade, TradingState};
+use wire::event::{Cause, Channel, Flags, Level, Nanos, Quote, Trade};
 use wire::record::Clock;
 
 /// The times and flags of one event.
@@ -39,12 +40,20 @@ impl Stamp {
 
 impl TopicMap {
     pub fn publish_quote(&self, of: &InstrumentTopics, quote: &Quote, stamp: &Stamp) {
-        self.update(of.quote, stamp, |state| matches!(state, State::Quote(state) if state.lock().publish(quote, stamp)));
+        let mut woken = Changed::default();
+        self.update(of.quote, stamp, |state| {
+            let State::Quote(state) = state else { return false };
+            let mut state = state.lock();
+            woken = state.head.wake(stamp);
+            state.publish(quote, stamp)
+        });
+        self.mark_standing(of, woken);
     }
 
     pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
         let Some(topic @ Topic { state: State::Trade(trades), .. }) = self.get(of.trade) else { return };
         let mut state = trades.lock();
+        let woken = state.tape.head.wake(stamp);
         state.tape.publish(trade, stamp);
         let step = state.derived.trade(trade, stamp);
         trades.news.note_received(stamp.received);
@@ -59,6 +68,7 @@ impl TopicMap {
         drop(state);
         self.mark(topic);
         self.mark_derived(of, watched);
+        self.mark_standing(of, woken);
         self.totals.add_too_late(&step);
     }
 
@@ -106,30 +116,6 @@ impl TopicMap {
         ids.filter_map(|(_, id)| self.get(id)).for_each(each);
     }
 
-    /// Closes bars that are over, moves the windows of a day on, and puts depth views to sleep that nobody has watched for long. Call
-    /// it about once a second, from any one thread.
-    pub fn tick(&self, now: Nanos) {
-        let stamp = Stamp { published: now, ..Stamp::default() };
-        let lingering = self.lingering.swap(false, Ordering::AcqRel);
-        for first in (0..self.len()).step_by(InstrumentTopics::COUNT as usize) {
-            let of = InstrumentTopics::from_first(first);
-            self.derive(&of, &stamp, |derived| derived.pass(now));
-            if lingering && self.lull(&of, now) {
-                self.lingering.store(true, Ordering::Release);
-            }
-        }
-    }
-
-    /// True if a view of this book is awake though nobody watches.
-    fn lull(&self, of: &InstrumentTopics, now: Nanos) -> bool {
-        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return false };
-        let linger = i64::try_from(self.limits.view_linger_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000);
-        // Watchers come and go under this lock.
-        let mut book = book.lock();
-        let unwatched = |id: u32| self.get(id).is_some_and(|topic| topic.watchers() == 0);
-        of.book.into_iter().enumerate().fold(false, |awake, (at, id)| awake | (unwatched(id) && book.lull(at, now, linger)))
-    }
-
     /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
     pub fn publish_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
         self.change_book(of, bids, asks, snapshot, stamp);
@@ -143,53 +129,22 @@ impl TopicMap {
     }
 
     fn change_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> BookStep {
-        let Some(Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return BookStep::default() };
-        let step = book.lock().publish(bids, asks, snapshot, stamp);
+        let Some(topic @ Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return BookStep::default() };
+        // Before the change, under whose lock others look whether the book is quiet.
+        topic.news.note_received(stamp.received);
+        let (step, woken) = {
+            let mut book = book.lock();
+            let woken = book.views[0].head.wake(stamp);
+            (book.publish(bids, asks, snapshot, stamp), woken)
+        };
         if step.dropped > 0 {
             self.totals.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
         }
         for (at, id) in of.book.into_iter().enumerate() {
             self.update(id, stamp, |_| step.views & (1 << at) != 0);
         }
+        self.mark_standing(of, woken);
         step
-    }
-
-    /// State of one channel, or of all (`None`). The status topic shows the worst of the three.
-    pub fn publish_state(&self, of: &InstrumentTopics, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        let news = |held: &Status| Status { feed, cause, since: stamp.received, ..*held };
-        let is_about = |one| channel.is_none_or(|channel| channel == one);
-        for (one, ids) in of.channels() {
-            if is_about(one) {
-                ids.iter().for_each(|id| self.set_status(*id, news, stamp));
-            }
-        }
-        if is_about(Channel::Trade) {
-            self.derive(of, stamp, |derived| derived.update_status(news));
-        }
-        self.update(
-            of.status,
-            stamp,
-            |state| matches!(state, State::Status(state) if state.lock().set_feed(channel, feed, cause, stamp)),
-        );
-    }
-
-    /// Trading phase of the instrument: told by its status topic and by the `State` of all its data topics.
-    pub fn publish_trading(&self, of: &InstrumentTopics, trading: TradingState, stamp: &Stamp) {
-        let news = |held: &Status| Status { trading, ..*held };
-        for (_, ids) in of.channels() {
-            ids.iter().for_each(|id| self.set_status(*id, news, stamp));
-        }
-        self.derive(of, stamp, |derived| derived.update_status(news));
-        self.update(of.status, stamp, |state| matches!(state, State::Status(state) if state.lock().set_trading(trading, stamp)));
-    }
-
-    fn set_status(&self, id: u32, news: impl Fn(&Status) -> Status, stamp: &Stamp) {
-        self.update(id, stamp, |state| match state {
-            State::Quote(state) => state.lock().head.update_status(news),
-            State::Trade(trades) => trades.lock().tape.head.update_status(news),
-            State::Book(state, view) => state.lock().views[*view].head.update_status(news),
-            State::Derived(..) | State::Status(_) | State::Instrument(_) => false,
-        });
     }
 
     /// Runs a change of one topic and, if it was one, makes it known.
@@ -204,7 +159,7 @@ impl TopicMap {
     }
 
     /// After the change, under whose lock a watcher that comes too late for this mark sees it.
-    fn mark(&self, topic: &Topic) {
+    pub(super) fn mark(&self, topic: &Topic) {
         let mut shards = topic.watchers();
         while shards != 0 {
             self.marks(shards.trailing_zeros() as usize).mark(topic.id());

@@ -19,8 +19,8 @@ pub(super) struct QuoteState {
 }
 
 impl QuoteState {
-    pub fn new(meta: Meta) -> Self {
-        Self { head: Head::new(meta), seq: 0, time: 0, flags: Flags::default(), fields: Default::default() }
+    pub fn new(head: Head) -> Self {
+        Self { head, seq: 0, time: 0, flags: Flags::default(), fields: Default::default() }
     }
 
     pub fn seq(&self) -> u64 {
@@ -55,11 +55,10 @@ impl QuoteState {
     }
 
     pub fn since(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let (next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if fresh {
             let change = self.changed(|_| true);
-            let flags = self.flags.with(self.head.staleness());
-            return self.head.snapshot(next, self.seq, self.time, flags, RecordBody::Quote(change), emit);
+            return self.head.snapshot(next, self.seq, self.time, self.flags, RecordBody::Quote(change), emit);
         }
         if next.seq == self.seq {
             return next;

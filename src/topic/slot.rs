@@ -3,9 +3,12 @@
 
 use super::book::BookState;
 use super::cursor::{Cursor, Missing, Start};
+use super::head::Head;
 use super::last::{InstrumentState, StatusState};
 use super::news::News;
+use super::publish::Stamp;
 use super::quote::QuoteState;
+use super::standing::{About, Changed, Standing};
 use super::trades::Trades;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -25,6 +28,8 @@ pub struct Topic {
     watchers: AtomicU64,
     /// How often clients reported that a check disagreed with what they held.
     mismatches: AtomicU64,
+    pub(super) standing: Arc<Standing>,
+    about: About,
     pub(super) state: State,
 }
 
@@ -40,7 +45,7 @@ pub(super) enum State {
 }
 
 impl Topic {
-    pub(super) fn new(id: u32, key: TopicKey, state: State) -> Self {
+    pub(super) fn new(id: u32, key: TopicKey, standing: Arc<Standing>, about: About, state: State) -> Self {
         Self {
             id,
             name: key.to_string().into(),
@@ -48,6 +53,8 @@ impl Topic {
             news: News::new(1),
             watchers: AtomicU64::new(0),
             mismatches: AtomicU64::new(0),
+            standing,
+            about,
             state,
         }
     }
@@ -72,17 +79,26 @@ impl Topic {
     /// Changes whenever `since` would say something new to somebody; of a book view, while it is watched. Read it before
     /// `since`, not after.
     pub fn version(&self) -> u64 {
-        self.news.version() + self.shared_news().map_or(0, News::version)
+        // Numbers that only grow: the sum is the same only if each is.
+        let shared = self.shared_news().map_or(0, News::version);
+        self.news.version() + shared + u64::from(self.standing.version(self.about))
     }
 
     /// When the newest change was published here; 0 = never.
     pub fn published(&self) -> Nanos {
-        self.news.published().max(self.shared_news().map_or(0, News::published))
+        let shared = self.shared_news().map_or(0, News::published);
+        self.news.published().max(shared).max(self.standing.published(self.about))
+    }
+
+    /// The link that carries its instrument; `None` for a topic that does not depend on it.
+    pub fn link(&self) -> Option<u32> {
+        (self.about != About::Nothing).then(|| self.standing.link().index)
     }
 
     /// When the newest bytes about this topic were received, whether they changed it or not; 0 = never.
     pub fn received(&self) -> Nanos {
-        self.news.received().max(self.shared_news().map_or(0, News::received))
+        // Of topics that share news, each event is about all of them.
+        self.shared_news().unwrap_or(&self.news).received()
     }
 
     fn shared_news(&self) -> Option<&News> {
@@ -92,15 +108,12 @@ impl Topic {
         }
     }
 
-    /// How far its data can be trusted now.
+    /// How far its data can be trusted now: as its feed says, or the link that carries it. Of a topic that is
+    /// about no channel, the worst of them.
     pub fn status(&self) -> Status {
-        match &self.state {
-            State::Quote(state) => state.lock().head.status,
-            State::Trade(trades) => trades.lock().tape.head.status,
-            State::Book(state, view) => state.lock().views[*view].head.status,
-            State::Status(state) => state.lock().head.status,
-            State::Instrument(state) => state.lock().head.status,
-            State::Derived(trades, at) => trades.lock().derived.head(*at).status,
+        match self.about {
+            About::Channel(channel) => self.standing.status(channel).0,
+            About::Whole | About::Nothing => self.standing.whole().status,
         }
     }
 
@@ -163,7 +176,7 @@ impl Topic {
             }
             State::Status(state) => {
                 let state = state.lock();
-                (state.head.epoch(), cursor.seq <= state.seq())
+                (state.head.epoch(), cursor.seq <= state.now().seq)
             }
             State::Instrument(state) => {
                 let state = state.lock();
@@ -206,7 +219,8 @@ impl Topic {
             }
             State::Status(state) => {
                 let state = state.lock();
-                (state.head.epoch(), state.seq(), state.hash())
+                let now = state.now();
+                (state.head.epoch(), now.seq, now.hash())
             }
             State::Instrument(state) => {
                 let state = state.lock();
@@ -231,8 +245,35 @@ impl Topic {
         self.mismatches.load(Ordering::Relaxed)
     }
 
+    pub(super) fn about(&self) -> About {
+        self.about
+    }
+
+    /// Time passes: a channel whose updates are published here, and that had none for long, is quiet. The lock is that of its
+    /// updates: the time of the last one is read under it, so none comes in between unseen.
+    pub(super) fn pass(&self, now: &Stamp) -> Changed {
+        self.with_head(|head| head.pass(self.received(), now)).unwrap_or_default()
+    }
+
+    /// The feed itself says that a channel is quiet: its next update has to look.
+    pub(super) fn expect_wake(&self) {
+        self.with_head(Head::expect_wake);
+    }
+
+    /// The head of a topic that a feed publishes to, while nothing is published to it.
+    fn with_head<T>(&self, act: impl FnOnce(&mut Head) -> T) -> Option<T> {
+        match &self.state {
+            State::Quote(state) => Some(act(&mut state.lock().head)),
+            State::Trade(trades) => Some(act(&mut trades.lock().tape.head)),
+            State::Book(state, view) => Some(act(&mut state.lock().views[*view].head)),
+            State::Status(_) | State::Instrument(_) | State::Derived(..) => None,
+        }
+    }
+
     pub(super) fn watchers(&self) -> u64 {
-        self.watchers.load(Ordering::Acquire)
+        // In one order with the versions of `standing`, which no lock of the topic guards: who comes to watch sees the change, or is
+        // seen by who makes it.
+        self.watchers.load(Ordering::SeqCst)
     }
 
     /// A depth view wakes when somebody watches it, and sleeps again some time after the last one left. Publications look only at
@@ -242,7 +283,7 @@ impl Topic {
         let bit = 1 << shard;
         let change = || {
             let before = if watched {
-                self.watchers.fetch_or(bit, Ordering::AcqRel)
+                self.watchers.fetch_or(bit, Ordering::SeqCst)
             } else {
                 self.watchers.fetch_and(!bit, Ordering::AcqRel)
             };

@@ -53,6 +53,7 @@ enum What {
 
 #[derive(Debug)]
 struct Former {
+    /// Tells no state: the present epoch does.
     head: Head,
     seq: u64,
     sums: Sums,
@@ -64,14 +65,14 @@ struct Former {
 const MAX_FORMER: usize = 8;
 
 impl TapeState {
-    pub fn new(meta: Meta, capacity: usize, totals: Arc<Totals>) -> Self {
+    pub fn new(head: Head, capacity: usize, totals: Arc<Totals>) -> Self {
         let capacity = capacity.max(1);
         // A monotone stack is as long as a one-way move has distinct prices. Such a move must be longer than the whole ring
         // before the extremes reach back less far than a slow client's window.
         let extremes = capacity.max(2);
-        let clock = meta.clock;
+        let clock = head.meta.clock;
         Self {
-            head: Head::new(meta),
+            head,
             seq: 0,
             sums: Sums::default(),
             ring: VecDeque::new(),
@@ -94,7 +95,7 @@ impl TapeState {
 
     /// A new epoch starts with an empty tape; who was behind is told how many trades were cut off. True if there is news.
     pub fn redefine(&mut self, meta: &Meta) -> bool {
-        let former = Former { head: self.head.clone(), seq: self.seq, sums: self.sums, later: Some(0) };
+        let former = Former { head: self.head.clone().without_state(), seq: self.seq, sums: self.sums, later: Some(0) };
         let redefined = self.head.redefine(meta);
         self.clock = meta.clock;
         if redefined == Redefined::Epoch {
@@ -159,7 +160,7 @@ impl TapeState {
     pub fn since(&self, cursor: &Cursor, mode: TradeMode, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
         let former = self.former.iter().find(|former| cursor.start == Start::At && cursor.epoch == former.head.epoch());
         let told = former.is_some_and(|former| former.tell_cut_off(cursor, emit));
-        let (mut next, fresh) = self.head.begin(cursor, self.seq, true, emit);
+        let (mut next, fresh) = self.head.begin(cursor, self.seq, emit);
         if let Start::Back(n) = next.start {
             next = self.snapshot_back(next, n, emit);
         } else if fresh && former.is_none() {
@@ -325,7 +326,7 @@ impl Former {
         if cursor.seq > *seq || (cursor.seq == *seq && *later == Some(0)) {
             return false;
         }
-        let (next, _) = head.begin(cursor, *seq, false, emit);
+        let (next, _) = head.begin(cursor, *seq, emit);
         let missing = self.cut_off(cursor);
         // A gap moves by one at least; nobody goes on from there.
         let end = (*seq).max(cursor.seq + 1);

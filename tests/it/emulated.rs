@@ -66,6 +66,8 @@ async fn start(files: &[PathBuf], speed: f64, symbols: &[&str], faults: Faults) 
         channels: feeds::settings::all_channels(),
         aggregated_trades: false,
         silence_ms: None,
+        // The recording ends before the test does.
+        quiet_after_ms: 0,
         sim: None,
         replay: None,
     };

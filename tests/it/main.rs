@@ -8,6 +8,7 @@ mod config_errors;
 mod delivery;
 mod drain;
 mod emulated;
+mod freshness;
 mod grafana;
 mod limits;
 mod load;

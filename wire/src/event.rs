@@ -208,6 +208,19 @@ pub struct Event {
 pub enum EventBody {
     /// Announces the instrument of this index, or redefines it (new exponents end the epoch of all its topics).
     Instrument(Box<Instrument>),
+    /// Which connection carries this instrument, by the feed's own dense number. Comes before the instrument is announced, and holds
+    /// for good: a connection that is replaced keeps its number. Without it: 0.
+    Carrier {
+        link: u32,
+    },
+    /// A connection is lost (`Down`, `Stale`), or back (`Resyncing`), and with it all the instruments it carries: nothing they said
+    /// before counts any more, nor what they say while it is lost. Once it is back, each channel says by `State` when its data is good
+    /// again. (`Event::instrument` says nothing here.)
+    Link {
+        link: u32,
+        state: FeedState,
+        cause: Cause,
+    },
     Quote(Quote),
     Trade(Trade),
     /// Levels of one venue message, already in sequence; ranges of `Batch::levels`.

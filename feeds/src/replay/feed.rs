@@ -54,6 +54,8 @@ struct Publisher {
     batch: Batch,
     /// By index; announced again unchanged (a repeat) they are left out, so that topics keep their epoch.
     announced: Vec<Instrument>,
+    /// How many links carry them.
+    links: u32,
     known: bool,
     now: Nanos,
 }
@@ -81,7 +83,7 @@ impl ReplayFeed {
         let settings = adapter_settings(settings, &venue, &survey);
         let adapter = registry::adapter(&venue, &settings)?;
         let player = Player::new(adapter, &replay.files, survey).map_err(|error| complaint(error.to_string()))?;
-        let out = Publisher { sink, batch: Batch::default(), announced: Vec::new(), known: false, now: 0 };
+        let out = Publisher { sink, batch: Batch::default(), announced: Vec::new(), links: 1, known: false, now: 0 };
         Ok(Self { venue, replay, settings, pace, player: Some(player), out })
     }
 
@@ -162,6 +164,9 @@ impl Publisher {
             {
                 continue;
             }
+            if let EventBody::Carrier { link } = event.body {
+                self.links = self.links.max(link + 1);
+            }
             let mut event = event.clone();
             if let EventBody::State { state: state @ FeedState::Live, .. } = &mut event.body {
                 *state = FeedState::Replay;
@@ -187,21 +192,25 @@ impl Publisher {
 
     /// Nothing more will come.
     fn down(&mut self) {
-        self.tell_all(&EventBody::State { channel: None, state: FeedState::Down, cause: Cause::Disconnected });
+        self.batch.clear();
+        for link in 0..self.links {
+            self.put(0, EventBody::Link { link, state: FeedState::Down, cause: Cause::Disconnected });
+        }
+        self.sink.publish(&self.batch);
     }
 
     /// The tape jumps back to its start.
     fn restart(&mut self) {
-        self.tell_all(&EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::Disconnected });
-    }
-
-    fn tell_all(&mut self, body: &EventBody) {
         self.batch.clear();
         for instrument in 0..self.announced.len() as u32 {
-            let event = Event { instrument, event_time: 0, received: self.now, flags: Flags::default(), body: body.clone() };
-            self.batch.events.push(event);
+            self.put(instrument, EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::Disconnected });
         }
         self.sink.publish(&self.batch);
+    }
+
+    fn put(&mut self, instrument: u32, body: EventBody) {
+        let event = Event { instrument, event_time: 0, received: self.now, flags: Flags::default(), body };
+        self.batch.events.push(event);
     }
 }
 

@@ -86,17 +86,18 @@ fn client(rng: &mut Rng) -> ClientSetup {
 }
 
 /// Kinds of operations, with their usual weights. A case leaves some out, so that others come close upon each other.
-const KINDS: [(Make, u32); 22] = [
+const KINDS: [(Make, u32); 23] = [
     (Generator::quote, 14),
     (Generator::trades, 16),
     (Generator::gap, 2),
     (Generator::book, 12),
-    (Generator::state, 3),
+    (Generator::state, 4),
+    (Generator::link, 3),
     (Generator::redefine, 2),
     (Generator::list, 2),
     (Generator::time, 14),
     (Generator::wall_step, 1),
-    (Generator::tick, 2),
+    (Generator::tick, 4),
     (Generator::dispatch, 6),
     (Generator::fill, 10),
     (Generator::drain, 12),
@@ -224,8 +225,15 @@ impl Generator {
             return self.publish(Feed::Trading(trading));
         }
         let channel = self.pick(&[None, None, Some(Channel::Quote), Some(Channel::Trade), Some(Channel::Book)]);
-        let (feed, cause) = (self.pick(FeedState::ALL), self.pick(&[Cause::None, Cause::Silence, Cause::Disconnected]));
+        let feed = if self.rng.bool() { FeedState::Live } else { self.pick(FeedState::ALL) };
+        let cause = self.pick(&[Cause::None, Cause::Silence, Cause::Disconnected]);
         self.publish(Feed::State { channel, feed, cause })
+    }
+
+    fn link(&mut self) -> Operation {
+        let feed = self.pick(&[FeedState::Down, FeedState::Down, FeedState::Stale, FeedState::Resyncing, FeedState::Live]);
+        let cause = self.pick(&[Cause::Disconnected, Cause::Silence]);
+        self.publish(Feed::Link { feed, cause })
     }
 
     fn redefine(&mut self) -> Operation {

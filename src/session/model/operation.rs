@@ -76,9 +76,25 @@ pub enum Operation {
 pub enum Feed {
     Quote(Quote),
     Trades(Vec<Shot>),
-    Gap { missing: Option<u64>, cause: Cause },
-    Book { bids: Vec<Level>, asks: Vec<Level>, snapshot: bool },
-    State { channel: Option<Channel>, feed: FeedState, cause: Cause },
+    Gap {
+        missing: Option<u64>,
+        cause: Cause,
+    },
+    Book {
+        bids: Vec<Level>,
+        asks: Vec<Level>,
+        snapshot: bool,
+    },
+    State {
+        channel: Option<Channel>,
+        feed: FeedState,
+        cause: Cause,
+    },
+    /// Of the link that carries the instrument: lost, or back.
+    Link {
+        feed: FeedState,
+        cause: Cause,
+    },
     Trading(TradingState),
     Redefine(Redefine),
 }

@@ -4,7 +4,7 @@
 use super::derived::Derived;
 use super::operation::{Feed, Redefine, Shot};
 use crate::clock::manual;
-use crate::topic::{InstrumentTopics, Resolve, Stamp, TopicLimits, TopicMap};
+use crate::topic::{InstrumentTopics, QuietAfter, Resolve, Stamp, TopicLimits, TopicMap};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Status, Trade, TradingState};
@@ -18,6 +18,13 @@ pub const MS: i64 = 1_000_000;
 const WALL_START: i64 = 1_700_000_000_000 * MS;
 const MONO_START: i64 = 1_000_000 * MS;
 pub const FIRST_EPOCH: u64 = 7;
+/// This venue has no quotes of its own.
+const BOOKS_ONLY: &str = "ven";
+/// Of quotes, trades and books.
+const QUIET_AFTER_MS: [i64; 3] = [1_000, 4_000, 2_000];
+/// Links of a venue, over which its instruments are spread.
+const LINKS: u32 = 2;
+const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
 /// Former epochs whose cut-off trades a tape still tells of.
 pub const REMEMBERED_EPOCHS: u64 = 8;
 
@@ -53,16 +60,40 @@ pub struct Truth {
     topics: InstrumentTopics,
     pub epoch: u64,
     quote: (Quote, u64, i64),
+    /// With its sequence, and when it last changed by this instrument's own doing.
     status: (Status, u64, i64),
     instrument_seq: u64,
     /// Of quote, trade, book.
-    channels: [Status; 3],
+    channels: [ChannelTruth; 3],
+    link: LinkTruth,
     trading: TradingState,
     /// All tapes there ever were, by epoch.
     pub tapes: BTreeMap<u64, Vec<Entry>>,
     book: [BTreeMap<i64, i64>; 2],
     depths: [DepthTruth; 5],
     pub derived: Derived,
+}
+
+/// What was said of a channel, or found out by its silence.
+#[derive(Clone, Copy, Default)]
+struct ChannelTruth {
+    feed: FeedState,
+    cause: Cause,
+    since: i64,
+    /// So often had the link changed then; none: nothing was ever said.
+    said_at: Option<u32>,
+    /// When its newest bytes came.
+    received: i64,
+}
+
+/// Each instrument knows the link that carries it; all of one link know the same.
+#[derive(Clone, Copy)]
+struct LinkTruth {
+    number: u32,
+    changes: u32,
+    feed: FeedState,
+    cause: Cause,
+    since: i64,
 }
 
 /// A depth view keeps count only while it is watched, so its sequence is known only up to what happened meanwhile.
@@ -81,11 +112,26 @@ struct Seen {
     sides: [Vec<Level>; 2],
 }
 
+impl Default for LinkTruth {
+    /// Never lost.
+    fn default() -> Self {
+        Self { number: 0, changes: 0, feed: FeedState::Live, cause: Cause::None, since: 0 }
+    }
+}
+
+impl LinkTruth {
+    fn is_lost(&self) -> bool {
+        matches!(self.feed, FeedState::Down | FeedState::Stale)
+    }
+}
+
 impl World {
     pub fn new(limits: TopicLimits, venues: &[(&'static str, bool)], instruments: &[(&'static str, &'static str)]) -> Self {
         let map = TopicMap::new(limits, 1, FIRST_EPOCH);
+        let [quote, trade, book] = QUIET_AFTER_MS.map(|ms| ms * MS);
+        map.set_quotes_from_books(BOOKS_ONLY);
         for (venue, known) in venues {
-            map.add_venue(venue);
+            map.set_quiet_after(venue, QuietAfter { quote, trade, book });
             if *known {
                 map.venue_known(venue);
             }
@@ -129,7 +175,7 @@ impl World {
     pub fn tick(&mut self) {
         let wall = self.wall();
         self.map.tick(wall);
-        self.truths.iter_mut().for_each(|truth| truth.derived.pass(wall));
+        self.truths.iter_mut().for_each(|truth| truth.pass(wall));
     }
 
     pub fn venue_known(&mut self, at: usize) {
@@ -149,8 +195,11 @@ impl World {
             event_time_exponent: -3,
             ..Instrument::default()
         };
-        let topics = self.map.list(venue, &instrument).expect("the map has room for all of them");
-        let truth = Truth::new(venue, instrument, topics);
+        let number = self.truths.len() as u32 % LINKS;
+        let topics = self.map.list_on(venue, number, &instrument).expect("the map has room for all of them");
+        let known = self.truths.iter().find(|truth| truth.venue == venue && truth.link.number == number);
+        let link = known.map_or(LinkTruth { number, ..LinkTruth::default() }, |truth| truth.link);
+        let truth = Truth::new(venue, instrument, topics, link);
         for id in self.keys.len() as u32..self.map.len() {
             self.keys.push(truth.key(id));
         }
@@ -199,11 +248,16 @@ impl World {
         let at = at % self.truths.len();
         let wall = self.wall();
         let stamp = Stamp { event: wall, received: wall, published: wall, flags: Flags::default() };
+        if let Feed::Link { feed, cause } = feed {
+            return self.link(at, *feed, *cause, &stamp);
+        }
         let (map, truth) = (&self.map, &mut self.truths[at]);
         match feed {
+            Feed::Link { .. } => {}
             Feed::Quote(quote) => truth.quote(map, quote, &stamp),
             Feed::Trades(shots) => shots.iter().for_each(|shot| truth.trade(map, shot, &stamp)),
             Feed::Gap { missing, cause } => {
+                truth.channels[Channel::Trade as usize].received = stamp.received;
                 map.publish_gap(&truth.topics, Channel::Trade, *missing, *cause, &stamp);
                 truth.enter(Item::Gap { cause: *cause, missing: *missing }, &stamp);
                 truth.derived.gap(stamp.published);
@@ -213,16 +267,23 @@ impl World {
             Feed::Trading(trading) => {
                 map.publish_trading(&truth.topics, *trading, &stamp);
                 truth.trading = *trading;
-                truth.channels.iter_mut().for_each(|held| held.trading = *trading);
-                truth.set_status(&stamp);
+                truth.set_status(stamp.received);
             }
             Feed::Redefine(how) => truth.redefine(map, how),
         }
     }
+
+    /// The link that carries this instrument is lost or back, and with it all that it carries.
+    fn link(&mut self, at: usize, feed: FeedState, cause: Cause, stamp: &Stamp) {
+        let Truth { venue, link, .. } = self.truths[at];
+        self.map.publish_link(venue, link.number, feed, cause, stamp);
+        let carried = self.truths.iter_mut().filter(|truth| truth.venue == venue && truth.link.number == link.number);
+        carried.for_each(|truth| truth.set_link(feed, cause, stamp));
+    }
 }
 
 impl Truth {
-    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics) -> Self {
+    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics, link: LinkTruth) -> Self {
         Self {
             venue,
             instrument,
@@ -232,6 +293,7 @@ impl Truth {
             status: Default::default(),
             instrument_seq: 1,
             channels: Default::default(),
+            link,
             trading: TradingState::Unknown,
             tapes: BTreeMap::from([(FIRST_EPOCH, Vec::new())]),
             book: Default::default(),
@@ -275,8 +337,19 @@ impl Truth {
         self.tapes.entry(self.epoch).or_default().push(Entry { item, time });
     }
 
+    fn has_quotes(&self) -> bool {
+        self.venue != BOOKS_ONLY
+    }
+
     fn quote(&mut self, map: &TopicMap, quote: &Quote, stamp: &Stamp) {
-        map.publish_quote(&self.topics, quote, stamp);
+        if self.has_quotes() {
+            map.publish_quote(&self.topics, quote, stamp);
+            self.update(Channel::Quote, stamp);
+            self.set_quote(quote, stamp);
+        }
+    }
+
+    fn set_quote(&mut self, quote: &Quote, stamp: &Stamp) {
         let (held, seq, known) = &mut self.quote;
         if held != quote {
             (*held, *seq, *known) = (*quote, *seq + 1, time(self.instrument.quote_has_event_time, stamp, *known));
@@ -286,6 +359,7 @@ impl Truth {
     fn trade(&mut self, map: &TopicMap, shot: &Shot, stamp: &Stamp) {
         let stamp = Stamp { event: shot.late_ms.map_or(0, |late_ms| stamp.event - late_ms * MS), ..*stamp };
         map.publish_trade(&self.topics, &shot.trade, &stamp);
+        self.update(Channel::Trade, &stamp);
         self.enter(Item::Trade(shot.trade), &stamp);
         // A trade without a time was made when the newest one was.
         let known = self.derived.newest_time().unwrap_or(stamp.received);
@@ -293,7 +367,11 @@ impl Truth {
     }
 
     fn book(&mut self, map: &TopicMap, sides: [&Vec<Level>; 2], snapshot: bool, stamp: &Stamp, is_watched: &dyn Fn(u32) -> bool) {
-        map.publish_book(&self.topics, sides[0], sides[1], snapshot, stamp);
+        match self.has_quotes() {
+            true => map.publish_book(&self.topics, sides[0], sides[1], snapshot, stamp),
+            false => map.publish_book_and_quote(&self.topics, sides[0], sides[1], snapshot, stamp),
+        }
+        self.update(Channel::Book, stamp);
         let before = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
         for (held, levels) in self.book.iter_mut().zip(sides) {
             if snapshot {
@@ -315,6 +393,12 @@ impl Truth {
                 self.depths[at].doubts += u64::from(!is_watched(self.topics.book[at]));
             }
         }
+        if !self.has_quotes() {
+            let [bid, ask] = after.map(|levels| levels.first().copied());
+            let (price, size) = (|level: Level| level.price, |level: Level| level.size);
+            let (bid_price, bid_size) = (bid.map(price), bid.map(size));
+            self.set_quote(&Quote { bid_price, bid_size, ask_price: ask.map(price), ask_size: ask.map(size) }, stamp);
+        }
     }
 
     fn levels(&self, side: Side, depth: Depth) -> Vec<Level> {
@@ -327,29 +411,78 @@ impl Truth {
 
     fn state(&mut self, map: &TopicMap, channel: Option<Channel>, feed: FeedState, cause: Cause, stamp: &Stamp) {
         map.publish_state(&self.topics, channel, feed, cause, stamp);
-        for at in [Channel::Quote, Channel::Trade, Channel::Book] {
+        let (has_quotes, said_at) = (self.has_quotes(), Some(self.link.changes));
+        for at in CHANNELS.into_iter().filter(|at| has_quotes || *at != Channel::Quote) {
             let held = &mut self.channels[at as usize];
-            if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause) != (feed, cause) {
-                *held = Status { feed, cause, since: stamp.received, ..*held };
+            if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause, held.said_at) != (feed, cause, said_at) {
+                *held = ChannelTruth { feed, cause, since: stamp.received, said_at, received: held.received };
             }
         }
-        self.set_status(stamp);
+        self.set_status(stamp.received);
+    }
+
+    /// Data came, so it is not quiet.
+    fn update(&mut self, channel: Channel, stamp: &Stamp) {
+        let held = &mut self.channels[channel as usize];
+        held.received = stamp.received;
+        if held.feed == FeedState::Quiet {
+            (held.feed, held.since) = (FeedState::Live, stamp.received);
+        }
+        self.set_status(stamp.received);
+    }
+
+    fn pass(&mut self, wall: i64) {
+        self.derived.pass(wall);
+        for channel in CHANNELS {
+            let is_live = self.channel(channel).feed == FeedState::Live;
+            let held = &mut self.channels[channel as usize];
+            let last = held.received.max(held.since);
+            if is_live && wall - last >= QUIET_AFTER_MS[channel as usize] * MS {
+                (held.feed, held.cause, held.since) = (FeedState::Quiet, Cause::None, last);
+                self.set_status(wall);
+            }
+        }
+    }
+
+    fn set_link(&mut self, feed: FeedState, cause: Cause, stamp: &Stamp) {
+        let is_lost = matches!(feed, FeedState::Down | FeedState::Stale);
+        let feed = if is_lost { feed } else { FeedState::Resyncing };
+        let same = if is_lost { (self.link.feed, self.link.cause) == (feed, cause) } else { !self.link.is_lost() };
+        if !same {
+            let LinkTruth { number, changes, .. } = self.link;
+            self.link = LinkTruth { number, changes: changes + 1, feed, cause, since: stamp.received };
+            // It counts, even where something else is worse.
+            self.status.0 = self.worst();
+            self.status.1 += 1;
+        }
+    }
+
+    /// How far a channel can be trusted: what was said of it counts until its link changes.
+    fn channel(&self, channel: Channel) -> Status {
+        let (held, link) = (self.channels[channel as usize], self.link);
+        let counts = held.said_at.is_none_or(|said_at| said_at == link.changes && !link.is_lost());
+        let (feed, cause, since) = if counts { (held.feed, held.cause, held.since) } else { (link.feed, link.cause, link.since) };
+        Status { feed, cause, since, trading: self.trading }
     }
 
     /// The worst channel, of equally bad ones the one that has been so the longest.
-    fn set_status(&mut self, stamp: &Stamp) {
+    fn worst(&self) -> Status {
         use FeedState::{Down, Live, Quiet, Replay, Resyncing, Stale, Starting};
         let badness = [Starting, Live, Replay, Quiet, Stale, Resyncing, Down];
         let rank = |held: &Status| badness.iter().position(|state| *state == held.feed);
-        let mut worst = self.channels[0];
-        for held in &self.channels[1..] {
-            if rank(held) > rank(&worst) || (rank(held) == rank(&worst) && held.since <= worst.since) {
-                worst = *held;
+        let [mut worst, others @ ..] = CHANNELS.map(|channel| self.channel(channel));
+        for held in others {
+            if rank(&held) > rank(&worst) || (rank(&held) == rank(&worst) && held.since <= worst.since) {
+                worst = held;
             }
         }
-        let value = Status { trading: self.trading, ..worst };
+        worst
+    }
+
+    fn set_status(&mut self, now: i64) {
+        let value = self.worst();
         if value != self.status.0 {
-            self.status = (value, self.status.1 + 1, stamp.received);
+            self.status = (value, self.status.1 + 1, now);
         }
     }
 
@@ -400,18 +533,24 @@ impl Truth {
     /// What the topic's `State` records must have said.
     pub fn trust(&self, kind: Kind) -> Option<Status> {
         match kind {
-            Kind::Quote => Some(self.channels[0]),
-            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channels[1]),
-            Kind::Book => Some(self.channels[2]),
+            Kind::Quote if self.has_quotes() => Some(self.channel(Channel::Quote)),
+            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channel(Channel::Trade)),
+            Kind::Quote | Kind::Book => Some(self.channel(Channel::Book)),
             Kind::Status | Kind::Instrument => None,
         }
+    }
+
+    /// Are values of this kind known to be old?
+    pub fn is_stale(&self, kind: Kind) -> bool {
+        let feed = self.trust(kind).map(|status| status.feed);
+        matches!(feed, Some(FeedState::Stale | FeedState::Resyncing | FeedState::Down))
     }
 
     /// The time that a record of the newest value carries, where that is known.
     pub fn time(&self, kind: Kind) -> Option<i64> {
         match kind {
             Kind::Quote => Some(self.quote.2),
-            Kind::Status => Some(self.status.2),
+            Kind::Status => Some(self.status.2.max(self.link.since)),
             Kind::Bar | Kind::Stats => Some(self.derived.newest_time().unwrap_or_default()),
             Kind::Trade | Kind::Book | Kind::Instrument => None,
         }

@@ -24,7 +24,10 @@ const SUBSCRIBERS: usize = 4;
 
 /// Runs the steps with four subscribers of the topics that `of` chooses, and lets all catch up in the end.
 fn keep_the_law(limits: TopicLimits, steps: Vec<Step>, mode: TradeMode, of: impl Fn(&World, usize) -> u32) {
-    let mut world = World::new(limits);
+    keep_the_law_in(World::new(limits, true), steps, mode, of);
+}
+
+fn keep_the_law_in(mut world: World, steps: Vec<Step>, mode: TradeMode, of: impl Fn(&World, usize) -> u32) {
     let mut subscribers: Vec<_> = (0..SUBSCRIBERS).map(|who| Subscriber::new(of(&world, who), who % SHARDS, mode)).collect();
     subscribers.iter_mut().for_each(|subscriber| subscriber.watch(&world, true));
     for step in steps {
@@ -69,8 +72,11 @@ fn any_condition() -> impl Strategy<Value = Op> {
     let channel = prop_oneof![Just(None), Just(Some(Channel::Quote)), Just(Some(Channel::Trade)), Just(Some(Channel::Book))];
     let feed = proptest::sample::select(FeedState::ALL);
     let cause = proptest::sample::select(Cause::ALL);
+    let lost = (proptest::sample::select(FeedState::ALL), proptest::sample::select(&Cause::ALL[..3]));
     prop_oneof![
         6 => (channel, feed, cause).prop_map(|(channel, feed, cause)| Op::State(channel, feed, cause)),
+        3 => lost.prop_map(|(feed, cause)| Op::Link(feed, cause)),
+        2 => (0i64..3_000_000_000).prop_map(Op::Pass),
         2 => proptest::sample::select(TradingState::ALL).prop_map(Op::Trading),
         2 => (-3i8..0).prop_map(Op::Rescale),
         1 => any::<bool>().prop_map(Op::Retime),
@@ -148,7 +154,9 @@ proptest! {
 
     #[test]
     fn law_of_quotes_from_books(limits in limits(), steps in steps(any_book().prop_map(with_quotes))) {
-        keep_the_law(limits, steps, TradeMode::Every, |world, who| if who < 2 { world.topics.quote } else { world.topics.book[0] });
+        keep_the_law_in(World::new(limits, false), steps, TradeMode::Every, |world, who| {
+            if who < 2 { world.topics.quote } else { world.topics.book[0] }
+        });
     }
 
     #[test]

@@ -167,6 +167,11 @@ impl Subscriber {
         }
         assert_eq!(self.meta.as_ref(), Some(meta), "the decoder must know what the encoder uses");
         self.check_stream(world, record, window);
+        if let (RecordBody::Quote(_) | RecordBody::Book { .. } | RecordBody::Bars(_) | RecordBody::Stats(_), kind) =
+            (record.body, meta.kind)
+        {
+            assert_eq!(record.flags.has(Flags::STALE), world.is_stale(kind), "{record:?}");
+        }
         let Some(view) = &mut self.view else { panic!("Meta comes first") };
         match view.apply(record) {
             Ok(Applied::Unknown) | Err(_) => panic!("{:?} on {record:?}", view.apply(record)),

@@ -1,7 +1,7 @@
 //! The truth next to the topic map: every operation is applied to both, the plain way here. In: random operations.
 //! Out: what any view must show. Bounded by the length of the test.
 
-use super::super::{InstrumentTopics, Stamp, TopicLimits, TopicMap};
+use super::super::{InstrumentTopics, QuietAfter, Stamp, TopicLimits, TopicMap};
 use super::derived::DerivedTruth;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -10,7 +10,10 @@ use wire::instrument::Instrument;
 use wire::kind::{Depth, Kind};
 
 pub const SHARDS: usize = 2;
+const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
 const VENUE: &str = "sim";
+/// Of quotes; trades take twice as long, books three times.
+const QUIET_AFTER: i64 = 1_000_000_000;
 
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -33,6 +36,8 @@ pub enum Op {
         snapshot: bool,
     },
     State(Option<Channel>, FeedState, Cause),
+    /// The feed's link is lost or back.
+    Link(FeedState, Cause),
     Trading(TradingState),
     /// New price exponent: a new epoch if it differs.
     Rescale(i8),
@@ -61,20 +66,30 @@ pub struct World {
     book: [BTreeMap<i64, i64>; 2],
     /// The book has been crossed since its newest change.
     pub crossed: Option<bool>,
-    /// Of quote, trade, book.
-    pub channels: [Status; 3],
-    pub trading: TradingState,
+    /// Otherwise they are made from its books.
+    has_quotes: bool,
+    /// Of quote, trade, book; with the number of the link's changes when it was said, if it was.
+    channels: [(Status, Option<u32>); 3],
+    link: Option<Status>,
+    link_changes: u32,
+    trading: TradingState,
+    /// Newest update of quote, trade, book; 0 = none.
+    updated: [i64; 3],
     clock: i64,
     versions: Vec<u64>,
 }
 
 impl World {
-    pub fn new(limits: TopicLimits) -> Self {
+    pub fn new(limits: TopicLimits, has_quotes: bool) -> Self {
         let map = TopicMap::new(limits, SHARDS, 7);
+        map.set_quiet_after(VENUE, QuietAfter { quote: QUIET_AFTER, trade: QUIET_AFTER * 2, book: QUIET_AFTER * 3 });
+        if !has_quotes {
+            map.set_quotes_from_books(VENUE);
+        }
         let instrument = Instrument {
             symbol: "A-B".into(),
             native: "AB".into(),
-            quote_has_event_time: true,
+            quote_has_event_time: has_quotes,
             event_time_exponent: -3,
             ..Instrument::default()
         };
@@ -92,7 +107,11 @@ impl World {
             derived: DerivedTruth::default(),
             book: Default::default(),
             crossed: Some(false),
+            has_quotes,
             channels: Default::default(),
+            link: None,
+            link_changes: 0,
+            updated: [0; 3],
             trading: TradingState::Unknown,
             // Some days: late trades stay on this side of 0.
             clock: 1_000_000_000_000_000,
@@ -111,7 +130,7 @@ impl World {
         match op {
             Op::Quote(quote) => {
                 self.map.publish_quote(&self.topics, quote, &stamp);
-                self.quote(*quote, &stamp);
+                self.quote(Channel::Quote, *quote, &stamp);
             }
             Op::Trade(trade) => self.trade(trade, &stamp),
             Op::Late(trade, late) => {
@@ -122,14 +141,18 @@ impl World {
                 self.clock += time;
                 self.map.tick(self.clock);
                 self.derived.pass(self.clock);
+                self.find_quiet();
             }
             Op::Gap(missing, cause) => {
                 self.map.publish_gap(&self.topics, Channel::Trade, *missing, *cause, &stamp);
+                // No update: it says what did not come.
+                self.updated[Channel::Trade as usize] = stamp.received;
                 self.tape().push(Item::Gap(*cause, *missing));
                 self.derived.gap(stamp.published);
             }
             Op::Book { bids, asks, snapshot } => {
                 self.map.publish_book(&self.topics, bids, asks, *snapshot, &stamp);
+                self.is_updated(Channel::Book, stamp.received);
                 self.edit_books(bids, asks, *snapshot);
             }
             Op::BookAndQuote { bids, asks, snapshot } => {
@@ -138,26 +161,32 @@ impl World {
                 let [bid, ask] = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full).first().copied());
                 let (price, size) = (|level: Level| level.price, |level: Level| level.size);
                 let (bid_price, bid_size) = (bid.map(price), bid.map(size));
-                self.quote(Quote { bid_price, bid_size, ask_price: ask.map(price), ask_size: ask.map(size) }, &stamp);
+                self.quote(
+                    Channel::Book,
+                    Quote { bid_price, bid_size, ask_price: ask.map(price), ask_size: ask.map(size) },
+                    &stamp,
+                );
             }
             Op::State(channel, feed, cause) => {
                 self.map.publish_state(&self.topics, *channel, *feed, *cause, &stamp);
-                for at in [Channel::Quote, Channel::Trade, Channel::Book] {
-                    let held = &mut self.channels[at as usize];
-                    if channel.is_none_or(|channel| channel == at) && (held.feed, held.cause) != (*feed, *cause) {
+                for at in CHANNELS.into_iter().filter(|at| self.has_quotes || *at != Channel::Quote) {
+                    let (held, said) = &mut self.channels[at as usize];
+                    let same = (held.feed, held.cause, *said) == (*feed, *cause, Some(self.link_changes));
+                    if channel.is_none_or(|channel| channel == at) && !same {
                         *held = Status { feed: *feed, cause: *cause, since: stamp.received, ..*held };
+                        *said = Some(self.link_changes);
                     }
                 }
             }
+            Op::Link(feed, cause) => {
+                self.map.publish_link(VENUE, 0, *feed, *cause, &stamp);
+                self.change_link(*feed, *cause, stamp.received);
+                return self.links_are_marked();
+            }
             Op::Trading(trading) => {
                 self.map.publish_trading(&self.topics, *trading, &stamp);
+                // The time belongs to whatever else changed last.
                 self.trading = *trading;
-                for held in &mut self.channels {
-                    if held.trading != *trading {
-                        // The time belongs to whatever changed last.
-                        *held = Status { trading: *trading, ..*held };
-                    }
-                }
             }
             Op::Rescale(exponent) => {
                 let changed = self.instrument.price_exponent != *exponent;
@@ -181,16 +210,73 @@ impl World {
         self.marks_are_exact();
     }
 
-    fn quote(&mut self, quote: Quote, stamp: &Stamp) {
+    /// `channel` is the one on which it came.
+    fn quote(&mut self, channel: Channel, quote: Quote, stamp: &Stamp) {
+        let woken = self.is_updated(channel, stamp.received);
         let changed = self.quote != quote;
-        assert_eq!(self.changed(self.topics.quote), changed, "a quote that repeats the last one must move nothing");
+        assert_eq!(self.changed(self.topics.quote), changed || woken, "a quote that repeats the last one must move nothing");
         if changed {
             self.quote = quote;
             self.quote_time = if self.instrument.quote_has_event_time { stamp.event } else { stamp.received };
         }
     }
 
+    /// Data came: a quiet channel is live. True if it was quiet, and that shows.
+    fn is_updated(&mut self, channel: Channel, received: i64) -> bool {
+        let before = self.channel(channel);
+        self.updated[channel as usize] = received;
+        let (held, _) = &mut self.channels[channel as usize];
+        if held.feed == FeedState::Quiet {
+            (held.feed, held.since) = (FeedState::Live, received);
+        }
+        self.channel(channel) != before
+    }
+
+    fn find_quiet(&mut self) {
+        for (channel, times) in CHANNELS.into_iter().zip(1..) {
+            let is_live = self.channel(channel).feed == FeedState::Live;
+            let (held, _) = &mut self.channels[channel as usize];
+            let last = self.updated[channel as usize].max(held.since);
+            if is_live && self.clock - last >= QUIET_AFTER * times {
+                (held.feed, held.cause, held.since) = (FeedState::Quiet, Cause::None, last);
+            }
+        }
+    }
+
+    fn change_link(&mut self, feed: FeedState, cause: Cause, received: i64) {
+        let is_lost = |feed| matches!(feed, FeedState::Down | FeedState::Stale);
+        let new =
+            Status { feed: if is_lost(feed) { feed } else { FeedState::Resyncing }, cause, since: received, ..Status::default() };
+        let same = match self.link {
+            Some(link) if is_lost(feed) => (link.feed, link.cause) == (feed, cause),
+            Some(link) => !is_lost(link.feed),
+            None => !is_lost(feed),
+        };
+        if !same {
+            self.link = Some(new);
+            self.link_changes += 1;
+        }
+    }
+
+    /// What is true of a channel: what was said of it since the link last changed, or else what is true of the link.
+    fn channel(&self, channel: Channel) -> Status {
+        let (held, said) = self.channels[channel as usize];
+        let is_lost = self.link.is_some_and(|link| link.feed != FeedState::Resyncing);
+        let status = match self.link {
+            Some(link) if said.is_some() && (is_lost || said != Some(self.link_changes)) => link,
+            _ => held,
+        };
+        Status { trading: self.trading, ..status }
+    }
+
+    /// Whether the values of a kind must be flagged as old.
+    pub fn is_stale(&self, kind: Kind) -> bool {
+        let feed = self.status_of(kind).map(|status| status.feed);
+        matches!(feed, Some(FeedState::Stale | FeedState::Resyncing | FeedState::Down))
+    }
+
     fn trade(&mut self, trade: &Trade, stamp: &Stamp) {
+        let woken = self.is_updated(Channel::Trade, stamp.received);
         let too_late = self.map.trades_too_late();
         self.map.publish_trade(&self.topics, trade, stamp);
         self.tape().push(Item::Trade(*trade));
@@ -204,7 +290,7 @@ impl World {
         let late = in_time.iter().filter(|in_time| !**in_time).count() as u64;
         assert_eq!(self.map.trades_too_late() - too_late, late, "each topic counts what it refuses");
         for (id, in_time) in self.topics.bar.into_iter().zip(in_time) {
-            assert_eq!(self.changed(id), in_time, "a trade moves a bar topic, unless it is too late for it");
+            assert_eq!(self.changed(id), in_time || woken, "a trade moves a bar topic, unless it is too late for it");
         }
     }
 
@@ -269,9 +355,9 @@ impl World {
     /// What `State` records of a data topic must say.
     pub fn status_of(&self, kind: Kind) -> Option<Status> {
         match kind {
-            Kind::Quote => Some(self.channels[0]),
-            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channels[1]),
-            Kind::Book => Some(self.channels[2]),
+            Kind::Quote if self.has_quotes => Some(self.channel(Channel::Quote)),
+            Kind::Trade | Kind::Bar | Kind::Stats => Some(self.channel(Channel::Trade)),
+            Kind::Quote | Kind::Book => Some(self.channel(Channel::Book)),
             Kind::Status | Kind::Instrument => None,
         }
     }
@@ -280,9 +366,9 @@ impl World {
     pub fn status(&self) -> Status {
         use FeedState::{Down, Live, Quiet, Replay, Resyncing, Stale, Starting};
         let worst_first = [Down, Resyncing, Stale, Quiet, Replay, Live, Starting];
-        let of_state = |feed| self.channels.iter().filter(move |held| held.feed == feed).min_by_key(|held| held.since);
-        let worst = worst_first.into_iter().find_map(of_state).copied().unwrap_or_default();
-        Status { trading: self.trading, ..worst }
+        let channels = CHANNELS.map(|channel| self.channel(channel));
+        let of_state = |feed| channels.iter().filter(move |held| held.feed == feed).min_by_key(|held| held.since);
+        worst_first.into_iter().find_map(of_state).copied().unwrap_or_default()
     }
 
     fn all_versions(&self) -> Vec<u64> {
@@ -300,6 +386,19 @@ impl World {
             ids
         };
         (0..SHARDS).map(drain).collect()
+    }
+
+    /// One mark a shard for all that the link carries; and whoever looks finds news.
+    fn links_are_marked(&self) {
+        let changed = self.changed(self.topics.quote);
+        for id in (0..self.map.len()).filter(|id| *id != self.topics.instrument) {
+            assert_eq!(self.changed(id), changed, "topic {id} follows its link");
+        }
+        for shard in 0..SHARDS {
+            let marked = self.map.marks(shard).take_links();
+            assert_eq!(marked, if changed { vec![0] } else { vec![] });
+        }
+        assert!(self.drain().iter().all(Vec::is_empty), "no topic is marked by itself");
     }
 
     fn marks_are_exact(&self) {

@@ -13,7 +13,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use wire::codec::Decoder;
-use wire::event::FeedState;
+use wire::event::{FeedState, Status};
 use wire::record::{RecordBody, TradeRecord, TradeSummary};
 use wire::request::{Encoding, Reply, Request, Sub, TopicResult};
 use wire::view::{Applied, View};
@@ -37,7 +37,7 @@ pub struct TestClient {
     /// Count and volume over all summaries.
     summed: (u64, u128),
     scales: BTreeMap<String, (i8, i8)>,
-    states: Vec<(String, FeedState)>,
+    states: Vec<(String, Status)>,
     pub gaps: u64,
     pub checks: u64,
     pub replies: VecDeque<Reply>,
@@ -196,7 +196,13 @@ impl TestClient {
 
     /// The feed states that were told of a topic, in order.
     pub fn states(&self, topic: &str) -> Vec<FeedState> {
-        self.states.iter().filter(|(name, _)| name == topic).map(|(_, state)| *state).collect()
+        self.states.iter().filter(|(name, _)| name == topic).map(|(_, state)| state.feed).collect()
+    }
+
+    /// The newest state that was told of a topic: by `State` records, or by the status topic's value.
+    pub fn state(&self, topic: &str) -> Option<Status> {
+        let view = self.views.get(topic)?;
+        view.status().copied().or(view.state)
     }
 
     /// Takes in whatever comes for a while.
@@ -254,7 +260,7 @@ impl TestClient {
                     }
                     RecordBody::Check { .. } => *checks += 1,
                     RecordBody::Gap { .. } => *gaps += 1,
-                    RecordBody::State(state) => states.push((meta.name.clone(), state.feed)),
+                    RecordBody::State(state) => states.push((meta.name.clone(), state)),
                     RecordBody::Meta(meta) => {
                         scales.insert(meta.name.clone(), (meta.price_exponent, meta.size_exponent));
                     }

@@ -85,6 +85,11 @@ impl Market {
         self.publish(index, EventBody::State { channel, state, cause });
     }
 
+    /// The one connection that carries everything.
+    pub fn link(&mut self, state: FeedState, cause: Cause) {
+        self.publish(0, EventBody::Link { link: 0, state, cause });
+    }
+
     fn publish(&mut self, index: u32, body: EventBody) {
         self.batch.clear();
         self.batch.events.push(event(index, body));

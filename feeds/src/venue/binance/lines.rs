@@ -69,8 +69,10 @@ pub enum Answered {
 pub enum Lost {
     /// Another line carries its instruments.
     Covered,
-    /// Nothing carries these instruments now.
+    /// Nothing carries these instruments now; they are some of their link.
     Uncovered(Vec<u32>),
+    /// Nothing carries anything of this link now, and no line to do so is open.
+    Link(u32, Vec<u32>),
 }
 
 impl Lines {
@@ -78,20 +80,22 @@ impl Lines {
         Self { url, suffixes, max_age_s, slots: Vec::new(), next_line: 0, next_request: 0 }
     }
 
-    /// Gives `market` a place; the streams are subscribed when its line opens, or now if it is open. `native` names all markets.
-    pub fn add(&mut self, now: Now, market: u32, native: &dyn Fn(u32) -> String, out: &mut Output) {
+    /// Gives `market` a place, which is told: its link, for good. The streams are subscribed when its line opens, or now if it is open. `native` names all markets.
+    pub fn add(&mut self, now: Now, market: u32, native: &dyn Fn(u32) -> String, out: &mut Output) -> u32 {
         let room = (MAX_STREAMS / self.suffixes.len().max(1)).max(1);
         if self.slots.last().is_none_or(|slot| slot.markets.len() >= room) {
             let current = self.connect(out);
             self.slots.push(Slot { markets: Vec::new(), current, next: None });
         }
-        let Some(slot) = self.slots.last_mut() else { return };
+        let link = self.slots.len() as u32 - 1;
+        let slot = &mut self.slots[link as usize];
         slot.markets.push(market);
         for connection in std::iter::once(&mut slot.current).chain(&mut slot.next) {
             if connection.opened.is_some() {
                 subscribe(connection, &[market], &self.suffixes, &mut self.next_request, now, native, out);
             }
         }
+        link
     }
 
     fn connect(&mut self, out: &mut Output) -> Connection {
@@ -108,6 +112,11 @@ impl Lines {
             }
             slot.next.as_mut().filter(|next| next.line == line).map(|next| (index, next))
         })
+    }
+
+    /// The link whose data this line brings; `None` for one that is not ours, or only about to replace another.
+    pub fn link_of(&self, line: Line) -> Option<u32> {
+        self.slots.iter().position(|slot| slot.current.line == line).map(|link| link as u32)
     }
 
     pub fn opened(&mut self, now: Now, line: Line, native: &dyn Fn(u32) -> String, out: &mut Output) {
@@ -170,14 +179,16 @@ impl Lines {
             // The replacement failed; the supervisor is already trying again, and the old line still delivers.
             return Some(Lost::Covered);
         }
-        let Some(next) = slot.next.take() else { return Some(Lost::Uncovered(slot.markets.clone())) };
+        let link = |slot: &Slot| Some(Lost::Link(index as u32, slot.markets.clone()));
+        let Some(next) = slot.next.take() else { return link(slot) };
         // The replacement takes over, ready or not: it is closer to being open than the lost one. What it was granted it carries.
-        let uncovered: Vec<u32> = match next.opened {
-            Some(_) => next.requests.iter().flat_map(|request| request.markets.iter().copied()).collect(),
-            None => slot.markets.clone(),
-        };
         slot.current = next;
         out.actions.push(Action::Close { line });
+        let next = &slot.current;
+        if next.opened.is_none() {
+            return link(slot);
+        }
+        let uncovered: Vec<u32> = next.requests.iter().flat_map(|request| request.markets.iter().copied()).collect();
         Some(if uncovered.is_empty() { Lost::Covered } else { Lost::Uncovered(uncovered) })
     }
 

@@ -20,7 +20,7 @@ use foldhash::HashMap;
 use lines::{Answered, Lines, Lost};
 use market::{Market, Need, Spliced};
 use snapshots::Snapshots;
-use wire::event::{Cause, Channel, FeedState};
+use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags};
 
 /// What differs between the venues of this protocol.
 pub struct Spec {
@@ -55,7 +55,6 @@ const LIST_RETRY_FIRST_NS: i64 = 1_000_000_000;
 const LIST_RETRY_LAST_NS: i64 = 60_000_000_000;
 /// Tick sizes, trading phases and new listings change some times a day.
 const LIST_REFRESH_NS: i64 = 15 * 60 * 1_000_000_000;
-const SECOND_NS: i64 = 1_000_000_000;
 
 pub fn adapter(spec: &'static Spec, settings: &FeedSettings) -> Result<Box<dyn Adapter>, FeedError> {
     Ok(Box::new(Binance { parser: Parser::default(), feed: Feed::new(spec, settings)? }))
@@ -83,7 +82,8 @@ struct Feed {
     list_fetch: Option<Fetch>,
     list_due: i64,
     list_failures: u32,
-    quiet_due: i64,
+    /// By link: why it is lost.
+    lost: Vec<Option<(FeedState, Cause)>>,
     next_fetch: u64,
 }
 
@@ -133,7 +133,7 @@ impl Feed {
             list_fetch: None,
             list_due: i64::MIN,
             list_failures: 0,
-            quiet_due: i64::MIN,
+            lost: Vec::new(),
             next_fetch: 0,
         })
     }
@@ -196,11 +196,33 @@ impl Feed {
         let index = self.markets.len() as u32;
         self.by_native.insert(listed.instrument.native.clone(), index);
         let market = Market::new(index, listed.instrument, listed.trading, &self.channels);
-        market.announce(now, out);
         self.markets.push(market);
         self.snapshots.add_instrument();
         let markets = &self.markets;
-        self.lines.add(now, index, &|market| markets[market as usize].instrument.native.clone(), out);
+        let link = self.lines.add(now, index, &|market| markets[market as usize].instrument.native.clone(), out);
+        self.lost.resize(self.lost.len().max(link as usize + 1), None);
+        self.markets[index as usize].introduce(now, link, out);
+    }
+
+    /// The link is lost (`Some`) or back: told if it is news.
+    fn tell_link(&mut self, now: Now, link: u32, lost: Option<(FeedState, Cause)>, out: &mut Output) {
+        let former = std::mem::replace(&mut self.lost[link as usize], lost);
+        let news = if former == lost { None } else { lost.or(former.map(|(_, cause)| (FeedState::Resyncing, cause))) };
+        if let Some((state, cause)) = news {
+            let body = EventBody::Link { link, state, cause };
+            let event = Event { instrument: 0, event_time: 0, received: now.wall, flags: Flags::default(), body };
+            out.batch.events.push(event);
+        }
+    }
+
+    /// The venue says something on this line: if its link was lost, it is back. (Not as soon as the line is open: a venue may take
+    /// connections and say nothing.)
+    fn speaks(&mut self, now: Now, line: Line, out: &mut Output) {
+        if self.lost.iter().any(Option::is_some)
+            && let Some(link) = self.lines.link_of(line)
+        {
+            self.tell_link(now, link, None, out);
+        }
     }
 
     /// Does what a message left to do for this book.
@@ -262,6 +284,8 @@ impl Feed {
         let Some(index) = self.by_native.get(symbol).copied() else {
             return fault(out, FaultKind::UnknownInstrument, format!("{}: data for '{symbol}'", self.venue));
         };
+        // Data may overtake the acknowledgement.
+        self.speaks(now, line, out);
         let market = &mut self.markets[index as usize];
         let need = match message {
             Message::Quote(text) => market.on_quote(now, text, overlap, out),
@@ -285,6 +309,7 @@ impl Feed {
         // Without an id it cannot be told what was refused; the time-out for the answer will do.
         let Some(id) = id else { return };
         if let Answered::Subscribed(markets) = self.lines.answered(now, line, id, refusal.is_none()) {
+            self.speaks(now, line, out);
             for index in markets {
                 let market = &mut self.markets[index as usize];
                 market.subscribed(now, out);
@@ -351,11 +376,18 @@ impl Adapter for Binance {
     }
 
     fn on_close(&mut self, now: Now, line: Line, cause: Cause, out: &mut Output) {
-        if let Some(Lost::Uncovered(markets)) = self.feed.lines.lost(line, out) {
-            for index in markets {
-                self.feed.markets[index as usize].line_lost(now, cause, out);
-                self.feed.snapshots.forget(index);
+        let state = if cause == Cause::Silence { FeedState::Stale } else { FeedState::Down };
+        let (markets, of_link) = match self.feed.lines.lost(line, out) {
+            Some(Lost::Link(link, markets)) => {
+                self.feed.tell_link(now, link, Some((state, cause)), out);
+                (markets, true)
             }
+            Some(Lost::Uncovered(markets)) => (markets, false),
+            Some(Lost::Covered) | None => return,
+        };
+        for index in markets {
+            self.feed.markets[index as usize].line_lost(now, state, cause, of_link, out);
+            self.feed.snapshots.forget(index);
         }
     }
 
@@ -374,12 +406,6 @@ impl Adapter for Binance {
         );
         for index in ended {
             self.feed.markets[index as usize].overlap_ended();
-        }
-        if now.mono >= self.feed.quiet_due {
-            self.feed.quiet_due = now.mono.saturating_add(SECOND_NS);
-            for market in &mut self.feed.markets {
-                market.check_quiet(now, out);
-            }
         }
     }
 

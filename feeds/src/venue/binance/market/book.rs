@@ -3,7 +3,6 @@
 
 use super::super::decode::{DepthText, Levels, Snapshot};
 use super::scale::Misfit;
-use super::state::slot;
 use super::{Market, Need, event};
 use crate::adapter::{Fault, FaultKind, Now, Output};
 use crate::sequencer::{Diff, Splice, Verdict};
@@ -28,9 +27,6 @@ impl Market {
         if overlap && self.sequencer.skips(text.first) && text.last > self.early_diff {
             self.early_diff = text.last;
             return Need::Nothing;
-        }
-        if let Some(told) = &mut self.told[slot(Channel::Book)] {
-            told.since = Some(now.mono);
         }
         let start = out.batch.levels.len();
         let mut need = Need::Nothing;

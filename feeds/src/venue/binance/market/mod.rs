@@ -12,7 +12,7 @@ use crate::adapter::{Fault, FaultKind, Now, Output};
 use crate::sequencer::{Limits, Sequencer};
 use crate::trail::{Step, Trail};
 use scale::Misfit;
-use state::{CHANNELS, Told};
+use state::{CHANNELS, Told, slot};
 use wire::event::{Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Trade, TradingState};
 use wire::instrument::Instrument;
 
@@ -48,9 +48,8 @@ pub struct Market {
 
 impl Market {
     pub fn new(index: u32, instrument: Instrument, trading: TradingState, channels: &[Channel]) -> Self {
-        let told = CHANNELS.map(|channel| {
-            channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::None, since: None })
-        });
+        let told = CHANNELS
+            .map(|channel| channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::Startup }));
         Self {
             index,
             instrument,
@@ -64,6 +63,17 @@ impl Market {
             lost: Cause::None,
             early_trade: 0,
             early_diff: 0,
+        }
+    }
+
+    /// The first that is heard of it: `link` carries it, with these channels.
+    pub fn introduce(&self, now: Now, link: u32, out: &mut Output) {
+        self.emit(out, 0, now.wall, EventBody::Carrier { link });
+        self.announce(now, out);
+        for channel in CHANNELS {
+            if let Some(Told { state, cause }) = self.told[slot(channel)] {
+                self.emit(out, 0, now.wall, EventBody::State { channel: Some(channel), state, cause });
+            }
         }
     }
 

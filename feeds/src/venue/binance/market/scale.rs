@@ -2,7 +2,6 @@
 //! the instrument is redefined. Bounded: exponents only get finer, down to `FINEST_EXPONENT`.
 
 use super::super::listing::FINEST_EXPONENT;
-use super::state::{CHANNELS, Told, slot};
 use super::{Market, Need};
 use crate::adapter::{Now, Output};
 use wire::decimal::{Decimal, DecimalError, parse_at};
@@ -55,7 +54,8 @@ impl Market {
         Ok(self.redefine(now, (price_exponent, size_exponent), None, out))
     }
 
-    /// New exponents: the instrument is announced again, which ends the epoch of all its topics, so all of them start over.
+    /// New exponents: the instrument is announced again, which ends the epoch of all its topics, so all of them start over. How far they
+    /// can be trusted stays as it was told.
     pub(super) fn redefine(&mut self, now: Now, exponents: (i8, i8), steps: Option<(i64, i64)>, out: &mut Output) -> Need {
         let (price_exponent, size_exponent) = exponents;
         let factor = |from: i8, to: i8| 10i64.checked_pow(u32::from(from.abs_diff(to)));
@@ -83,11 +83,6 @@ impl Market {
         });
         if let Some(quote) = self.last_quote {
             self.emit(out, 0, now.wall, EventBody::Quote(quote));
-        }
-        for channel in CHANNELS {
-            if let Some(Told { state, cause, .. }) = self.told[slot(channel)] {
-                self.emit(out, 0, now.wall, EventBody::State { channel: Some(channel), state, cause });
-            }
         }
         match (price_factor, size_factor) {
             // Diffs that wait for their snapshot can be kept.
