@@ -307,6 +307,25 @@ fn a_stream_asked_to_go_on_from_where_it_has_not_been_says_that_it_begins_anew()
 }
 
 #[test]
+fn a_ticket_given_back_where_its_topics_are_held_moves_none_of_them() {
+    run(limits(|_| ()), async |mut rig| {
+        let mut core = rig.core();
+        let (mut decoder, mut views) = (Decoder::new(Encoding::Json), BTreeMap::new());
+        let at = rig.list("A");
+        ask(&mut core, &sub(&["quote/sim:A"]));
+        said(&mut core, &mut decoder, &mut views);
+        let ticket = answer(&mut core, r#"{"type":"ticket"}"#);
+        let Reply::Ticket { ticket, .. } = ticket else { panic!("{ticket:?}") };
+        rig.quote(at);
+        rig.settle().await;
+        said(&mut core, &mut decoder, &mut views);
+        let results = ask(&mut core, &Request::Resume { id: Some(1), ticket, resume: BTreeMap::new() });
+        // The ticket's place would be one behind that of the client.
+        assert!(matches!(&results[..], [TopicResult::Live { start: Start::Delta, from: None, .. }]), "{results:?}");
+    });
+}
+
+#[test]
 fn another_trade_mode_loses_no_trade() {
     run(limits(|_| ()), async |mut rig| {
         let mut core = rig.core();

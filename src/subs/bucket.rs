@@ -111,40 +111,41 @@ pub enum OutLimit {
     Bytes,
 }
 
-/// Both outbound buckets of a session.
+/// The outbound buckets of a session.
 pub struct Outbound {
     updates: Option<OutBucket>,
     bytes: Option<OutBucket>,
+    /// Of bytes too.
+    budget: Option<OutBucket>,
 }
 
 impl Outbound {
     /// 0 = unlimited.
     pub fn new(updates_per_second: u32, bytes_per_second: u32) -> Self {
-        Self { updates: OutBucket::new(updates_per_second), bytes: OutBucket::new(bytes_per_second) }
+        Self { updates: OutBucket::new(updates_per_second), bytes: OutBucket::new(bytes_per_second), budget: None }
     }
 
-    /// Another limit of the bytes; what was owed under the former one is forgiven.
-    pub fn set_bytes(&mut self, per_second: u32) {
-        self.bytes = OutBucket::new(per_second);
+    /// The client's own limit of bytes, beside the configured one: what is owed under that one stays owed, or a client could have a new
+    /// burst with each request. 0 = none.
+    pub fn set_budget(&mut self, per_second: u32) {
+        self.budget = OutBucket::new(per_second);
     }
 
     pub fn charge(&mut self, updates: u64, bytes: u64) {
         if let Some(bucket) = &mut self.updates {
             bucket.charge(updates);
         }
-        if let Some(bucket) = &mut self.bytes {
+        for bucket in [&mut self.bytes, &mut self.budget].into_iter().flatten() {
             bucket.charge(bytes);
         }
     }
 
     /// How long the next flush has to wait, and for which bucket.
     pub fn settle(&mut self) -> Option<(Duration, OutLimit)> {
-        let updates = self.updates.as_mut().and_then(OutBucket::settle).map(|wait| (wait, OutLimit::Updates));
-        let bytes = self.bytes.as_mut().and_then(OutBucket::settle).map(|wait| (wait, OutLimit::Bytes));
-        match (updates, bytes) {
-            (Some(updates), Some(bytes)) => Some(if updates.0 > bytes.0 { updates } else { bytes }),
-            (updates, bytes) => updates.or(bytes),
-        }
+        let buckets =
+            [(&mut self.updates, OutLimit::Updates), (&mut self.bytes, OutLimit::Bytes), (&mut self.budget, OutLimit::Bytes)];
+        let waits = buckets.into_iter().filter_map(|(bucket, limit)| Some((bucket.as_mut()?.settle()?, limit)));
+        waits.max_by_key(|(wait, _)| *wait)
     }
 }
 
@@ -162,6 +163,17 @@ mod tests {
         }
         assert_eq!(bucket.admit(), Admission::Hopeless);
         assert_eq!(CommandBucket::new(0, 1).admit(), Admission::Granted);
+    }
+
+    #[test]
+    fn a_new_budget_brings_no_new_burst() {
+        let mut outbound = Outbound::new(0, 1000);
+        for _ in 0..3 {
+            outbound.charge(1, 1000);
+            outbound.set_budget(500);
+        }
+        let (wait, limit) = outbound.settle().unwrap();
+        assert!(limit == OutLimit::Bytes && wait > Duration::from_millis(900), "{wait:?}");
     }
 
     #[test]

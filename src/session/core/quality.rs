@@ -73,8 +73,8 @@ impl SessionCore {
             (asked, most) => asked.min(most),
         };
         self.bytes_per_second = granted;
-        self.outbound.set_bytes(granted);
-        // The former limit's wait is over.
+        self.outbound.set_budget(if granted == most { 0 } else { granted });
+        // The former budget's wait is over.
         self.held_back_until = 0;
         self.wake.notify_one();
         Reply::Budget { id, bytes_per_second: granted }

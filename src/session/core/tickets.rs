@@ -188,8 +188,12 @@ impl Redeeming {
         let TicketTopic { name, terms, paused, place } = topic;
         let place = self.resume.get(&name).copied().or(place);
         let resume = place.map(|place| (name.clone(), place)).into_iter().collect();
+        let held = core.held.len();
         let mut result = core.subscribe_topic(&name, &Wish { terms, snapshot: true, since: None, resume });
-        if let TopicResult::Live { start: Start::Delta, from, .. } = &mut result {
+        // What was held already goes on from where it is.
+        if let TopicResult::Live { start: Start::Delta, from, .. } = &mut result
+            && core.held.len() > held
+        {
             *from = place;
         }
         if !paused {

@@ -2,22 +2,34 @@
 //! answer is another. Bounded by the request.
 
 use super::client::{Client, Connection};
-use super::operation::{Ask, Resume};
-use super::reference::{Account, Action, Place, Script, Terms};
+use super::held::{Begins, Place};
+use super::operation::{Ask, Change, Resume};
+use super::reference::Account;
+use super::script::{Action, Script};
+use super::tickets::{Ticket, later};
 use super::world::World;
+use crate::subs::Terms;
 use crate::topic::Resolve;
 use std::collections::BTreeMap;
 use wire::answer::{Explained, Standing};
 use wire::code::Code;
 use wire::kind::Kind;
-use wire::request::{Mod, Reply, Request, Sub, TopicResult};
+use wire::request::{Mod, Pace, Reply, Request, Since, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
+use wire::view::View;
+
+/// Frames that may be granted ahead.
+const MOST_CREDITS: u32 = 1_000;
 
 type Places = BTreeMap<String, Place>;
 
 impl Client {
     /// The places that the client offers to go on from.
     pub fn places(&self, world: &World, ask: &Ask) -> Places {
+        if let (Ask::Redeem { with_places: true }, Some(ticket)) = (ask, &self.ticket) {
+            let named = |(id, view): (&u32, &View)| (world.key(*id).to_string(), view.clone());
+            return later(ticket, &self.kept.iter().map(named).collect());
+        }
         let Ask::Sub { topics, resume, .. } = ask else { return Places::new() };
         let mut places = Places::new();
         for name in topics {
@@ -33,7 +45,7 @@ impl Client {
                 let place = match (resume, view) {
                     (_, Some(view)) => view.sequence.map(|seq| Place { epoch: view.epoch, seq, view: Some(view.clone()) }),
                     (Resume::Ahead, _) => {
-                        Some(Place { epoch: truth.epoch, seq: truth.head(key).unwrap_or(0) + 1_000, view: None })
+                        Some(Place { epoch: truth.epoch, seq: truth.head(key).unwrap_or(0) + 1_000_000, view: None })
                     }
                     (Resume::Foreign, _) => Some(Place { epoch: 1, seq: 3, view: None }),
                     _ => None,
@@ -61,42 +73,68 @@ fn ids(world: &World, name: &str) -> Result<Vec<u32>, ()> {
 
 impl Ask {
     /// As the client sends it.
-    pub fn text(&self, number: u64, places: &Places) -> String {
+    pub fn text(&self, number: u64, places: &Places, ticket: Option<&Ticket>) -> String {
         let id = Some(number);
         let request = match self.clone() {
-            Self::Sub { topics, pace, trades, snapshot, strict, .. } => {
+            Self::Sub { topics, terms, snapshot, since, strict, .. } => {
                 let resume = places.iter().map(|(name, place)| (name.clone(), (place.epoch, place.seq))).collect();
-                Request::Sub(Sub { id, topics, pace, trades, snapshot, resume, strict, ..Sub::default() })
+                let Terms { pace, mode: trades, trade_safe, focus, max_age } = terms;
+                let since = since.map(Since);
+                Request::Sub(Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age })
             }
             Self::Unsub(topics) => Request::Unsub { id, topics },
-            Self::Mod { topics, pace, trades } => Request::Mod(Mod { id, topics, pace, trades, ..Mod::default() }),
+            Self::Mod { topics, change } => {
+                let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
+                let depth = depth.map(|depth| depth.name().to_owned());
+                Request::Mod(Mod { id, topics, pace, trades, depth, trade_safe, focus, max_age })
+            }
             Self::Pause(topics) => Request::Pause { id, topics },
             Self::Continue(topics) => Request::Continue { id, topics },
-            Self::Get(topics) => Request::Get { id, topics, heal: false },
+            Self::Get { topics, heal } => Request::Get { id, topics, heal },
+            Self::Grant { frames, answered } => Request::Grant { id: id.filter(|_| answered), frames },
+            Self::Budget { bytes_per_second } => Request::Budget { id, bytes_per_second },
             Self::List { pattern, limit } => Request::List { id, pattern, limit, after: None },
             Self::Explain(topic) => Request::Explain { id, topic },
             Self::Ping => Request::Ping { id },
+            Self::Ticket => Request::Ticket { id },
+            Self::Redeem { .. } => {
+                let resume = places.iter().map(|(name, place)| (name.clone(), (place.epoch, place.seq))).collect();
+                Request::Resume { id, ticket: ticket.map_or("none", |ticket| &*ticket.text).to_owned(), resume }
+            }
             Self::Garbage(text) => return text.replace("ID", &number.to_string()),
         };
         serde_json::to_string(&request).expect("requests are plain data")
     }
 
     /// What must be answered, topic by topic; none for what has one answer of its own.
-    pub fn script(&self, account: &mut Account, world: &World, places: Places) -> Option<Script> {
+    pub fn script(&self, account: &mut Account, world: &World, places: Places, ticket: Option<&Ticket>) -> Option<Script> {
         Some(match self.clone() {
-            Self::Sub { topics, pace, trades, snapshot, strict, .. } => {
-                let action = Action::Sub { terms: Terms { pace, mode: trades }, snapshot, resume: places };
-                account.ask(world, action, topics, strict)
+            Self::Sub { topics, terms, snapshot, since, strict, .. } => {
+                let begins = match since {
+                    Some(count) => Begins::Back(count),
+                    None if snapshot => Begins::Newest,
+                    None => Begins::Now,
+                };
+                account.ask(world, Action::Sub { terms, begins, resume: places }, topics, strict)
             }
             Self::Unsub(topics) => account.ask(world, Action::Unsub, topics, false),
-            Self::Mod { pace: None, trades: None, .. } => return None,
-            Self::Mod { topics, pace, trades } => account.ask(world, Action::Mod { pace, mode: trades }, topics, false),
+            Self::Mod { change, .. } if change == Change::default() => return None,
+            Self::Mod { topics, change } => account.ask(world, Action::Mod(change), topics, false),
             Self::Pause(Some(topics)) => account.ask(world, Action::Pause, topics, false),
             Self::Continue(Some(topics)) => account.ask(world, Action::Continue, topics, false),
             Self::Pause(None) => account.ask_all(Action::Pause),
             Self::Continue(None) => account.ask_all(Action::Continue),
-            Self::Get(topics) => account.ask(world, Action::Get, topics, false),
-            Self::List { .. } | Self::Explain(_) | Self::Ping | Self::Garbage(_) => return None,
+            Self::Get { topics, .. } => account.ask(world, Action::Get, topics, false),
+            Self::Redeem { .. } => Account::ask_ticket(ticket.filter(|ticket| ticket.expires > world.wall())?, &places),
+            Self::Ticket
+            | Self::Grant { .. }
+            | Self::Budget { .. }
+            | Self::List { .. }
+            | Self::Explain(_)
+            | Self::Ping
+            | Self::Garbage(_) => {
+                return None;
+            }
         })
     }
 
@@ -134,11 +172,25 @@ impl Connection {
     }
 
     /// The answer to a question.
-    pub fn check_answer(&self, world: &World, ask: &Ask, asked: u64, reply: &Reply) {
+    pub fn check_answer(&mut self, world: &World, ask: &Ask, asked: u64, reply: Option<&Reply>, has_ticket: bool) {
         let asked = Some(asked);
+        if let Ask::Grant { frames, answered } = ask {
+            self.account.credits = self.account.credits.saturating_add(*frames).min(MOST_CREDITS);
+            let expected = Reply::Granted { id: asked, frames: self.account.credits };
+            return assert_eq!(reply, answered.then_some(&expected));
+        }
+        let reply = reply.expect("a question is answered at once");
         match (ask, reply) {
+            (Ask::Budget { bytes_per_second }, reply) => {
+                let bytes_per_second = self.budget(*bytes_per_second, world.mono());
+                assert_eq!(*reply, Reply::Budget { id: asked, bytes_per_second });
+            }
             (Ask::Ping, Reply::Pong { id, time }) => {
                 assert_eq!((*id, time.parse()), (asked, Ok(world.wall())));
+            }
+            (Ask::Redeem { .. }, Reply::Error { id, code, .. }) => {
+                let expected = if has_ticket { Code::TicketExpired } else { Code::BadTicket };
+                assert_eq!((*id, code.as_str()), (asked, expected.name()));
             }
             (Ask::Garbage(text), Reply::Error { id, code, .. }) => {
                 let expected = if text.contains("dance") { Code::UnknownRequest } else { Code::BadRequest };
@@ -173,9 +225,12 @@ impl Connection {
         match (reply, held) {
             (Reply::Explained(told), Some((topic, held))) => {
                 let key = world.key(topic);
-                let Explained { id, topic: named, topic_id, state, pace, trades, epoch, sequence, head, lag, .. } = &**told;
+                let Explained { id, topic: named, topic_id, state, trades, epoch, sequence, head, lag, .. } = &**told;
                 assert_eq!((id, named, topic_id), (&asked, &key.to_string(), &Some(topic)));
-                assert_eq!((*pace, *trades), (held.terms.pace, (key.kind == Kind::Trade).then_some(held.terms.mode)));
+                assert_eq!((told.requested_pace, told.pace), (held.terms.pace, self.account.pace_of(held)));
+                assert_eq!((told.focus, told.max_age), (held.terms.focus, held.terms.max_age));
+                assert_eq!(*trades, (key.kind == Kind::Trade).then_some(held.terms.mode));
+                assert_eq!(told.credits, (held.terms.pace == Pace::Credit).then_some(self.account.credits));
                 assert_eq!((epoch.zip(*sequence), told.records, told.merged), (held.place, held.records, held.merged));
                 assert_eq!(*state == Standing::Paused, held.paused);
                 let truth = world.at(topic);

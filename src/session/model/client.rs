@@ -1,20 +1,25 @@
 //! A simulated client: its link, its decoder, its views. In: frames and answers. Out: a panic at the first record that is not right.
 //! Bounded by what its connection may hold.
 
+use super::held::Held;
 use super::operation::ClientSetup;
-use super::reference::{Account, Held};
+use super::reference::Account;
 use super::tape::{Stream, Telling};
+use super::tickets::Ticket;
 use super::world::{MS, World};
 use crate::config;
 use crate::session::SessionCore;
 use std::collections::BTreeMap;
-use wire::answer::{Limiting, Qos};
+use wire::answer::{Aged, Limiting, OldCause, Qos};
 use wire::codec::Decoder;
 use wire::event::Flags;
-use wire::kind::Kind;
+use wire::kind::{Depth, Kind};
 use wire::record::{Meta, Record, RecordBody};
-use wire::request::{Pace, Reply};
+use wire::request::{MaxAge, Pace, Reply};
 use wire::view::{Applied, View};
+
+/// A frame that may have no room for a trade behind its quote.
+const SMALL_FRAME: usize = 16_384;
 
 pub struct Client {
     pub setup: ClientSetup,
@@ -22,6 +27,7 @@ pub struct Client {
     /// What it held when its last connection ended.
     pub kept: BTreeMap<u32, View>,
     pub saved: BTreeMap<u32, View>,
+    pub ticket: Option<Ticket>,
 }
 
 pub struct Connection {
@@ -33,7 +39,12 @@ pub struct Connection {
     opened: i64,
     /// Records and bytes so far.
     sent: (u64, u64),
+    /// The client's own limit of bytes, since when it holds, and what was sent since.
+    budget: (u32, i64, u64),
     limits: config::Session,
+    entitled_ms: u32,
+    node_ms: u32,
+    link_ms: u32,
     /// Where the windows of each interval may begin for this session: what it has been sent leaves fewer and fewer places.
     phases: BTreeMap<u32, Vec<i64>>,
     /// Time in ns that its bucket of commands holds, and when it was last looked at.
@@ -73,6 +84,10 @@ impl Connection {
             frames: 0,
             opened: world.mono(),
             sent: (0, 0),
+            budget: (limits.bytes_per_second, world.mono(), 0),
+            entitled_ms: ms(setup.fastest),
+            node_ms: 0,
+            link_ms: 0,
             limits: limits.clone(),
             phases: BTreeMap::new(),
             commands: (period * i64::from(limits.commands_burst.max(1)), world.mono()),
@@ -95,17 +110,70 @@ impl Connection {
 
     /// Nothing may hold back what is due.
     pub fn is_unlimited(&self) -> bool {
-        self.limits.updates_per_second == 0 && self.limits.bytes_per_second == 0
+        self.limits.updates_per_second == 0 && self.budget.0 == 0
     }
 
-    /// Something unasked.
-    pub fn hear(&mut self, news: &Reply) {
-        match news {
-            // Only the buckets slow anybody here: the link takes what it takes at once.
-            Reply::Qos(Qos { cause: None, floor: Pace::Realtime, .. }) => {}
-            Reply::Qos(Qos { cause: Some(Limiting::UpdatesPerSecond), .. }) => assert!(self.limits.updates_per_second > 0),
-            Reply::Qos(Qos { cause: Some(Limiting::BytesPerSecond), .. }) => assert!(self.limits.bytes_per_second > 0),
-            _ => panic!("{news:?}, out of the blue"),
+    /// The limit that is in force then.
+    pub fn budget(&mut self, asked: u32, now: i64) -> u32 {
+        let granted = match (asked, self.limits.bytes_per_second) {
+            (0, most) => most,
+            (asked, 0) => asked,
+            (asked, most) => asked.min(most),
+        };
+        self.budget = (granted, now, 0);
+        granted
+    }
+
+    /// The node is in trouble, or not.
+    pub fn press(&mut self, floor_ms: u32, defers_deep: bool) {
+        self.node_ms = floor_ms;
+        self.account.set_floor(floor_ms.max(self.entitled_ms).max(self.link_ms));
+        self.account.defers_deep = defers_deep;
+    }
+
+    /// What is told unasked.
+    pub fn hear_news(&mut self, world: &World) {
+        while let Some(news) = self.core.news() {
+            match news {
+                Reply::Qos(qos) => self.hear_qos(&qos),
+                Reply::Aged(aged) => self.hear_aged(world, &aged),
+                _ => panic!("{news:?}, out of the blue"),
+            }
+        }
+    }
+
+    fn hear_qos(&mut self, qos: &Qos) {
+        let known_ms = self.node_ms.max(self.entitled_ms);
+        let floor_ms = ms(qos.floor);
+        let right = match qos.cause {
+            None => floor_ms == 0,
+            Some(Limiting::Entitlement) => floor_ms == self.entitled_ms,
+            Some(Limiting::NodePressure) => floor_ms == self.node_ms && (floor_ms > 0 || qos.deep_snapshots_deferred),
+            Some(Limiting::OwnLink) => self.is_unlimited() || floor_ms > 0,
+            Some(Limiting::UpdatesPerSecond) => self.limits.updates_per_second > 0,
+            Some(Limiting::BytesPerSecond) => true,
+        };
+        assert!(right && floor_ms >= known_ms && qos.deep_snapshots_deferred == self.account.defers_deep, "{qos:?}");
+        // What a bucket amounts to is told, not enforced: it enforces itself.
+        if !matches!(qos.cause, Some(Limiting::UpdatesPerSecond | Limiting::BytesPerSecond)) {
+            // Where something else is slower, the link's floor does not show; it is told once it does.
+            self.link_ms = if qos.cause == Some(Limiting::OwnLink) { floor_ms } else { 0 };
+            self.account.set_floor(floor_ms);
+        }
+    }
+
+    fn hear_aged(&mut self, world: &World, aged: &Aged) {
+        for old in &aged.old {
+            let held = self.account.held.get_mut(&old.topic_id).expect("only what is held becomes old");
+            let MaxAge::Ms(most_ms) = held.terms.max_age else { panic!("nobody asked how old {} is", old.topic) };
+            assert_eq!(old.topic, world.key(old.topic_id).to_string());
+            assert!(!std::mem::replace(&mut held.is_old, true), "{old:?} was old before");
+            assert!(old.age_ms >= u64::from(most_ms), "{old:?} is younger than {most_ms} ms");
+            assert_eq!(old.cause == OldCause::Paused, held.paused, "{old:?}");
+        }
+        for id in &aged.young {
+            let held = self.account.held.get_mut(id).expect("only what is held becomes young");
+            assert!(std::mem::replace(&mut held.is_old, false), "{} was not old", world.key(*id));
         }
     }
 
@@ -134,23 +202,58 @@ impl Connection {
         let room = self.limits.frame_bytes + 2 + 64 * checks;
         assert!(topics.len() < 2 || payload.len() <= room, "a frame of {} bytes", payload.len());
         self.sent.0 += records;
+        self.pay(world, topics.keys());
+        let moved: Vec<u32> = topics.iter().filter(|(_, told)| told.moved).map(|(id, _)| *id).collect();
         for (id, told) in topics {
-            self.end(world, id, told);
+            self.end(world, id, told, &moved);
+        }
+        self.is_safe(world, &moved);
+    }
+
+    /// What goes with granted frames takes one of them.
+    fn pay<'a>(&mut self, world: &World, mut topics: impl Iterator<Item = &'a u32>) {
+        let Account { held, credits, .. } = &mut self.account;
+        let on_credit = |id: &&u32| held.get(id).is_some_and(|held| held.terms.pace == Pace::Credit && !held.promised);
+        if let Some(id) = topics.find(on_credit) {
+            *credits = credits.checked_sub(1).unwrap_or_else(|| panic!("no frame was granted for {}", world.key(*id)));
+        }
+    }
+
+    /// No trade overtakes a quote that is to be safe from that.
+    fn is_safe(&self, world: &World, moved: &[u32]) {
+        for id in moved.iter().filter(|id| world.key(**id).kind == Kind::Trade) {
+            let quote = world.at(*id).quote_id();
+            let Some(held) = self.account.held.get(&quote) else { continue };
+            let unpaid = held.terms.pace == Pace::Credit && self.account.credits == 0;
+            if held.terms.trade_safe
+                && !held.paused
+                && !unpaid
+                && let Err(problem) = held.is_shown(world, quote)
+            {
+                panic!("a trade came before its quote: {problem}");
+            }
         }
     }
 
     /// What was sent before must have been paid for: a bucket holds one second's worth and refills at its rate.
     fn spend(&mut self, now: i64, bytes: u64) {
         let passed = (now - self.opened) as u64;
-        for (per_second, sent) in [(self.limits.updates_per_second, self.sent.0), (self.limits.bytes_per_second, self.sent.1)] {
+        let (budget, since, spent) = self.budget;
+        let limits = &self.limits;
+        for (per_second, sent, passed) in [
+            (limits.updates_per_second, self.sent.0, passed),
+            (limits.bytes_per_second, self.sent.1, passed),
+            (budget, spent, (now - since) as u64),
+        ] {
             let most = |per_second: u32| u64::from(per_second) + passed / u64::from(1_000_000_000 / per_second) + 1;
             assert!(per_second == 0 || sent <= most(per_second), "{sent} sent in {passed} ns at {per_second} a second");
         }
         self.sent.1 += bytes;
+        self.budget.2 += bytes;
     }
 
     /// After the frame: the topic must be where the truth is, and this update must have been allowed.
-    fn end(&mut self, world: &mut World, id: u32, mut told: InFrame) {
+    fn end(&mut self, world: &mut World, id: u32, mut told: InFrame, moved: &[u32]) {
         let key = world.key(id).clone();
         let held = self.account.held.get(&id);
         let view = held.map_or_else(|| self.account.once[&id].as_ref(), |held| held.view.as_ref()).expect("it was told");
@@ -179,12 +282,17 @@ impl Connection {
         held.resumed = false;
         held.records += told.records;
         held.merged += told.merged;
-        let was_free = held.is_free || held.promised;
-        let last = held.updated.replace(now);
+        // A quote goes before its trade, and where the frame is small, the trade comes with the next one.
+        let is_small = self.limits.frame_bytes < SMALL_FRAME || self.budget.0 > 0;
+        let hurries = held.terms.trade_safe && key.kind == Kind::Quote;
+        let hurries = hurries && (is_small || moved.contains(&world.at(id).trade_id()));
+        let was_free = held.is_free || held.promised || hurries;
+        let (last, least_ms) = (held.updated, held.least_ms);
         held.is_free = partial;
         held.promised &= !told.snapshot;
-        if let (Pace::EveryMs(ms), Some(last), false) = (held.terms.pace, last, was_free) {
-            self.in_another_window(ms, last, now, &key.to_string());
+        self.account.note_update(id, now);
+        if let (1.., Some(last), false) = (least_ms, last, was_free) {
+            self.in_another_window(least_ms, last, now, &key.to_string());
         }
     }
 
@@ -201,14 +309,14 @@ impl Connection {
 
     /// Everything was flushed: who may have something newer has it.
     pub fn is_caught_up(&self, world: &World, at_rest: bool) {
-        assert!(self.account.once.is_empty(), "{:?} was asked for and has not come", self.account.once.keys());
-        for (id, held) in &self.account.held {
+        let is_deferred = |id: &u32| self.account.defers_deep && world.key(*id).depth() == Some(Depth::Full);
+        let late: Vec<_> = self.account.once.keys().filter(|id| !is_deferred(id)).map(|id| world.key(*id).to_string()).collect();
+        assert!(late.is_empty(), "{late:?} was asked for and has not come");
+        for (id, held) in self.account.held.iter().filter(|(id, _)| !is_deferred(id)) {
             let key = world.key(*id);
             assert!(!held.promised, "the snapshot of {key} has not come");
-            let waits = match held.terms.pace {
-                Pace::EveryMs(ms) => held.updated.is_some_and(|last| world.mono() - last < i64::from(ms) * MS),
-                _ => false,
-            };
+            let waits = !held.at_once && held.updated.is_some_and(|last| world.mono() - last < i64::from(held.most_ms) * MS);
+            let waits = waits || (held.terms.pace == Pace::Credit && self.account.credits == 0);
             if held.paused || (waits && !at_rest) {
                 continue;
             }
@@ -306,6 +414,10 @@ impl InFrame {
             assert_eq!(record.time, time, "{key}: {record:?}");
         }
     }
+}
+
+fn ms(pace: Pace) -> u32 {
+    if let Pace::EveryMs(ms) = pace { ms } else { 0 }
 }
 
 fn count(counts: &mut Counts, record: &Record<'_>) {

@@ -1,12 +1,14 @@
 //! How likely what is. In: a seed. Out: the setup of a case and its operations. Bounded: `MOST` operations a case, small values, few
 //! names, so that much happens to each.
 
-use super::operation::{Ask, Bare, ClientSetup, Feed, Operation, Redefine, Resume, Setup, Shot};
+use super::operation::{Ask, Bare, Change, ClientSetup, Feed, Operation, Redefine, Resume, Setup, Shot};
 use crate::config;
+use crate::subs::Terms;
 use crate::topic::{InstrumentTopics, TopicLimits};
 use fastrand::Rng;
 use wire::event::{Aggressor, Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
-use wire::request::{Encoding, LADDER_MS, Pace, TradeMode};
+use wire::kind::Depth;
+use wire::request::{Encoding, Focus, LADDER_MS, MaxAge, Pace, TradeMode};
 use wire::topic::Pattern;
 
 const LEAST: usize = 10;
@@ -82,11 +84,12 @@ fn client(rng: &mut Rng) -> ClientSetup {
     ClientSetup {
         encoding: if rng.u8(..3) == 0 { Encoding::Json } else { Encoding::Binary },
         covered: covered.iter().map(|pattern| Pattern::parse(pattern).expect("a pattern")).collect(),
+        fastest: if rng.u8(..10) == 0 { Pace::EveryMs(LADDER_MS[rng.usize(..LADDER_MS.len())]) } else { Pace::Realtime },
     }
 }
 
 /// Kinds of operations, with their usual weights. A case leaves some out, so that others come close upon each other.
-const KINDS: [(Make, u32); 23] = [
+const KINDS: [(Make, u32); 26] = [
     (Generator::quote, 14),
     (Generator::trades, 16),
     (Generator::gap, 2),
@@ -104,12 +107,15 @@ const KINDS: [(Make, u32); 23] = [
     (Generator::stall, 5),
     (Generator::reconnect, 5),
     (Generator::sub, 20),
-    (Generator::unsub, 3),
+    (Generator::unsub, 5),
     (Generator::modify, 5),
     (Generator::pause, 5),
     (Generator::proceed, 4),
     (Generator::get, 4),
-    (Generator::question, 2),
+    (Generator::question, 4),
+    (Generator::grant, 5),
+    (Generator::slow_fill, 2),
+    (Generator::pressure, 1),
 ];
 
 type Make = fn(&mut Generator) -> Operation;
@@ -313,9 +319,10 @@ impl Generator {
             Resume::Ahead,
             Resume::Foreign,
         ]);
-        let (topics, pace, trades) = (self.names(), self.pace(), self.mode());
+        let (topics, terms) = (self.names(), self.terms());
         let (snapshot, strict) = (!self.one_in(5), self.one_in(6));
-        self.ask(Ask::Sub { topics, pace, trades, snapshot, strict, resume })
+        let since = self.one_in(6).then(|| self.rng.u32(0..20));
+        self.ask(Ask::Sub { topics, terms, snapshot, since, strict, resume })
     }
 
     fn unsub(&mut self) -> Operation {
@@ -324,10 +331,23 @@ impl Generator {
     }
 
     fn modify(&mut self) -> Operation {
-        let topics = self.names();
-        let pace = self.rng.bool().then(|| self.pace());
-        let trades = self.rng.bool().then(|| self.mode());
-        self.ask(Ask::Mod { topics, pace, trades })
+        let mut topics = self.names();
+        let Terms { pace, mode, trade_safe, focus, max_age } = self.terms();
+        let depth = self.one_in(4).then(|| self.pick(&Depth::ALL));
+        if depth.is_some() {
+            // Only books have one, so only names of books say much.
+            let (of, argument) = (self.pick(&["sim:A", "sim:A", "sim:AB", "*:A"]), self.pick(&Depth::ALL));
+            topics.push(format!("book/{of}/{argument}"));
+        }
+        let change = Change {
+            pace: self.rng.bool().then_some(pace),
+            trades: self.rng.bool().then_some(mode),
+            depth,
+            trade_safe: self.one_in(3).then_some(trade_safe),
+            focus: self.one_in(4).then_some(focus),
+            max_age: self.one_in(4).then_some(max_age),
+        };
+        self.ask(Ask::Mod { topics, change })
     }
 
     fn pause(&mut self) -> Operation {
@@ -341,14 +361,16 @@ impl Generator {
     }
 
     fn get(&mut self) -> Operation {
-        let topics = self.names();
-        self.ask(Ask::Get(topics))
+        let (topics, heal) = (self.names(), self.one_in(3));
+        self.ask(Ask::Get { topics, heal })
     }
 
     fn question(&mut self) -> Operation {
-        let ask = match self.rng.u8(..5) {
+        let ask = match self.rng.u8(..10) {
             0 => Ask::List { pattern: self.pattern(), limit: self.rng.bool().then(|| self.rng.u32(0..4)) },
             1 => Ask::Ping,
+            3..5 => Ask::Ticket,
+            5..8 => Ask::Redeem { with_places: self.rng.bool() },
             2 => Ask::Garbage(self.pick(&[
                 r#"{"type":"sub","id":ID,"topic":["quote/sim:A"]}"#,
                 r#"{"type":"dance","id":ID}"#,
@@ -360,9 +382,33 @@ impl Generator {
         self.ask(ask)
     }
 
+    fn grant(&mut self) -> Operation {
+        if self.one_in(6) {
+            let bytes_per_second = self.pick(&[0, 300, 2_000, 1_000_000]);
+            return self.ask(Ask::Budget { bytes_per_second });
+        }
+        let (frames, answered) = (self.pick(&[0, 1, 1, 2, 5, u32::MAX]), self.rng.bool());
+        self.ask(Ask::Grant { frames, answered })
+    }
+
+    fn slow_fill(&mut self) -> Operation {
+        Operation::SlowFill { who: self.who(), ms: self.rng.i64(1..6_000) }
+    }
+
+    fn pressure(&mut self) -> Operation {
+        Operation::Pressure { floor_ms: self.pick(&[0, 0, 50, 500, 2_000]), defers_deep: self.one_in(3) }
+    }
+
+    fn terms(&mut self) -> Terms {
+        let max_age = if self.one_in(4) { MaxAge::Ms(self.pick(&[100, 1_000, 5_000])) } else { MaxAge::Off };
+        let focus = if self.rng.bool() { Focus::Visible } else { self.pick(&Focus::ALL) };
+        Terms { pace: self.pace(), mode: self.mode(), trade_safe: self.one_in(3), focus, max_age }
+    }
+
     fn pace(&mut self) -> Pace {
-        match self.rng.u8(..3) {
-            0 => Pace::Realtime,
+        match self.rng.u8(..12) {
+            0..4 => Pace::Realtime,
+            4 => Pace::Credit,
             _ => Pace::EveryMs(self.pick(&LADDER_MS)),
         }
     }

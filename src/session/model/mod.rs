@@ -10,15 +10,19 @@ mod asking;
 mod client;
 mod derived;
 mod generate;
+mod held;
 mod operation;
 mod reference;
 mod runner;
+mod script;
 mod stage;
 mod tape;
+mod tickets;
+mod told;
 mod world;
 
 /// Cases of a usual run.
-const CASES: u64 = 10_000;
+const CASES: u64 = 15_000;
 
 #[test]
 fn every_subscriber_sees_exactly_what_it_should() {

@@ -2,9 +2,11 @@
 //! that a failing case can be cut down. Bounded by the generator.
 
 use crate::config;
+use crate::subs::Terms;
 use crate::topic::TopicLimits;
 use wire::event::{Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
-use wire::request::{Encoding, Pace, TradeMode};
+use wire::kind::Depth;
+use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
 use wire::topic::Pattern;
 
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct ClientSetup {
     pub encoding: Encoding,
     /// What its token covers; empty: everything.
     pub covered: Vec<Pattern>,
+    /// The fastest pace that its token allows.
+    pub fastest: Pace,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +60,16 @@ pub enum Operation {
     },
     Fill {
         who: usize,
+    },
+    /// A frame that the link takes so long to take. Meanwhile everything goes on.
+    SlowFill {
+        who: usize,
+        ms: i64,
+    },
+    /// The node is in trouble, or out of it.
+    Pressure {
+        floor_ms: u32,
+        defers_deep: bool,
     },
     Drain {
         who: usize,
@@ -121,18 +135,57 @@ pub struct Bare {
     pub trades: TradeMode,
 }
 
+/// What a `mod` changes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Change {
+    pub pace: Option<Pace>,
+    pub trades: Option<TradeMode>,
+    pub depth: Option<Depth>,
+    pub trade_safe: Option<bool>,
+    pub focus: Option<Focus>,
+    pub max_age: Option<MaxAge>,
+}
+
 /// A request, but for what depends on where its client stands.
 #[derive(Clone, Debug)]
 pub enum Ask {
-    Sub { topics: Vec<String>, pace: Pace, trades: TradeMode, snapshot: bool, strict: bool, resume: Resume },
+    Sub {
+        topics: Vec<String>,
+        terms: Terms,
+        snapshot: bool,
+        since: Option<u32>,
+        strict: bool,
+        resume: Resume,
+    },
     Unsub(Vec<String>),
-    Mod { topics: Vec<String>, pace: Option<Pace>, trades: Option<TradeMode> },
+    Mod {
+        topics: Vec<String>,
+        change: Change,
+    },
     Pause(Option<Vec<String>>),
     Continue(Option<Vec<String>>),
-    Get(Vec<String>),
-    List { pattern: String, limit: Option<u32> },
+    Get {
+        topics: Vec<String>,
+        heal: bool,
+    },
+    Grant {
+        frames: u32,
+        answered: bool,
+    },
+    Budget {
+        bytes_per_second: u32,
+    },
+    List {
+        pattern: String,
+        limit: Option<u32>,
+    },
     Explain(String),
     Ping,
+    Ticket,
+    /// Gives its ticket back, with the places of what it holds now, or as it is.
+    Redeem {
+        with_places: bool,
+    },
     Garbage(&'static str),
 }
 

@@ -1,206 +1,51 @@
 //! The plain subscription manager: what one connection holds, and what each request must be answered. In: requests, listings. Out: the
 //! results one by one, in the order in which the session works. Bounded by `max_subscriptions`.
 
+use super::held::{Begins, Held, Origin, Place, interval};
+use super::operation::Change;
+use super::script::{Action, Script, Step, change};
+use super::told::{Told, missed, refuse};
 use super::world::World;
 use crate::config::MAX_PATTERNS;
+use crate::subs::Terms;
 use crate::topic::Resolve;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::code::Code;
-use wire::kind::{Class, Kind};
-use wire::request::{Pace, Start, TopicResult, TradeMode};
-use wire::topic::{MAX_NAME, Pattern, TopicKey};
+use wire::kind::Kind;
+use wire::request::{Pace, Start};
+use wire::topic::{Pattern, TopicKey};
 use wire::view::View;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Terms {
-    pub pace: Pace,
-    pub mode: TradeMode,
-}
-
-/// One subscription, as its client knows it.
 #[derive(Debug)]
-pub struct Held {
+pub struct Waiting {
     pub terms: Terms,
+    pub origin: Origin,
     pub paused: bool,
-    /// A `get` was answered and its snapshot has not come yet.
-    pub promised: bool,
-    /// The place that the server has brought the client to, or was told that the client has; none: it must begin with a snapshot.
-    pub place: Option<(u64, u64)>,
-    /// Begins without a snapshot, if it is a stream.
-    pub begins_now: bool,
-    /// Came with a place, and has not been told anything yet.
-    pub resumed: bool,
-    pub view: Option<View>,
-    /// The next update may come in the same window as the last one.
-    pub is_free: bool,
-    /// When the last update came, monotonic ns.
-    pub updated: Option<i64>,
-    pub records: u64,
-    pub merged: u64,
-}
-
-/// A place from which a client wants to go on, with the view if it has one.
-#[derive(Clone, Debug)]
-pub struct Place {
-    pub epoch: u64,
-    pub seq: u64,
-    pub view: Option<View>,
-}
-
-#[derive(Clone, Debug)]
-pub enum Origin {
-    New,
-    Now,
-    At(Place),
 }
 
 #[derive(Debug)]
-struct Waiting {
-    terms: Terms,
-    origin: Origin,
-    paused: bool,
-}
-
-#[derive(Debug)]
-struct Standing {
-    pattern: Pattern,
-    terms: Terms,
-    origin: Origin,
-    paused: bool,
+pub struct Standing {
+    pub pattern: Pattern,
+    pub terms: Terms,
+    pub origin: Origin,
+    pub paused: bool,
 }
 
 pub struct Account {
     pub held: BTreeMap<u32, Held>,
     /// Topics asked for once, with what came of them so far.
     pub once: BTreeMap<u32, Option<View>>,
-    pending: BTreeMap<TopicKey, Waiting>,
-    patterns: Vec<Standing>,
+    pub pending: BTreeMap<TopicKey, Waiting>,
+    pub patterns: Vec<Standing>,
     /// Topics with smaller ids were matched already.
     seen: u32,
     covered: Vec<Pattern>,
     most: usize,
-}
-
-/// What a result must say. `start: None`: a delta or a snapshot, as the server's log reaches.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Told {
-    Live { topic: String, id: u32, pace: Pace, trades: Option<TradeMode>, start: Option<Start> },
-    Pending(String),
-    Pattern(String, u64),
-    Paused { topic: String, id: Option<u32>, pace: Pace, trades: Option<TradeMode> },
-    Once(String, u32),
-    Ended(String),
-    Refused(String, Code),
-}
-
-#[derive(Debug)]
-pub enum Action {
-    Sub { terms: Terms, snapshot: bool, resume: BTreeMap<String, Place> },
-    Unsub,
-    Mod { pace: Option<Pace>, mode: Option<TradeMode> },
-    Pause,
-    Continue,
-    Get,
-}
-
-#[derive(Debug)]
-enum Step {
-    Name(String),
-    /// One topic of this pattern; of none: all that is held.
-    Topic(u32, String),
-    Refuse(Told),
-    Settle(TopicKey, Waiting),
-    Join(u32),
-}
-
-/// What is still to be answered of a request or a listing.
-#[derive(Debug)]
-pub struct Script {
-    action: Action,
-    steps: VecDeque<Step>,
-    told: BTreeSet<u32>,
-}
-
-impl Told {
-    pub fn agrees(&self, actual: &TopicResult) -> bool {
-        match (self, actual) {
-            (
-                Self::Live { topic, id, pace, trades, start },
-                TopicResult::Live { topic: named, topic_id, pace: at, trades: mode, start: begins, .. },
-            ) => {
-                let either = matches!(begins, Start::Delta | Start::Snapshot);
-                (topic, id, pace, trades) == (named, topic_id, at, mode) && start.map_or(either, |start| start == *begins)
-            }
-            (Self::Pending(topic), TopicResult::Pending { topic: named }) => topic == named,
-            (Self::Pattern(topic, count), TopicResult::Pattern { topic: named, matched }) => (topic, count) == (named, matched),
-            (
-                Self::Paused { topic, id, pace, trades },
-                TopicResult::Paused { topic: named, topic_id, pace: at, trades: mode, .. },
-            ) => (topic, id, pace, trades) == (named, topic_id, at, mode),
-            (Self::Once(topic, id), TopicResult::Once { topic: named, topic_id }) => (topic, id) == (named, topic_id),
-            (Self::Ended(topic), TopicResult::Ended { topic: named }) => topic == named,
-            (Self::Refused(topic, code), TopicResult::Refused { topic: named, code: told, .. }) => {
-                topic == named && code.name() == told
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Script {
-    fn new(action: Action, steps: impl Iterator<Item = Step>) -> Self {
-        Self { action, steps: steps.collect(), told: BTreeSet::new() }
-    }
-
-    /// The result that must come next; none: nothing is left to be said.
-    pub fn next(&mut self, account: &mut Account, world: &World) -> Option<Told> {
-        loop {
-            let told = match self.steps.pop_front()? {
-                Step::Name(name) if Pattern::is_pattern(&name) => Some(self.pattern(account, world, name)),
-                Step::Name(name) => Some(account.named(world, &self.action, &name)),
-                Step::Topic(id, pattern) => {
-                    let told = account.topic(world, &self.action, id, &pattern);
-                    if matches!(told, Some(Told::Refused(_, Code::TooManyTopics))) {
-                        // One refusal stands for the rest of the pattern.
-                        self.steps.retain(|step| !matches!(step, Step::Topic(_, of) if *of == pattern));
-                    }
-                    told
-                }
-                Step::Refuse(told) => Some(told),
-                Step::Settle(key, waiting) => account.settle(world, key, waiting),
-                Step::Join(id) => {
-                    let told = account.join(world, id);
-                    if matches!(told, Some(Told::Refused(..))) {
-                        self.steps.clear();
-                    }
-                    told
-                }
-            };
-            if told.is_some() {
-                return told;
-            }
-        }
-    }
-
-    fn pattern(&mut self, account: &mut Account, world: &World, name: String) -> Told {
-        match account.expand(world, &self.action, &name) {
-            Ok(matched) => {
-                let told = match self.action {
-                    Action::Unsub => Told::Ended(name.clone()),
-                    _ => Told::Pattern(name.clone(), matched.len() as u64),
-                };
-                for id in matched.into_iter().rev() {
-                    if !self.told.contains(&id) {
-                        self.steps.push_front(Step::Topic(id, name.clone()));
-                    }
-                }
-                let of = |step: &Step| if let Step::Topic(id, _) = step { Some(*id) } else { None };
-                self.told.extend(self.steps.iter().filter_map(of));
-                told
-            }
-            Err(told) => told,
-        }
-    }
+    /// No pace is faster than this.
+    floor_ms: u32,
+    pub defers_deep: bool,
+    /// Frames that the client has granted.
+    pub credits: u32,
 }
 
 impl Account {
@@ -213,7 +58,49 @@ impl Account {
             seen: world.keys.len() as u32,
             covered,
             most,
+            floor_ms: 0,
+            defers_deep: false,
+            credits: 0,
         }
+    }
+
+    /// From now on no pace is faster than this.
+    pub fn set_floor(&mut self, floor_ms: u32) {
+        self.floor_ms = floor_ms;
+        for held in self.held.values_mut() {
+            let ms = interval(held.terms.pace, floor_ms);
+            (held.least_ms, held.most_ms) = (held.least_ms.min(ms), held.most_ms.max(ms));
+        }
+    }
+
+    /// The pace that is in force for these terms, and whether it is not what was asked for.
+    fn pace(&self, terms: &Terms) -> (Pace, bool) {
+        match terms.pace {
+            Pace::Credit => (Pace::Credit, self.floor_ms > 0),
+            Pace::EveryMs(ms) if ms >= self.floor_ms => (terms.pace, false),
+            pace if self.floor_ms == 0 => (pace, false),
+            _ => (Pace::EveryMs(self.floor_ms), true),
+        }
+    }
+
+    /// `explain`: the pace in force of what is held.
+    pub fn pace_of(&self, held: &Held) -> Pace {
+        self.pace(&held.terms).0
+    }
+
+    /// An update was told.
+    pub fn note_update(&mut self, id: u32, now: i64) {
+        let floor_ms = self.floor_ms;
+        let Some(held) = self.held.get_mut(&id) else { return };
+        (held.least_ms, held.most_ms) = (interval(held.terms.pace, floor_ms), interval(held.terms.pace, floor_ms));
+        (held.updated, held.at_once) = (Some(now), false);
+    }
+
+    fn live(&self, world: &World, id: u32, terms: Terms, start: Option<Start>) -> Told {
+        let key = world.key(id);
+        let trades = (key.kind == Kind::Trade).then_some(terms.mode);
+        let (pace, is_limited) = self.pace(&terms);
+        Told::Live { topic: key.to_string(), id, pace, is_limited, trades, start, lack: None, from: None, replaces: None }
     }
 
     pub fn ask(&self, world: &World, action: Action, names: Vec<String>, strict: bool) -> Script {
@@ -254,7 +141,7 @@ impl Account {
         self.held.len() + self.pending.len() + self.once.len()
     }
 
-    fn has_room(&self) -> bool {
+    pub fn has_room(&self) -> bool {
         self.taken() < self.most
     }
 
@@ -310,16 +197,16 @@ impl Account {
         Ok(world.matching(&pattern).into_iter().filter(|id| self.may_see(world, *id)).collect())
     }
 
-    fn named(&mut self, world: &World, action: &Action, name: &str) -> Told {
+    pub fn named(&mut self, world: &World, action: &Action, name: &str) -> Told {
         let key = match TopicKey::parse(name) {
             Ok(key) => key,
             Err(problem) => return refuse(name, problem.code()),
         };
         let resolved = world.resolve(&key);
         match (action, resolved) {
-            (Action::Sub { terms, snapshot, resume }, _) => {
+            (Action::Sub { terms, begins, resume }, _) => {
                 self.pending.remove(&key);
-                self.subscribe(world, key, name, resolved, *terms, *snapshot, resume)
+                self.subscribe(world, key, name, resolved, *terms, *begins, resume)
             }
             (Action::Get, Resolve::Found(id)) if !self.may_see(world, id) => refuse(name, Code::NotEntitled),
             (Action::Get, Resolve::Found(id)) => self.get(world, id, name),
@@ -334,36 +221,36 @@ impl Account {
                 }
                 Told::Ended(name.to_owned())
             }
-            (_, Resolve::Found(id)) if self.held.contains_key(&id) => {
-                self.change(world, action, id);
-                self.in_force(world, id)
-            }
+            (_, Resolve::Found(id)) if self.held.contains_key(&id) => self.alter(world, action, id),
             _ => {
                 let Some(waiting) = self.pending.get_mut(&key) else { return refuse(name, Code::NotSubscribed) };
+                if matches!(action, Action::Mod(Change { depth: Some(_), .. })) {
+                    return refuse(name, Code::NotReady);
+                }
                 change(&mut waiting.terms, &mut waiting.paused, action);
                 if !waiting.paused {
                     return Told::Pending(name.to_owned());
                 }
                 let trades = (key.kind == Kind::Trade).then_some(waiting.terms.mode);
-                Told::Paused { topic: name.to_owned(), id: None, pace: waiting.terms.pace, trades }
+                Told::Paused { topic: name.to_owned(), id: None, pace: waiting.terms.pace, trades, replaces: None }
             }
         }
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one request")]
-    fn subscribe(
+    pub fn subscribe(
         &mut self,
         world: &World,
         key: TopicKey,
         name: &str,
         resolved: Resolve,
         terms: Terms,
-        snapshot: bool,
+        begins: Begins,
         resume: &BTreeMap<String, Place>,
     ) -> Told {
         let origin = |own: Option<String>| {
             let place = resume.get(name).or_else(|| resume.get(&own?));
-            place.map_or(fresh(snapshot), |place| Origin::At(place.clone()))
+            place.map_or(Origin::Fresh(begins), |place| Origin::At(place.clone()))
         };
         match resolved {
             Resolve::Found(id) if !self.may_see(world, id) => refuse(name, Code::NotEntitled),
@@ -379,11 +266,11 @@ impl Account {
         }
     }
 
-    fn expand(&mut self, world: &World, action: &Action, name: &str) -> Result<Vec<u32>, Told> {
+    pub fn expand(&mut self, world: &World, action: &Action, name: &str) -> Result<Vec<u32>, Told> {
         let pattern = Pattern::parse(name).map_err(|problem| refuse(name, problem.code()))?;
         match action {
             Action::Get => return self.matching(world, name),
-            Action::Sub { terms, snapshot, .. } => {
+            Action::Sub { terms, begins, .. } => {
                 self.patterns.retain(|standing| standing.pattern != pattern);
                 if self.patterns.len() >= MAX_PATTERNS {
                     return Err(refuse(name, Code::TooManyTopics));
@@ -391,13 +278,16 @@ impl Account {
                 if self.patterns.is_empty() {
                     self.seen = world.keys.len() as u32;
                 }
-                self.patterns.push(Standing { pattern, terms: *terms, origin: fresh(*snapshot), paused: false });
+                self.patterns.push(Standing { pattern, terms: *terms, origin: Origin::Fresh(*begins), paused: false });
                 return self.matching(world, name);
             }
             _ => {}
         }
         let at = self.patterns.iter().position(|standing| standing.pattern == pattern);
         let at = at.ok_or_else(|| refuse(name, Code::NotSubscribed))?;
+        if matches!(action, Action::Mod(Change { depth: Some(_), .. })) {
+            return Err(refuse(name, Code::BadRequest));
+        }
         if matches!(action, Action::Unsub) {
             self.patterns.remove(at);
         } else {
@@ -408,12 +298,12 @@ impl Account {
     }
 
     /// One topic of a pattern.
-    fn topic(&mut self, world: &World, action: &Action, id: u32, pattern: &str) -> Option<Told> {
+    pub fn topic(&mut self, world: &World, action: &Action, id: u32, pattern: &str) -> Option<Told> {
         Some(match action {
             Action::Sub { .. } if !self.held.contains_key(&id) && !self.has_room() => refuse(pattern, Code::TooManyTopics),
-            Action::Sub { terms, snapshot, resume } => {
+            Action::Sub { terms, begins, resume } => {
                 let place = resume.get(&world.key(id).to_string());
-                let origin = place.map_or(fresh(*snapshot), |place| Origin::At(place.clone()));
+                let origin = place.map_or(Origin::Fresh(*begins), |place| Origin::At(place.clone()));
                 self.start(world, id, *terms, origin)
             }
             Action::Unsub => {
@@ -421,14 +311,11 @@ impl Account {
                 return None;
             }
             Action::Get => self.get(world, id, pattern),
-            Action::Mod { .. } | Action::Pause | Action::Continue => {
-                self.change(world, action, id);
-                self.in_force(world, id)
-            }
+            Action::Mod(_) | Action::Pause | Action::Continue => self.alter(world, action, id),
         })
     }
 
-    fn settle(&mut self, world: &World, key: TopicKey, waiting: Waiting) -> Option<Told> {
+    pub fn settle(&mut self, world: &World, key: TopicKey, waiting: Waiting) -> Option<Told> {
         match world.resolve(&key) {
             Resolve::Found(id) if self.may_see(world, id) => {
                 let told = self.start(world, id, waiting.terms, waiting.origin);
@@ -443,7 +330,7 @@ impl Account {
         }
     }
 
-    fn join(&mut self, world: &World, id: u32) -> Option<Told> {
+    pub fn join(&mut self, world: &World, id: u32) -> Option<Told> {
         let standing = self.patterns.iter().rfind(|standing| standing.pattern.matches(world.key(id)))?;
         if self.held.contains_key(&id) || !self.may_see(world, id) {
             return None;
@@ -456,25 +343,30 @@ impl Account {
         Some(if paused { self.pause(world, id) } else { told })
     }
 
-    fn pause(&mut self, world: &World, id: u32) -> Told {
-        self.change(world, &Action::Pause, id);
-        self.in_force(world, id)
+    pub fn pause(&mut self, world: &World, id: u32) -> Told {
+        self.alter(world, &Action::Pause, id)
     }
 
-    fn start(&mut self, world: &World, id: u32, terms: Terms, origin: Origin) -> Told {
+    pub fn start(&mut self, world: &World, id: u32, terms: Terms, origin: Origin) -> Told {
+        let floor_ms = self.floor_ms;
         if let Some(held) = self.held.get_mut(&id) {
-            let restarts = held.set(world, id, terms);
+            let restarts = held.set(world, id, terms, floor_ms);
             held.resume();
             let start = if restarts { Start::Snapshot } else { Start::Delta };
-            return live(world, id, terms, Some(start));
+            return self.live(world, id, terms, Some(start));
         }
-        let mut held = Held::new(terms, origin);
+        let mut held = Held::new(terms, origin, floor_ms);
         let start = held.start(world, id);
+        let lost = held.place.filter(|_| world.key(id).kind == Kind::Trade).map(|place| world.at(id).lack(place, world.ring));
         if self.once.remove(&id).is_some() {
             held.promise(world, id);
         }
         self.held.insert(id, held);
-        live(world, id, terms, start)
+        let mut told = self.live(world, id, terms, start);
+        if let Told::Live { lack, .. } = &mut told {
+            *lack = lost;
+        }
+        told
     }
 
     fn end(&mut self, id: u32) {
@@ -498,121 +390,51 @@ impl Account {
     }
 
     /// `mod`, `pause` or `continue` of what is held.
-    fn change(&mut self, world: &World, action: &Action, id: u32) {
-        let Some(held) = self.held.get_mut(&id) else { return };
+    fn alter(&mut self, world: &World, action: &Action, id: u32) -> Told {
+        let floor_ms = self.floor_ms;
+        let Some(held) = self.held.get_mut(&id) else { return refuse(&world.key(id).to_string(), Code::NotSubscribed) };
         let (mut terms, mut paused) = (held.terms, held.paused);
         change(&mut terms, &mut paused, action);
         match action {
-            Action::Mod { .. } => _ = held.set(world, id, terms),
+            Action::Mod(Change { depth: Some(depth), .. }) if world.key(id).depth() != Some(*depth) => {
+                let key = world.key(id);
+                if key.kind != Kind::Book {
+                    return refuse(&key.to_string(), Code::BadRequest);
+                }
+                let another = TopicKey { argument: Some((*depth).into()), ..key.clone() };
+                let Resolve::Found(another) = world.resolve(&another) else { panic!("a book has all depths") };
+                if !self.may_see(world, another) {
+                    return refuse(&key.to_string(), Code::NotEntitled);
+                }
+                return self.replace(world, id, another, terms, paused);
+            }
+            Action::Mod(_) => _ = held.set(world, id, terms, floor_ms),
             Action::Continue => held.resume(),
             _ => held.paused = paused,
         }
+        self.in_force(world, id)
+    }
+
+    /// A book of another depth takes the place of this one.
+    fn replace(&mut self, world: &World, id: u32, another: u32, terms: Terms, paused: bool) -> Told {
+        self.end(id);
+        let mut told = self.start(world, another, terms, Origin::Fresh(Begins::Newest));
+        if paused {
+            told = self.pause(world, another);
+        }
+        if let Told::Live { replaces, .. } | Told::Paused { replaces, .. } = &mut told {
+            *replaces = Some(world.key(id).to_string());
+        }
+        told
     }
 
     fn in_force(&self, world: &World, id: u32) -> Told {
         let held = &self.held[&id];
-        let told = live(world, id, held.terms, held.start(world, id));
-        match told {
-            Told::Live { topic, id, pace, trades, .. } if held.paused => Told::Paused { topic, id: Some(id), pace, trades },
+        match self.live(world, id, held.terms, held.start(world, id)) {
+            Told::Live { topic, id, pace, trades, replaces, .. } if held.paused => {
+                Told::Paused { topic, id: Some(id), pace, trades, replaces }
+            }
             told => told,
         }
     }
-}
-
-impl Held {
-    fn new(terms: Terms, origin: Origin) -> Self {
-        let (place, view) = match &origin {
-            Origin::At(place) => (Some((place.epoch, place.seq)), place.view.clone()),
-            Origin::New | Origin::Now => (None, None),
-        };
-        Self {
-            terms,
-            paused: false,
-            promised: false,
-            place,
-            begins_now: matches!(origin, Origin::Now),
-            resumed: place.is_some(),
-            view,
-            is_free: true,
-            updated: None,
-            records: 0,
-            merged: 0,
-        }
-    }
-
-    /// How data begins, or goes on, from where the subscription stands; none: only the server's log can tell.
-    fn start(&self, world: &World, id: u32) -> Option<Start> {
-        let key = world.key(id);
-        let truth = world.at(id);
-        match self.place {
-            None if self.begins_now && key.kind == Kind::Trade => Some(Start::Now),
-            Some((epoch, seq)) if epoch == truth.epoch => match truth.head(key) {
-                Some(head) if seq <= head => Some(Start::Delta),
-                Some(_) => Some(Start::Snapshot),
-                None => None,
-            },
-            _ => Some(Start::Snapshot),
-        }
-    }
-
-    /// New terms. True if it has to begin anew, because trades that a summary had cannot be told one by one any more.
-    fn set(&mut self, world: &World, id: u32, terms: Terms) -> bool {
-        let former = self.terms;
-        let is_stream = world.key(id).kind.row().class == Class::Stream;
-        self.terms = Terms { mode: if is_stream { terms.mode } else { former.mode }, ..terms };
-        let truth = world.at(id);
-        let reaches = |(epoch, seq): (u64, u64)| {
-            let length = truth.tape().len();
-            epoch == truth.epoch && seq as usize <= length && seq as usize + world.ring >= length
-        };
-        let to_every = former.mode == TradeMode::Summary && self.terms.mode == TradeMode::Every;
-        let restarts = to_every && self.place.is_some_and(|place| !reaches(place));
-        if restarts {
-            (self.place, self.begins_now) = (None, false);
-        }
-        self.is_free |= restarts || former.pace != self.terms.pace;
-        restarts
-    }
-
-    /// Ends a pause.
-    fn resume(&mut self) {
-        self.is_free |= std::mem::replace(&mut self.paused, false);
-    }
-
-    fn promise(&mut self, world: &World, id: u32) {
-        self.promised = true;
-        self.is_free = true;
-        if !(world.key(id).kind == Kind::Trade && self.place.is_some()) {
-            (self.place, self.begins_now) = (None, false);
-        }
-    }
-}
-
-fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
-    match action {
-        Action::Mod { pace, mode } => {
-            *terms = Terms { pace: pace.unwrap_or(terms.pace), mode: mode.unwrap_or(terms.mode) };
-        }
-        Action::Pause => *paused = true,
-        Action::Continue => *paused = false,
-        Action::Sub { .. } | Action::Unsub | Action::Get => {}
-    }
-}
-
-fn fresh(snapshot: bool) -> Origin {
-    if snapshot { Origin::New } else { Origin::Now }
-}
-
-fn live(world: &World, id: u32, terms: Terms, start: Option<Start>) -> Told {
-    let key = world.key(id);
-    let trades = (key.kind == Kind::Trade).then_some(terms.mode);
-    Told::Live { topic: key.to_string(), id, pace: terms.pace, trades, start }
-}
-
-fn refuse(name: &str, code: Code) -> Told {
-    Told::Refused(name[..name.len().min(MAX_NAME)].to_owned(), code)
-}
-
-fn missed(key: &TopicKey, missing: &Resolve) -> Told {
-    refuse(&key.to_string(), if *missing == Resolve::UnknownVenue { Code::UnknownVenue } else { Code::UnknownSymbol })
 }

@@ -2,7 +2,7 @@
 //! operations. Bounded: a case is cut down in at most `MOST_TRIES` further runs.
 
 use super::generate::case;
-use super::operation::{Operation, Setup};
+use super::operation::{Feed, Operation, Setup};
 use super::stage::play;
 use crate::clock::manual;
 use std::cell::{Cell, RefCell};
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 const MOST_TRIES: usize = 3_000;
+/// Of an operation in a report. The seed has the rest.
+const LONGEST_LINE: usize = 1_000;
 
 thread_local! {
     /// Panics of this thread are expected and kept here instead of being printed.
@@ -85,7 +87,8 @@ fn fails(setup: &Setup, operations: &[Operation]) -> Option<String> {
 fn report(seed: u64, setup: &Setup, operations: Vec<Operation>, problem: &str) -> String {
     let count = operations.len();
     let (operations, last) = cut_down(setup, operations);
-    let list: String = operations.iter().map(|operation| format!("  {operation:?}\n")).collect();
+    let line = |operation: &Operation| format!("  {:.LONGEST_LINE$}\n", format!("{operation:?}"));
+    let list: String = operations.iter().map(line).collect();
     format!(
         "MODEL_SEED={seed} MODEL_CASES=1 fails:\n{problem}\n\nCut down from {count} to {} operations:\n{list}\n{setup:?}\n\nThen: {}",
         operations.len(),
@@ -112,5 +115,20 @@ fn cut_down(setup: &Setup, mut operations: Vec<Operation>) -> (Vec<Operation>, O
             size /= 2;
         }
     }
+    for at in 0..operations.len() {
+        while let Some(smaller) = operations[at].half() {
+            let fewer = [&operations[..at], &[smaller], &operations[at + 1..]].concat();
+            let Some(problem) = fails(setup, &fewer) else { break };
+            (operations, last) = (fewer, Some(problem));
+        }
+    }
     (operations, last)
+}
+
+impl Operation {
+    /// The same with half as many trades.
+    fn half(&self) -> Option<Self> {
+        let Self::Publish { at, feed: Feed::Trades(shots) } = self else { return None };
+        (shots.len() > 1).then(|| Self::Publish { at: *at, feed: Feed::Trades(shots[..shots.len() / 2].to_vec()) })
+    }
 }

@@ -2,8 +2,9 @@
 //! thing that is not right, then or when all has become quiet. Bounded by the case.
 
 use super::client::{Client, Connection, Counts};
+use super::held::Begins;
 use super::operation::{Ask, Feed, Operation, Redefine, Setup};
-use super::reference::{Action, Terms};
+use super::script::Action;
 use super::world::World;
 use crate::clock::Clock;
 use crate::config;
@@ -13,6 +14,7 @@ use crate::pressure::Pressure;
 use crate::session::ticket::Tickets;
 use crate::session::{self, BareSubscription, Identity, SessionCore, read};
 use crate::shard::{Shard, ShardContext};
+use crate::subs::Terms;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -33,6 +35,8 @@ pub struct Stage {
     clients: Vec<Client>,
     counts: Counts,
     next_id: u64,
+    node_floor_ms: u32,
+    defers_deep: bool,
     _draining: watch::Sender<bool>,
 }
 
@@ -56,7 +60,7 @@ impl Stage {
             session: Arc::new(setup.session.clone()),
             metrics: Arc::<ShardMetrics>::default(),
             pressure: Pressure::new(&config::Pressure::default()),
-            tickets: Arc::new(Tickets::new(&setup.session).expect("random keys")),
+            tickets: Arc::new(Tickets::new(&setup.session).expect("a key can be drawn")),
             node: "model".into(),
             draining: seen,
         };
@@ -65,10 +69,20 @@ impl Stage {
             connection: None,
             kept: BTreeMap::new(),
             saved: BTreeMap::new(),
+            ticket: None,
         });
         let clients = clients.collect();
         let shard = Shard::new(0, context);
-        let mut stage = Self { world, shard, clients, counts: Counts::default(), next_id: 0, _draining: draining };
+        let mut stage = Self {
+            world,
+            shard,
+            clients,
+            counts: Counts::default(),
+            next_id: 0,
+            node_floor_ms: 0,
+            defers_deep: false,
+            _draining: draining,
+        };
         for _ in 0..setup.listed {
             stage.world.list();
         }
@@ -117,6 +131,12 @@ impl Stage {
             Operation::Fill { who } => {
                 self.fill(*who);
             }
+            Operation::SlowFill { who, ms } => {
+                // What buckets add to that would not be seen apart.
+                let is_unlimited = self.reading(*who).is_some_and(|connection| connection.is_unlimited());
+                self.fill_within(*who, if is_unlimited { *ms } else { 0 });
+            }
+            Operation::Pressure { floor_ms, defers_deep } => self.press(*floor_ms, *defers_deep),
             Operation::Drain { who } => {
                 self.dispatch();
                 self.drain(*who);
@@ -142,6 +162,15 @@ impl Stage {
         (0..self.clients.len()).for_each(|who| self.listings(who));
     }
 
+    fn press(&mut self, floor_ms: u32, defers_deep: bool) {
+        (self.node_floor_ms, self.defers_deep) = (floor_ms, defers_deep);
+        self.shard.manager.borrow_mut().set_pressure(floor_ms, defers_deep, self.world.mono());
+        for connection in self.clients.iter_mut().filter_map(|client| client.connection.as_mut()) {
+            connection.press(floor_ms, defers_deep);
+            connection.hear_news(&self.world);
+        }
+    }
+
     /// The connection, if its client reads.
     fn reading(&mut self, who: usize) -> Option<&mut Connection> {
         self.clients[who].connection.as_mut().filter(|connection| !connection.is_stalled)
@@ -164,19 +193,21 @@ impl Stage {
 
     fn connect(&mut self, who: usize, bare: Option<BareSubscription>) {
         let client = &mut self.clients[who];
-        let identity = (!client.setup.covered.is_empty()).then(|| Identity {
+        let identity = (!client.setup.covered.is_empty() || client.setup.fastest != Pace::Realtime).then(|| Identity {
             subject: "model".to_owned(),
             expires_at: i64::MAX,
             topics: client.setup.covered.clone(),
-            fastest: Pace::Realtime,
+            fastest: client.setup.fastest,
         });
         let asked = bare.clone();
         let encoding = client.setup.encoding;
         let core = SessionCore::open(session::Client { peer: ([127, 0, 0, 1], 1).into(), encoding, bare, identity }, &self.shard);
         let mut connection = Connection::new(core, &self.world, &client.setup, &self.shard.context.session);
         let Reply::Hello(_) = connection.core.greet() else { panic!("no greeting") };
+        connection.press(self.node_floor_ms, self.defers_deep);
         if let Some(BareSubscription { topics, pace, trades }) = asked {
-            let action = Action::Sub { terms: Terms { pace, mode: trades }, snapshot: true, resume: BTreeMap::new() };
+            let terms = Terms { pace, mode: trades, ..Terms::default() };
+            let action = Action::Sub { terms, begins: Begins::Newest, resume: BTreeMap::new() };
             let mut script = connection.account.ask(&self.world, action, topics, false);
             let first = connection.core.work();
             connection.answered(&self.world, &mut script, None, first);
@@ -186,6 +217,7 @@ impl Stage {
             }
             connection.finish(&self.world, &mut script);
         }
+        connection.hear_news(&self.world);
         self.clients[who].connection = Some(connection);
     }
 
@@ -206,19 +238,26 @@ impl Stage {
 
     /// One frame, if there is something due. False if not.
     fn fill(&mut self, who: usize) -> bool {
+        self.fill_within(who, 0)
+    }
+
+    /// One frame that the link takes so long to take.
+    fn fill_within(&mut self, who: usize, ms: i64) -> bool {
         let Self { world, shard, clients, counts, .. } = self;
         let encoding = clients[who].setup.encoding;
         let connection = clients[who].connection.as_mut().filter(|connection| !connection.is_stalled);
         let Some(connection) = connection else { return false };
-        while let Some(news) = connection.core.news() {
-            connection.hear(&news);
-        }
+        connection.hear_news(world);
         let mut frame = shard.take_frame(encoding);
         let filled = connection.core.fill(&mut frame);
         if filled {
             connection.receive(world, frame.payload(), counts);
+            if ms > 0 {
+                world.pass(ms);
+            }
             connection.core.wrote(&frame, frame.payload().len());
         }
+        connection.hear_news(world);
         shard.give_frame(frame);
         filled
     }
@@ -246,9 +285,9 @@ impl Stage {
         let id = self.next_id;
         let client = &mut self.clients[who];
         let places = client.places(&self.world, ask);
-        let text = ask.text(id, &places);
+        let text = ask.text(id, &places, client.ticket.as_ref());
         let connection = client.connection.as_mut().expect("it reads");
-        let admitted = connection.admits(self.world.mono());
+        let admitted = matches!(ask, Ask::Grant { .. }) || connection.admits(self.world.mono());
         let first = connection.core.on_request(read(&text)).unwrap_or_else(|close| panic!("closed with {close:?}"));
         if !admitted {
             let limited = Code::RateLimited.name();
@@ -256,9 +295,25 @@ impl Stage {
             assert!(is_refused, "one command too many, and the answer is {first:?}");
             return;
         }
-        let Some(mut script) = ask.script(&mut connection.account, &self.world, places) else {
-            let reply = first.expect("a question is answered at once");
-            return connection.check_answer(&self.world, ask, id, &reply);
+        if matches!(ask, Ask::Ticket) {
+            let mut reply = first;
+            while connection.core.is_working() {
+                reply = reply.or(connection.core.work());
+            }
+            let Some(Reply::Ticket { id: Some(told), ticket, expires, topics }) = &reply else {
+                panic!("{reply:?}, not a ticket")
+            };
+            let expires: i64 = expires.parse().expect("a time");
+            let lifetime_ns = self.shard.context.session.ticket_lifetime_s as i64 * 1_000_000_000;
+            let ticket = connection.account.ticket(&self.world, ticket, expires);
+            let count = (ticket.topics.len() + ticket.patterns.len()) as u64;
+            assert_eq!((*told, expires, *topics), (id, self.world.wall() + lifetime_ns, count));
+            client.ticket = Some(ticket);
+            return;
+        }
+        let ticket = client.ticket.as_ref();
+        let Some(mut script) = ask.script(&mut connection.account, &self.world, places, ticket) else {
+            return connection.check_answer(&self.world, ask, id, first.as_ref(), ticket.is_some());
         };
         connection.answered(&self.world, &mut script, Some(id), first);
         while self.clients[who].connection.as_ref().is_some_and(|connection| connection.core.is_working()) {
@@ -276,6 +331,7 @@ impl Stage {
 
     /// No more news; everybody reads, nobody pauses, and time passes: then everybody has everything.
     fn come_to_rest(&mut self) {
+        self.press(0, false);
         for who in 0..self.clients.len() {
             let Some(connection) = &mut self.clients[who].connection else { continue };
             connection.is_stalled = false;
@@ -287,6 +343,9 @@ impl Stage {
         let mut left = MOST_ROUNDS;
         loop {
             self.dispatch();
+            for who in 0..self.clients.len() {
+                self.ask(who, &Ask::Grant { frames: 2, answered: false }, false);
+            }
             (0..self.clients.len()).for_each(|who| self.drain(who));
             let is_due = |client: &Client| {
                 let connection = client.connection.as_ref();

@@ -2,8 +2,8 @@
 //! first one that skips, repeats or miscounts something. Bounded by the frame.
 
 use super::derived::sums;
-use super::reference::Held;
-use super::world::{Entry, Item, REMEMBERED_EPOCHS, Truth};
+use super::held::{Begins, Held};
+use super::world::{Entry, Item, REMEMBERED_EPOCHS, Truth, lost};
 use wire::event::{Cause, Flags, Trade};
 use wire::record::{Record, RecordBody, TradeSummary};
 use wire::request::TradeMode;
@@ -59,7 +59,7 @@ impl Stream<'_> {
         let tape = self.truth.tapes.get(&view.epoch).map_or(&[][..], Vec::as_slice);
         let from = view.sequence.unwrap_or_default();
         match record.body {
-            RecordBody::Meta(_) | RecordBody::State(_) | RecordBody::Check { .. } => return,
+            RecordBody::Meta(_) | RecordBody::State(_) | RecordBody::Check { .. } => {}
             RecordBody::Trade(_) | RecordBody::Tape if record.flags.has(Flags::SNAPSHOT) => {
                 self.snapshot(telling, view, tape, record);
             }
@@ -124,8 +124,15 @@ impl Stream<'_> {
         let fresh = self.place().is_none_or(|(epoch, seq)| epoch != view.epoch || seq > length);
         assert!(fresh || self.is_promised(), "a snapshot that nobody asked for: {record:?}");
         assert!(fresh || view.sequence == Some(record.sequence), "the snapshot skips what came before it");
+        let begins = self.held.filter(|held| held.place.is_none()).map_or(Begins::Newest, |held| held.begins);
+        if let Begins::Back(count) = begins {
+            let back = u64::from(count).min(length).min(self.ring as u64);
+            assert!(matches!(record.body, RecordBody::Tape), "{record:?}");
+            assert_eq!(record.sequence, length - back, "{count} places before the end");
+            return;
+        }
         assert_eq!(record.sequence, length, "a snapshot shows the end of the tape");
-        let wants_last = self.held.is_none_or(|held| !held.begins_now || held.place.is_some());
+        let wants_last = begins == Begins::Newest;
         let last = tape.iter().rev().find(|entry| matches!(entry.item, Item::Trade(_))).filter(|_| wants_last);
         match (record.body, last) {
             (RecordBody::Tape, None) => {}
@@ -200,14 +207,6 @@ impl Entry {
     fn trade(&self) -> Option<Trade> {
         if let Item::Trade(trade) = self.item { Some(trade) } else { None }
     }
-}
-
-/// How many trades these places stand for, those included that were lost upstream; `None` if nobody knows.
-fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<u64> {
-    entries.into_iter().try_fold(0, |sum, entry| match entry.item {
-        Item::Trade(_) => Some(sum + 1),
-        Item::Gap { missing, .. } => missing.map(|missing| sum + missing),
-    })
 }
 
 fn summed_up(trades: &[Trade]) -> TradeSummary {

@@ -53,6 +53,15 @@ pub struct World {
     wall_shift: i64,
 }
 
+/// What a stream lost for who goes on from some place, before its answer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lack {
+    /// None: nobody knows.
+    pub truth: Option<u64>,
+    /// The place alone says too little.
+    pub may_be_unknown: bool,
+}
+
 /// One instrument.
 pub struct Truth {
     venue: &'static str,
@@ -302,6 +311,14 @@ impl Truth {
         }
     }
 
+    pub fn quote_id(&self) -> u32 {
+        self.topics.quote
+    }
+
+    pub fn trade_id(&self) -> u32 {
+        self.topics.trade
+    }
+
     fn id(&self, kind: Kind, argument: Option<Argument>) -> u32 {
         let place = |known: &[Argument]| known.iter().position(|known| Some(*known) == argument).unwrap_or_default();
         match kind {
@@ -329,6 +346,24 @@ impl Truth {
 
     pub fn tape(&self) -> &[Entry] {
         &self.tapes[&self.epoch]
+    }
+
+    /// What who stands at this place can not be told any more.
+    pub fn lack(&self, (epoch, seq): (u64, u64), ring: usize) -> Lack {
+        let seq = seq as usize;
+        let Some(tape) = self.tapes.get(&epoch).filter(|tape| seq <= tape.len() && self.epoch - epoch <= REMEMBERED_EPOCHS)
+        else {
+            return Lack { truth: None, may_be_unknown: true };
+        };
+        let tail = self.tape().len().saturating_sub(ring);
+        let gone: Vec<&Entry> = if epoch == self.epoch {
+            tape[seq.min(tail)..tail].iter().collect()
+        } else {
+            let later = self.tapes.range(epoch + 1..self.epoch).flat_map(|(_, tape)| tape);
+            tape[seq..].iter().chain(later).chain(&self.tape()[..tail]).collect()
+        };
+        let has_gaps = self.tapes.range(epoch..).flat_map(|(_, tape)| tape).any(|entry| matches!(entry.item, Item::Gap { .. }));
+        Lack { truth: lost(gone), may_be_unknown: has_gaps }
     }
 
     fn enter(&mut self, item: Item, stamp: &Stamp) {
@@ -602,6 +637,14 @@ impl Truth {
 fn place(key: &TopicKey) -> usize {
     let interval = key.argument.and_then(Argument::interval);
     Interval::ALL.iter().position(|known| Some(*known) == interval).expect("a bar has an interval")
+}
+
+/// How many trades these places stand for, those included that were lost upstream; `None` if nobody knows.
+pub fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<u64> {
+    entries.into_iter().try_fold(0, |sum, entry| match entry.item {
+        Item::Trade(_) => Some(sum + 1),
+        Item::Gap { missing, .. } => missing.map(|missing| sum + missing),
+    })
 }
 
 /// The time of a record: the venue's own where it gives one, what is known before where it does not for this once.

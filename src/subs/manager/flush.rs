@@ -84,10 +84,11 @@ impl Manager {
                 member.deferred.push(handle, now);
                 continue;
             }
-            // The quote before its trade.
+            // The quote before its trade, if there is one. It may not even be marked: who publishes does not wait for us.
             if let Some(quote) = member.safe.get(&id).copied()
+                && round.has_trades(topic, self.topics.get_mut(&id), subscription, &mut spare)
                 && let Some(subscription) = live(&mut self.subscriptions, quote)
-                && matches!(subscription.queue, Queue::Waiting | Queue::Due)
+                && matches!(subscription.queue, Queue::Idle | Queue::Waiting | Queue::Due)
                 && (member.credits > 0 || !subscription.is_on_credit())
                 && round.serve_first(map, subscription, &mut self.topics, &mut spare) == Served::NoRoom
             {
@@ -134,6 +135,23 @@ impl Manager {
 }
 
 impl Round<'_> {
+    /// Will this subscription of a trade topic now be told of a trade?
+    fn has_trades(&self, topic: &Topic, local: Option<&mut LocalTopic>, trades: &Subscription, spare: &mut Chunk) -> bool {
+        let Some(local) = local else { return false };
+        let (chunk, _) = local.chunks.get(topic, self.request(trades), spare);
+        let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
+        trades.promised || chunk.snapshots > 0 || place(&chunk.to) != place(&trades.cursor)
+    }
+
+    fn request(&self, subscription: &Subscription) -> Request {
+        Request {
+            cursor: subscription.cursor,
+            mode: subscription.terms.mode,
+            encoding: self.encoding,
+            base_second: self.frame.base_second(),
+        }
+    }
+
     /// A subscription that waits goes ahead of its turn, and stays in its list: there may be nothing left of it to be told then, which
     /// is cheap.
     fn serve_first(
@@ -154,12 +172,7 @@ impl Round<'_> {
     fn serve(&mut self, topic: &Topic, local: &mut LocalTopic, subscription: &mut Subscription, spare: &mut Chunk) -> Served {
         // Read before the state: what is sent is at least as new.
         let received = topic.received();
-        let request = Request {
-            cursor: subscription.cursor,
-            mode: subscription.terms.mode,
-            encoding: self.encoding,
-            base_second: self.frame.base_second(),
-        };
+        let request = self.request(subscription);
         let (chunk, hit) = local.chunks.get(topic, request, spare);
         if hit {
             self.flushed.chunk_hits += 1;

@@ -128,6 +128,36 @@ fn a_trade_does_not_overtake_the_quote_before_it() {
 }
 
 #[test]
+fn a_quote_that_nobody_marked_yet_goes_before_its_trade_too() {
+    let mut rig = Rig::new(1, 1);
+    let (quote, trade) = (rig.topics[0].quote, rig.topics[0].trade);
+    subscribe(&mut rig, quote, Terms { pace: Pace::EveryMs(1000), trade_safe: true, ..Terms::default() });
+    subscribe(&mut rig, trade, Terms::default());
+    rig.flush_all();
+    rig.trade(0);
+    rig.dispatch();
+    // Between the look at the marks and the flush.
+    rig.quote(0);
+    rig.trade(0);
+    assert_eq!(rig.flush(0, LARGE), [(quote, delta(1)), (trade, delta(1)), (trade, delta(1))]);
+}
+
+#[test]
+fn without_a_trade_a_quote_keeps_its_window() {
+    let mut rig = Rig::new(1, 1);
+    let (quote, trade) = (rig.topics[0].quote, rig.topics[0].trade);
+    subscribe(&mut rig, quote, Terms { pace: Pace::EveryMs(1000), trade_safe: true, ..Terms::default() });
+    let trades = subscribe(&mut rig, trade, Terms::default());
+    rig.flush_all();
+    rig.quote(0);
+    rig.dispatch();
+    // Due at its new pace, but there is no trade.
+    rig.manager.set_terms(&rig.map, trades, Terms { pace: Pace::EveryMs(100), ..Terms::default() }, rig.now);
+    assert!(rig.is_due(0));
+    assert_eq!(rig.flush(0, LARGE), []);
+}
+
+#[test]
 fn trades_in_plenty_leave_no_trail_of_early_quotes() {
     let mut rig = Rig::new(1, 1);
     let (quote, trade) = (rig.topics[0].quote, rig.topics[0].trade);
