@@ -141,8 +141,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         stream.poll_flush(cx).map_err(|_| End::Lost)
     }
 
+    /// Reads nothing while a frame is half written: the library may answer a ping in the middle of any read, and its bytes must not land
+    /// inside that frame. Whoever left it there wakes the task.
     async fn next(&self) -> Option<Result<Message, Error>> {
-        poll_fn(|cx| self.stream.borrow_mut().poll_next_unpin(cx)).await
+        poll_fn(|cx| if self.rest.borrow().is_some() { Poll::Pending } else { self.stream.borrow_mut().poll_next_unpin(cx) })
+            .await
     }
 
     async fn send(&self, message: Message) -> Result<(), Error> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::tungstenite::Message;
 use wire::code::Close;
 use wire::request::{Encoding, Request, Sub, TradeMode};
 
@@ -102,6 +103,38 @@ async fn a_client_that_stops_reading_for_ten_seconds_costs_nothing_and_is_exact_
     assert_eq!(stuck.sequence(BOOK), healthy.sequence(BOOK));
     let merged = server.server.metrics().shards().iter().map(|shard| shard.merged_updates.get()).sum::<u64>();
     assert!(merged > 0, "what the stuck client did not see one by one was merged, and counted");
+}
+
+/// Pongs leave in between frames, never inside of one, however full the link is.
+#[tokio::test]
+async fn pings_over_a_full_link_break_no_frame() {
+    let server = TestServer::start_with(|config| {
+        config.session.write_timeout_ms = 30_000;
+        config.session.commands_per_second = 0;
+        config.listen.send_buffer_bytes = 16_384;
+    })
+    .await;
+    let mut market = server.market();
+    market.trade(0, 10_000, 1);
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let mut slow = subscriber(&server, Some(8_192)).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let publisher = storm(market, stop.clone());
+    for round in 0..1_500 {
+        slow.try_send(Message::Ping(vec![7; 100].into())).await.unwrap();
+        // Reads less than what comes: the socket is full most of the time.
+        if round % 5 == 0 {
+            assert!(slow.step().await);
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    let (mut market, count, volume) = publisher.join().unwrap();
+    market.quote(0, (777, 1), (778, 1));
+    slow.until("the newest quote", |client| client.view(QUOTE).quote().unwrap().bid_price == Some(777)).await;
+    slow.until("every trade, merged", |client| client.total_count() == count).await;
+    assert_eq!(slow.total_volume(), volume);
 }
 
 #[tokio::test]
