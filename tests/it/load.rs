@@ -104,7 +104,9 @@ async fn reconnecting_clients_go_on_from_what_they_hold() {
     let certificate = folder.path().join("certificate.pem");
     let server = steady_server(&certificate).await;
     let storm = Storm { share: "50%".parse().unwrap(), at: Duration::from_millis(500) };
-    let plan = Plan { storm: Some(storm), threads: 2, encoding: Encoding::Json, ..plan(&server, &certificate) };
+    // Long enough for a busy machine to have everybody back.
+    let time = Duration::from_secs(6);
+    let plan = Plan { storm: Some(storm), threads: 2, encoding: Encoding::Json, time, ..plan(&server, &certificate) };
     let (trades, quotes) = tokio::join!(
         run(plan.clone(), "trade/sim:*"),
         run(Plan { pace: Pace::EveryMs(100), shape: Shape::Zipf, ..plan }, "quote/sim:*")
