@@ -121,7 +121,7 @@ async fn a_line_that_falls_silent_makes_all_it_carries_stale() {
     let topics: Vec<String> = ["BTC-USDT", "LRC-BTC"].into_iter().flat_map(|symbol| topics("binance", symbol)).collect();
     let mut client = subscribe(&server, &topics).await;
     all_are(&mut client, &topics, FeedState::Stale, Cause::Silence).await;
-    all_are(&mut client, &topics, FeedState::Resyncing, Cause::Silence).await;
+    // Back on a new connection. How long it is resyncing depends on the machine, and states are conflated like all data.
     let (trade, book) = (&topics[1], &topics[3]);
     let live = |client: &TestClient| [trade, book].into_iter().all(|topic| client.state(topic).unwrap().feed == FeedState::Live);
     client.until("the busy one is live on a new connection", live).await;
