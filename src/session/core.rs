@@ -8,6 +8,7 @@ mod change;
 mod listing;
 mod quality;
 mod tickets;
+mod waits;
 mod work;
 
 pub use work::{Parsed, read};
@@ -293,16 +294,6 @@ impl SessionCore {
         is_due.then(|| Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(0)))
     }
 
-    /// What it waits for now.
-    pub fn waits(&self) -> Waits {
-        Waits {
-            wake: self.wake.clone(),
-            shard: self.shard.clone(),
-            listings: self.awaits_listings().then_some(self.seen_listings),
-            look_at: self.next_look(),
-        }
-    }
-
     /// Time until the client's token expires, zero once it has. By the wall clock, which may step: ask again now and then.
     pub fn expires_in(&self) -> Option<Duration> {
         let identity = self.client.identity.as_ref()?;
@@ -476,56 +467,6 @@ impl SessionCore {
     fn refuse(&self, id: Option<u64>, code: Code, message: &str) -> Reply {
         self.shard.context.metrics.refused(code);
         Reply::Error { id, code: code.name().to_owned(), message: cut(message, config::REPLY_TEXT_BYTES).to_owned() }
-    }
-}
-
-/// What a session waits for, apart from the session itself, which others may use meanwhile.
-pub struct Waits {
-    wake: Rc<Notify>,
-    shard: Rc<Shard>,
-    listings: Option<u64>,
-    look_at: Option<i64>,
-}
-
-impl Waits {
-    /// Returns when the session has something to do. `due_in` is the session's.
-    pub async fn something(&self, due_in: impl Fn() -> Option<Duration>) {
-        tokio::select! {
-            () = self.due(due_in) => {}
-            () = self.listed() => {}
-            () = self.looks() => {}
-        }
-    }
-
-    async fn due(&self, due_in: impl Fn() -> Option<Duration>) {
-        loop {
-            // Taken before the look, so that a wake-up in between is not lost.
-            let woken = self.wake.notified();
-            match due_in() {
-                Some(Duration::ZERO) => return,
-                Some(wait) => tokio::time::sleep(wait).await,
-                None => woken.await,
-            }
-        }
-    }
-
-    /// Topics were listed that it may be waiting for.
-    pub async fn listed(&self) {
-        match self.listings {
-            None => std::future::pending().await,
-            Some(seen) => self.shard.listed_since(seen).await,
-        }
-    }
-
-    /// The age of what the client shows is to be looked at.
-    async fn looks(&self) {
-        match self.look_at {
-            None => std::future::pending().await,
-            Some(at) => {
-                let wait = u64::try_from(at - self.shard.context.clock.mono_ns()).unwrap_or(0);
-                tokio::time::sleep(Duration::from_nanos(wait)).await;
-            }
-        }
     }
 }
 
