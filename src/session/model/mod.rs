@@ -19,10 +19,11 @@ mod stage;
 mod tape;
 mod tickets;
 mod told;
+mod truth;
 mod world;
 
 /// Cases of a usual run.
-const CASES: u64 = 15_000;
+const CASES: u64 = 10_000;
 
 #[test]
 fn every_subscriber_sees_exactly_what_it_should() {
