@@ -7,6 +7,7 @@ mod answers;
 mod change;
 mod listing;
 mod quality;
+mod start;
 mod tickets;
 mod waits;
 mod work;
@@ -17,12 +18,13 @@ use crate::config::{self, MAX_PATTERNS};
 use crate::encode::FrameBuilder;
 use crate::session::Client;
 use crate::session::core::ages::Ages;
+use crate::session::core::start::{missing, start_of};
 use crate::session::core::work::{Action, Work};
 use crate::shard::Shard;
 use crate::subs::bucket::{Admission, CommandBucket, OutLimit, Outbound};
 use crate::subs::throttle::Throttle;
 use crate::subs::{Handle, SessionKey, Terms};
-use crate::topic::{self, Cursor, Resolve, Topic};
+use crate::topic::{Cursor, Resolve, Topic};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,7 +32,7 @@ use tokio::sync::Notify;
 use wire::answer::Qos;
 use wire::code::{Close, Code};
 use wire::kind::Class;
-use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Missing, Pace, Reply, Since, Start, TopicResult, TradeMode, Unknown};
+use wire::request::{Hello, LADDER_MS, Limits, MaxAge, Pace, Reply, Since, Start, TopicResult};
 use wire::topic::{MAX_NAME, Pattern, TopicKey};
 
 /// A write that takes longer waited for the client.
@@ -479,38 +481,6 @@ impl Drop for SessionCore {
         }
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
         self.shard.context.metrics.sessions.add(-1);
-    }
-}
-
-/// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
-fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
-    let is_stream = is_stream(topic);
-    if is_stream && *cursor == Cursor::NOW {
-        Start::Now
-    } else if is_stream && cursor.is_back() {
-        Start::Back
-    } else if topic.reaches(cursor) || (is_stream && cursor.is_placed() && is_behind(topic, cursor)) {
-        Start::Delta
-    } else {
-        Start::Snapshot
-    }
-}
-
-/// Has the topic, in its present epoch, been where the cursor says that it stands?
-fn is_behind(topic: &Topic, cursor: &Cursor) -> bool {
-    let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
-    (cursor.epoch(), true) == (head.epoch(), cursor.seq() <= head.seq())
-}
-
-/// Of a resumed stream: what cannot be told any more.
-fn missing(topic: &Topic, cursor: &Cursor) -> Option<Missing> {
-    if !is_stream(topic) || !cursor.is_placed() {
-        return None;
-    }
-    match topic.missing(cursor) {
-        topic::Missing::None => None,
-        topic::Missing::Count(count) => Some(Missing::Count(count)),
-        topic::Missing::Unknown => Some(Missing::Unknown(Unknown::Unknown)),
     }
 }
 

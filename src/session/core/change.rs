@@ -1,8 +1,9 @@
 //! Subscriptions of one session changed in place: `mod`, `pause`, `continue`, `unsub`, and the snapshots of `get`. In: topics. Out: a
 //! result each, which says what is in force before the first update at it. Bounded by what is held.
 
+use super::start::start_of;
 use super::work::{Action, Work, not_ready};
-use super::{SessionCore, is_stream, not_entitled, refuse_missing, refused, start_of};
+use super::{SessionCore, is_stream, not_entitled, refuse_missing, refused};
 use crate::subs::Terms;
 use crate::topic::{Cursor, Resolve};
 use wire::answer::Standing;

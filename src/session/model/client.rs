@@ -409,7 +409,7 @@ impl InFrame {
             true if key.kind == Kind::Book => {}
             is_snapshot => assert_eq!(is_snapshot, !continues, "{key} from {place:?}: {record:?}"),
         }
-        assert_eq!(record.flags.has(Flags::STALE), truth.trust.is_stale(key.kind), "{key}: {record:?}");
+        assert_eq!(record.flags.has(Flags::STALE), truth.is_stale(key.kind), "{key}: {record:?}");
         if let Some(time) = truth.time(key.kind) {
             assert_eq!(record.time, time, "{key}: {record:?}");
         }

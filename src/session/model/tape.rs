@@ -3,7 +3,8 @@
 
 use super::derived::sums;
 use super::held::{Begins, Held};
-use super::world::{Entry, Item, REMEMBERED_EPOCHS, Truth, lost};
+use super::truth::{Entry, Item, Truth, lost};
+use super::world::REMEMBERED_EPOCHS;
 use wire::event::{Cause, Flags, Trade};
 use wire::record::{Record, RecordBody, TradeSummary};
 use wire::request::TradeMode;

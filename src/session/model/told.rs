@@ -1,6 +1,6 @@
 //! Results of requests as they must be. In: what a server answered. Out: whether it is that. Bounded: one topic each.
 
-use super::world::Lack;
+use super::truth::Lack;
 use crate::topic::Resolve;
 use wire::code::Code;
 use wire::request::{Missing, Pace, Start, TopicResult, TradeMode};

@@ -1,43 +1,29 @@
 //! The feeds and the truth: every operation of a venue is applied to the topic map and, the plain way, to the values kept here.
 //! In: what feeds say, time. Out: what any subscriber must see now. Bounded by the length of a case.
 
-use super::derived::Derived;
-use super::operation::{Feed, Redefine, Shot};
-use super::trust::{Link, QUIET_AFTER_MS, Trust};
+use super::operation::Feed;
+use super::truth::{Item, LinkTruth, Truth};
 use crate::clock::manual;
 use crate::topic::{InstrumentTopics, QuietAfter, Resolve, Stamp, TopicLimits, TopicMap};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
-use wire::event::{Cause, Channel, FeedState, Flags, Level, Quote, Side, Trade};
+use wire::event::{Cause, Channel, FeedState, Flags};
 use wire::instrument::Instrument;
-use wire::kind::{Argument, Depth, Interval, Kind};
-use wire::record::Bar;
 use wire::topic::{Pattern, TopicKey};
-use wire::view::View;
 
 pub const MS: i64 = 1_000_000;
 const WALL_START: i64 = 1_700_000_000_000 * MS;
 const MONO_START: i64 = 1_000_000 * MS;
 pub const FIRST_EPOCH: u64 = 7;
 /// This venue has no quotes of its own.
-const BOOKS_ONLY: &str = "ven";
+pub const BOOKS_ONLY: &str = "ven";
+/// Of quotes, trades and books.
+pub const QUIET_AFTER_MS: [i64; 3] = [1_000, 4_000, 2_000];
 /// Links of a venue, over which its instruments are spread.
-const LINKS: u32 = 2;
+pub const LINKS: u32 = 2;
+pub const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Channel::Book];
 /// Former epochs whose cut-off trades a tape still tells of.
 pub const REMEMBERED_EPOCHS: u64 = 8;
-
-/// One place of a tape.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Item {
-    Trade(Trade),
-    Gap { cause: Cause, missing: Option<u64> },
-}
-
-#[derive(Clone, Copy, Debug)]
-pub struct Entry {
-    pub item: Item,
-    pub time: i64,
-}
 
 pub struct World {
     pub map: Arc<TopicMap>,
@@ -49,47 +35,6 @@ pub struct World {
     unlisted: VecDeque<(&'static str, &'static str)>,
     now: i64,
     wall_shift: i64,
-}
-
-/// What a stream lost for who goes on from some place, before its answer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lack {
-    /// None: nobody knows.
-    pub truth: Option<u64>,
-    /// The place alone says too little.
-    pub may_be_unknown: bool,
-}
-
-/// One instrument.
-pub struct Truth {
-    venue: &'static str,
-    instrument: Instrument,
-    topics: InstrumentTopics,
-    pub epoch: u64,
-    quote: (Quote, u64, i64),
-    instrument_seq: u64,
-    pub trust: Trust,
-    /// All tapes there ever were, by epoch.
-    pub tapes: BTreeMap<u64, Vec<Entry>>,
-    book: [BTreeMap<i64, i64>; 2],
-    depths: [DepthTruth; 5],
-    pub derived: Derived,
-}
-
-/// A depth view keeps count only while it is watched, so its sequence is known only up to what happened meanwhile.
-#[derive(Default)]
-struct DepthTruth {
-    changes: u64,
-    /// Changes while perhaps nobody watched.
-    doubts: u64,
-    seen: Option<Seen>,
-}
-
-struct Seen {
-    seq: u64,
-    changes: u64,
-    doubts: u64,
-    sides: [Vec<Level>; 2],
 }
 
 impl World {
@@ -142,10 +87,7 @@ impl World {
     pub fn tick(&mut self) {
         let wall = self.wall();
         self.map.tick(wall);
-        for truth in &mut self.truths {
-            truth.derived.pass(wall);
-            truth.trust.pass(wall);
-        }
+        self.truths.iter_mut().for_each(|truth| truth.pass(wall));
     }
 
     pub fn venue_known(&mut self, at: usize) {
@@ -167,9 +109,9 @@ impl World {
         };
         let number = self.truths.len() as u32 % LINKS;
         let topics = self.map.list_on(venue, number, &instrument).expect("the map has room for all of them");
-        let known = self.truths.iter().find(|truth| truth.venue == venue && truth.trust.link().number == number);
-        let link = known.map_or(Link::new(number), |truth| truth.trust.link());
-        let truth = Truth::new(venue, instrument, topics, Trust::new(venue != BOOKS_ONLY, link));
+        let known = self.truths.iter().find(|truth| truth.venue == venue && truth.link.number == number);
+        let link = known.map_or(LinkTruth { number, ..LinkTruth::default() }, |truth| truth.link);
+        let truth = Truth::new(venue, instrument, topics, link);
         for id in self.keys.len() as u32..self.map.len() {
             self.keys.push(truth.key(id));
         }
@@ -227,19 +169,17 @@ impl World {
             Feed::Quote(quote) => truth.quote(map, quote, &stamp),
             Feed::Trades(shots) => shots.iter().for_each(|shot| truth.trade(map, shot, &stamp)),
             Feed::Gap { missing, cause } => {
-                truth.trust.hear(Channel::Trade, stamp.received);
+                truth.channels[Channel::Trade as usize].received = stamp.received;
                 map.publish_gap(&truth.topics, Channel::Trade, *missing, *cause, &stamp);
                 truth.enter(Item::Gap { cause: *cause, missing: *missing }, &stamp);
                 truth.derived.gap(stamp.published);
             }
             Feed::Book { bids, asks, snapshot } => truth.book(map, [bids, asks], *snapshot, &stamp, is_watched),
-            Feed::State { channel, feed, cause } => {
-                map.publish_state(&truth.topics, *channel, *feed, *cause, &stamp);
-                truth.trust.say(*channel, *feed, *cause, stamp.received);
-            }
+            Feed::State { channel, feed, cause } => truth.state(map, *channel, *feed, *cause, &stamp),
             Feed::Trading(trading) => {
                 map.publish_trading(&truth.topics, *trading, &stamp);
-                truth.trust.set_trading(*trading, stamp.received);
+                truth.trading = *trading;
+                truth.set_status(stamp.received);
             }
             Feed::Redefine(how) => truth.redefine(map, how),
         }
@@ -247,274 +187,9 @@ impl World {
 
     /// The link that carries this instrument is lost or back, and with it all that it carries.
     fn link(&mut self, at: usize, feed: FeedState, cause: Cause, stamp: &Stamp) {
-        let (venue, number) = (self.truths[at].venue, self.truths[at].trust.link().number);
-        self.map.publish_link(venue, number, feed, cause, stamp);
-        let carried = self.truths.iter_mut().filter(|truth| truth.venue == venue && truth.trust.link().number == number);
-        carried.for_each(|truth| truth.trust.set_link(feed, cause, stamp.received));
-    }
-}
-
-impl Truth {
-    fn new(venue: &'static str, instrument: Instrument, topics: InstrumentTopics, trust: Trust) -> Self {
-        Self {
-            venue,
-            instrument,
-            topics,
-            epoch: FIRST_EPOCH,
-            quote: Default::default(),
-            instrument_seq: 1,
-            trust,
-            tapes: BTreeMap::from([(FIRST_EPOCH, Vec::new())]),
-            book: Default::default(),
-            depths: Default::default(),
-            derived: Derived::default(),
-        }
-    }
-
-    pub fn quote_id(&self) -> u32 {
-        self.topics.quote
-    }
-
-    pub fn trade_id(&self) -> u32 {
-        self.topics.trade
-    }
-
-    fn id(&self, kind: Kind, argument: Option<Argument>) -> u32 {
-        let place = |known: &[Argument]| known.iter().position(|known| Some(*known) == argument).unwrap_or_default();
-        match kind {
-            Kind::Quote => self.topics.quote,
-            Kind::Trade => self.topics.trade,
-            Kind::Book => self.topics.book[place(kind.row().arguments)],
-            Kind::Status => self.topics.status,
-            Kind::Instrument => self.topics.instrument,
-            Kind::Bar => self.topics.bar[place(kind.row().arguments)],
-            Kind::Stats => self.topics.stats,
-        }
-    }
-
-    fn key(&self, id: u32) -> TopicKey {
-        let none = [None];
-        let named = |kind: Kind| {
-            let arguments: Vec<_> = kind.row().arguments.iter().map(|argument| Some(*argument)).collect();
-            let arguments = if arguments.is_empty() { none.to_vec() } else { arguments };
-            arguments.into_iter().map(move |argument| (kind, argument))
-        };
-        let mut all = wire::kind::KINDS.iter().flat_map(|row| named(row.kind));
-        let (kind, argument) = all.find(|(kind, argument)| self.id(*kind, *argument) == id).expect("an id of this instrument");
-        TopicKey::new(kind, self.venue, &self.instrument.symbol, argument)
-    }
-
-    pub fn tape(&self) -> &[Entry] {
-        &self.tapes[&self.epoch]
-    }
-
-    /// What who stands at this place can not be told any more.
-    pub fn lack(&self, (epoch, seq): (u64, u64), ring: usize) -> Lack {
-        let seq = seq as usize;
-        let Some(tape) = self.tapes.get(&epoch).filter(|tape| seq <= tape.len() && self.epoch - epoch <= REMEMBERED_EPOCHS)
-        else {
-            return Lack { truth: None, may_be_unknown: true };
-        };
-        let tail = self.tape().len().saturating_sub(ring);
-        let gone: Vec<&Entry> = if epoch == self.epoch {
-            tape[seq.min(tail)..tail].iter().collect()
-        } else {
-            let later = self.tapes.range(epoch + 1..self.epoch).flat_map(|(_, tape)| tape);
-            tape[seq..].iter().chain(later).chain(&self.tape()[..tail]).collect()
-        };
-        let has_gaps = self.tapes.range(epoch..).flat_map(|(_, tape)| tape).any(|entry| matches!(entry.item, Item::Gap { .. }));
-        Lack { truth: lost(gone), may_be_unknown: has_gaps }
-    }
-
-    fn enter(&mut self, item: Item, stamp: &Stamp) {
-        let known = self.tape().last().map_or(0, |entry| entry.time);
-        let time = time(self.instrument.trade_has_event_time, stamp, known);
-        self.tapes.entry(self.epoch).or_default().push(Entry { item, time });
-    }
-
-    fn quote(&mut self, map: &TopicMap, quote: &Quote, stamp: &Stamp) {
-        if self.trust.has_quotes() {
-            map.publish_quote(&self.topics, quote, stamp);
-            self.trust.update(Channel::Quote, stamp.received);
-            self.set_quote(quote, stamp);
-        }
-    }
-
-    fn set_quote(&mut self, quote: &Quote, stamp: &Stamp) {
-        let (held, seq, known) = &mut self.quote;
-        if held != quote {
-            (*held, *seq, *known) = (*quote, *seq + 1, time(self.instrument.quote_has_event_time, stamp, *known));
-        }
-    }
-
-    fn trade(&mut self, map: &TopicMap, shot: &Shot, stamp: &Stamp) {
-        let stamp = Stamp { event: shot.late_ms.map_or(0, |late_ms| stamp.event - late_ms * MS), ..*stamp };
-        map.publish_trade(&self.topics, &shot.trade, &stamp);
-        self.trust.update(Channel::Trade, stamp.received);
-        self.enter(Item::Trade(shot.trade), &stamp);
-        // A trade without a time was made when the newest one was.
-        let known = self.derived.newest_time().unwrap_or(stamp.received);
-        self.derived.trade(time(self.instrument.trade_has_event_time, &stamp, known), shot.trade, stamp.published);
-    }
-
-    fn book(&mut self, map: &TopicMap, sides: [&Vec<Level>; 2], snapshot: bool, stamp: &Stamp, is_watched: &dyn Fn(u32) -> bool) {
-        match self.trust.has_quotes() {
-            true => map.publish_book(&self.topics, sides[0], sides[1], snapshot, stamp),
-            false => map.publish_book_and_quote(&self.topics, sides[0], sides[1], snapshot, stamp),
-        }
-        self.trust.update(Channel::Book, stamp.received);
-        let before = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
-        for (held, levels) in self.book.iter_mut().zip(sides) {
-            if snapshot {
-                held.clear();
-            }
-            for Level { price, size } in levels {
-                match size {
-                    0 => held.remove(price),
-                    _ => held.insert(*price, *size),
-                };
-            }
-        }
-        let after = [Side::Bid, Side::Ask].map(|side| self.levels(side, Depth::Full));
-        for (at, depth) in Depth::ALL.into_iter().enumerate() {
-            let shown = |levels: &Vec<Level>| levels.len().min(depth.levels());
-            let differs = |(before, after): (&Vec<Level>, &Vec<Level>)| before[..shown(before)] != after[..shown(after)];
-            if before.iter().zip(&after).any(differs) {
-                self.depths[at].changes += 1;
-                self.depths[at].doubts += u64::from(!is_watched(self.topics.book[at]));
-            }
-        }
-        if !self.trust.has_quotes() {
-            let [bid, ask] = after.map(|levels| levels.first().copied());
-            let (price, size) = (|level: Level| level.price, |level: Level| level.size);
-            let (bid_price, bid_size) = (bid.map(price), bid.map(size));
-            self.set_quote(&Quote { bid_price, bid_size, ask_price: ask.map(price), ask_size: ask.map(size) }, stamp);
-        }
-    }
-
-    fn levels(&self, side: Side, depth: Depth) -> Vec<Level> {
-        let levels = self.book[side as usize].iter().map(|(&price, &size)| Level { price, size });
-        match side {
-            Side::Bid => levels.rev().take(depth.levels()).collect(),
-            Side::Ask => levels.take(depth.levels()).collect(),
-        }
-    }
-
-    fn redefine(&mut self, map: &TopicMap, how: &Redefine) {
-        let former = self.instrument.clone();
-        match how {
-            Redefine::Exponent(exponent) => self.instrument.price_exponent = *exponent,
-            Redefine::Tick(tick) => self.instrument.tick = *tick,
-            Redefine::Timed(timed) => {
-                self.instrument.quote_has_event_time = *timed;
-                self.instrument.trade_has_event_time = *timed;
-                self.instrument.book_has_event_time = *timed;
-            }
-            Redefine::Native(native) => self.instrument.native = format!("{native}{}", self.instrument.symbol),
-        }
-        map.list(self.venue, &self.instrument).expect("it is there already");
-        if self.instrument == former {
-            return;
-        }
-        self.instrument_seq += 1;
-        let scale = |of: &Instrument| (of.price_exponent, of.size_exponent, of.tick, of.lot);
-        if scale(&self.instrument) == scale(&former) {
-            return;
-        }
-        self.epoch += 1;
-        self.instrument_seq = 1;
-        self.trust.begin_epoch();
-        self.quote = Default::default();
-        self.tapes.insert(self.epoch, Vec::new());
-        self.book = Default::default();
-        self.depths = Default::default();
-        self.derived = Derived::default();
-    }
-
-    /// The newest sequence; none for books, see `DepthTruth`.
-    pub fn head(&self, key: &TopicKey) -> Option<u64> {
-        match key.kind {
-            Kind::Quote => Some(self.quote.1),
-            Kind::Trade => Some(self.tape().len() as u64),
-            Kind::Book => None,
-            Kind::Status => Some(self.trust.seq()),
-            Kind::Instrument => Some(self.instrument_seq),
-            Kind::Bar => Some(self.derived.series[place(key)].seq),
-            Kind::Stats => Some(self.derived.day.seq),
-        }
-    }
-
-    /// The time that a record of the newest value carries, where that is known.
-    pub fn time(&self, kind: Kind) -> Option<i64> {
-        match kind {
-            Kind::Quote => Some(self.quote.2),
-            Kind::Status => Some(self.trust.time()),
-            Kind::Bar | Kind::Stats => Some(self.derived.newest_time().unwrap_or_default()),
-            Kind::Trade | Kind::Book | Kind::Instrument => None,
-        }
-    }
-
-    /// Is this view what the topic says now?
-    pub fn is_shown(&self, key: &TopicKey, view: &View) -> Result<(), String> {
-        let same = match key.kind {
-            Kind::Quote => view.quote() == Some(&self.quote.0),
-            Kind::Trade => true,
-            Kind::Book => view.book().is_some_and(|book| {
-                let shown = |side| book.levels(side, usize::MAX).collect::<Vec<_>>();
-                let depth = key.depth().expect("a book has a depth");
-                [Side::Bid, Side::Ask].into_iter().all(|side| shown(side) == self.levels(side, depth))
-            }),
-            Kind::Status => view.status() == Some(self.trust.status()),
-            Kind::Instrument => view.instrument() == Some(&self.instrument),
-            Kind::Bar => view.bars().is_some_and(|bars| bars.bars() == self.bars(key)),
-            Kind::Stats => view.stats() == Some(&self.derived.day.value),
-        };
-        let place = self.head(key).is_none_or(|head| view.sequence == Some(head));
-        let trust = view.state == self.trust.of(key.kind);
-        if same && place && trust && view.epoch == self.epoch && view.sequence.is_some() {
-            return Ok(());
-        }
-        Err(format!("{key} is at {}:{:?} (value {same}, place {place}, state {trust}):\n{view:?}", self.epoch, self.head(key)))
-    }
-
-    fn bars(&self, key: &TopicKey) -> Vec<Bar> {
-        self.derived.series[place(key)].bars()
-    }
-
-    /// A depth view was told at this sequence: it must have moved by as many changes as there were.
-    pub fn note_book(&mut self, key: &TopicKey, seq: u64) {
-        let depth = key.depth().expect("a book has a depth");
-        let sides = [Side::Bid, Side::Ask].map(|side| self.levels(side, depth));
-        let truth = &mut self.depths[depth as usize];
-        let (changes, doubts) = (truth.changes, truth.doubts);
-        let from = truth.seen.take().unwrap_or(Seen { seq: 0, changes: 0, doubts: 0, sides: Default::default() });
-        let (moved, changed) = (seq.checked_sub(from.seq), changes - from.changes);
-        let exact = from.doubts == doubts;
-        let right = moved.is_some_and(|moved| if exact { moved == changed } else { moved <= changed });
-        assert!(right, "{key} went from {} to {seq} in {changed} changes (all seen: {exact})", from.seq);
-        assert!(moved != Some(0) || sides == from.sides, "{key} shows something else at {seq} than before");
-        truth.seen = Some(Seen { seq, changes, doubts, sides });
-    }
-}
-
-fn place(key: &TopicKey) -> usize {
-    let interval = key.argument.and_then(Argument::interval);
-    Interval::ALL.iter().position(|known| Some(*known) == interval).expect("a bar has an interval")
-}
-
-/// How many trades these places stand for, those included that were lost upstream; `None` if nobody knows.
-pub fn lost<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Option<u64> {
-    entries.into_iter().try_fold(0, |sum, entry| match entry.item {
-        Item::Trade(_) => Some(sum + 1),
-        Item::Gap { missing, .. } => missing.map(|missing| sum + missing),
-    })
-}
-
-/// The time of a record: the venue's own where it gives one, what is known before where it does not for this once.
-fn time(has_event_time: bool, stamp: &Stamp, known: i64) -> i64 {
-    match (has_event_time, stamp.event) {
-        (false, _) => stamp.received,
-        (true, 0) => known,
-        (true, event) => event,
+        let Truth { venue, link, .. } = self.truths[at];
+        self.map.publish_link(venue, link.number, feed, cause, stamp);
+        let carried = self.truths.iter_mut().filter(|truth| truth.venue == venue && truth.link.number == link.number);
+        carried.for_each(|truth| truth.set_link(feed, cause, stamp));
     }
 }
