@@ -222,7 +222,7 @@ mod tests {
             asked.reverse();
             let mut named = Vec::new();
             for (request, number) in asked.iter().zip(1..) {
-                let Request::Sub { id, topics, resume, .. } = serde_json::from_str(request).unwrap() else { panic!("{request}") };
+                let Request::Sub(Sub { id, topics, resume, .. }) = serde_json::from_str(request).unwrap() else { panic!("{request}") };
                 assert_eq!(id, Some(number));
                 assert_eq!(resume.len(), if resumed { topics.len() } else { 0 });
                 named.extend(topics);
