@@ -140,7 +140,9 @@ class Server:
     def __init__(self, rival, rate):
         self.rival, self.port = rival, free_ports()
         environment = {**os.environ, **rival.environment(self.port, rate)}
-        self.processes = [subprocess.Popen(pinned(0, rival.command(self.port, rate)), env=environment, stdout=subprocess.DEVNULL)]
+        # What they have to say is kept, the newest of it.
+        with open(SCRATCH / "server.log", "w") as log:
+            self.processes = [subprocess.Popen(pinned(0, rival.command(self.port, rate)), env=environment, stdout=log, stderr=log)]
 
     def __enter__(self):
         try:
@@ -165,7 +167,7 @@ class Server:
                 return
             except OSError:
                 if self.processes[0].poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError(f"{self.rival.name} did not start") from None
+                    raise RuntimeError(f"{self.rival.name} did not start, see {SCRATCH / 'server.log'}") from None
                 time.sleep(0.05)
 
     def start_beside(self, rate):

@@ -154,10 +154,10 @@ pub mod tests {
     #[test]
     fn several_quotes_in_a_message_are_as_many_deliveries() {
         let mut session = Fixed48::new(&plan(9), vec![3, 7]);
-        let message = [quote(3, 100, 2_000_000), quote(7, 5, 3_000_000), quote(3, 101, 4_000_000)].concat();
+        let message = [quote(3, 100, 3_500_000), quote(7, 5, 4_000_000), quote(3, 101, 4_500_000)].concat();
         let (result, tally, faults, _) = on(&mut session, false, &message);
         assert!(result.is_ok() && faults.is_none(), "{result:?} {faults:?}");
-        assert_eq!((tally.frames, tally.records, tally.bytes, tally.event.max_us()), (1, 3, 144, 3_000));
+        assert_eq!((tally.frames, tally.records, tally.bytes, tally.event.max_us()), (1, 3, 144, 1_500));
         assert!(session.has_reached(&Mark { time: 0, heads: vec![0, 0, 0, 101, 0, 0, 0, 5, 9] }));
         assert!(!session.has_reached(&Mark { time: 0, heads: vec![0, 0, 0, 102, 0, 0, 0, 5, 9] }));
     }

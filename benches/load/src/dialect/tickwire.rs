@@ -222,7 +222,9 @@ mod tests {
             asked.reverse();
             let mut named = Vec::new();
             for (request, number) in asked.iter().zip(1..) {
-                let Request::Sub(Sub { id, topics, resume, .. }) = serde_json::from_str(request).unwrap() else { panic!("{request}") };
+                let Request::Sub(Sub { id, topics, resume, .. }) = serde_json::from_str(request).unwrap() else {
+                    panic!("{request}")
+                };
                 assert_eq!(id, Some(number));
                 assert_eq!(resume.len(), if resumed { topics.len() } else { 0 });
                 named.extend(topics);
@@ -243,7 +245,7 @@ mod tests {
             session.on_message(true, text.as_bytes(), &mut turn).unwrap();
             ask.len()
         };
-        let limits = r#"{"subscriptions":1000,"commands_per_second":20,"updates_per_second":0,"bytes_per_second":0,"request_bytes":1500,"write_timeout_ms":1}"#;
+        let limits = r#"{"subscriptions":1000,"commands_per_second":20,"grants_per_second":20,"updates_per_second":0,"bytes_per_second":0,"request_bytes":1500,"write_timeout_ms":1}"#;
         let hello = format!(
             r#"{{"type":"hello","protocol":"tickwire.v1","version":"1","node":"n","session":"s","time":"1","encoding":"e","heartbeat_ms":1,"paces":[],"limits":{limits}}}"#
         );
