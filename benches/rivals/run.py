@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1. In: `[--quick] [--prove] [--only NAME,...]`.
-Out: the table, and benches/results/rivals.json and rivals.md (not with --only; with --prove only as long as nothing was measured). Bounded: 15 minutes, with --quick 4; what does
-not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a rival that cannot be had is skipped."""
+Out: the table, and benches/results/rivals.json and rivals.md (with --prove only as long as nothing was measured, with --only never).
+Bounded: 15 minutes, with --quick 4; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
+rival that cannot be had is skipped, and the results say so."""
 
 import json
 import os
