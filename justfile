@@ -60,6 +60,11 @@ bench-stuck *SECONDS:
     cargo build --release --locked
     python3 benches/pinned.py stuck {{SECONDS}}
 
+# The same job done by Bun, Gin, centrifuge, NATS and a naive server, beside Tickwire, in 15 minutes (`just rivals --quick`: 4); installs what is
+# missing from the mirrors of Debian and npm; writes benches/results/rivals.json and rivals.md. `--prove`: only that each works.
+rivals *ARGS:
+    python3 benches/rivals/run.py {{ARGS}}
+
 # Licences, bans and advisories; the advisory database must have been fetched once (`cargo deny fetch`).
 deny:
     cargo deny --offline check --hide-inclusion-graph

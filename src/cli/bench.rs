@@ -3,7 +3,7 @@
 
 use crate::cli::{CliError, shared};
 use client::Trust;
-use load::plan::{Part, Plan, Shape, Share, Stall, Storm, Verify, parse_sources};
+use load::plan::{Part, Plan, Shape, Share, Speech, Stall, Storm, Verify, parse_sources};
 use load::{Audience, LoadError, Progress, Watch, report};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -48,6 +48,12 @@ pub struct Args {
     /// A topic to spread over the clients; may be given more than once, instead of --topics-from
     #[arg(long = "topic", value_name = "TOPIC", conflicts_with = "topics_from")]
     topics: Vec<String>,
+    /// What the server speaks: 'fixed48', 'centrifuge' and 'nats' are for the servers in benches/rivals
+    #[arg(long, value_name = "tickwire|fixed48|centrifuge|nats", default_value = "tickwire", value_parser = parse_dialect)]
+    dialect: Speech,
+    /// How many topics there are in a dialect that names them by number, instead of --topics-from
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive)]
+    topic_count: usize,
     #[arg(long, value_name = "K", default_value_t = 10, value_parser = positive)]
     topics_per_client: usize,
     /// all-on-one: the first topics for all; uniform: each topic has as many clients; zipf: a few that many want; many: all for all
@@ -170,6 +176,7 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
         return Err(CliError::usage("--reconnect-storm must be within --for"));
     }
     let mut plan = Plan {
+        dialect: args.dialect,
         url: args.url.clone(),
         trust,
         token: args.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok()),
@@ -192,7 +199,10 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
         threads: args.threads,
         part: args.part.unwrap_or(Part::WHOLE),
     };
-    if plan.topics.is_empty() {
+    if plan.dialect != Speech::Tickwire {
+        // Their sessions take the place of a topic for its number.
+        plan.topics = (0..args.topic_count).map(|number| number.to_string()).collect();
+    } else if plan.topics.is_empty() {
         let lists = args.topics_from.iter().map(|pattern| load::expand(&plan, pattern));
         plan.topics = lists.collect::<Result<Vec<_>, _>>().map_err(explain)?.concat();
     }
@@ -234,6 +244,16 @@ fn parse_shape(text: &str) -> Result<Shape, String> {
         "zipf" => Ok(Shape::Zipf),
         "many" => Ok(Shape::Many),
         _ => Err("give 'all-on-one', 'uniform', 'zipf' or 'many'".to_owned()),
+    }
+}
+
+fn parse_dialect(text: &str) -> Result<Speech, String> {
+    match text {
+        "tickwire" => Ok(Speech::Tickwire),
+        "fixed48" => Ok(Speech::Fixed48),
+        "centrifuge" => Ok(Speech::Centrifuge),
+        "nats" => Ok(Speech::Nats),
+        _ => Err("give 'tickwire', 'fixed48', 'centrifuge' or 'nats'".to_owned()),
     }
 }
 

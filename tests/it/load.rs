@@ -1,7 +1,7 @@
 //! The load client against a real server: what it counts adds up, stalled clients become exact again, and a fault is seen.
 
 use crate::harness::{TestServer, soon};
-use load::plan::{Part, Plan, Shape, Stall, Storm, Verify};
+use load::plan::{Part, Plan, Shape, Speech, Stall, Storm, Verify};
 use load::{Audience, report};
 use serde_json::Value;
 use std::path::Path;
@@ -29,6 +29,7 @@ async fn steady_server(certificate: &Path) -> TestServer {
 
 fn plan(server: &TestServer, certificate: &Path) -> Plan {
     Plan {
+        dialect: Speech::Tickwire,
         url: server.url("").replace("127.0.0.1", "localhost"),
         trust: client::Trust::CaFile(certificate.to_owned()),
         token: None,

@@ -52,6 +52,7 @@ fn wall_ns() -> Nanos {
 fn test_plan() -> Plan {
     use std::time::Duration;
     Plan {
+        dialect: plan::Speech::Tickwire,
         url: "wss://127.0.0.1:1".to_owned(),
         trust: ::client::Trust::AnyCertificate,
         token: None,

@@ -10,6 +10,7 @@ use wire::request::{Encoding, Pace, TradeMode};
 /// One run. The same plan with the same seed gives each client the same topics, in however many threads or processes.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    pub dialect: Speech,
     /// `wss://host:port`; without a path, `/v1/stream` is meant.
     pub url: String,
     pub trust: Trust,
@@ -66,6 +67,20 @@ pub struct Storm {
     pub share: Share,
     /// After the warm-up.
     pub at: Duration,
+}
+
+/// What the server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speech {
+    /// `tickwire.v1`.
+    Tickwire,
+    /// Quotes of 48 bytes, as the small servers in `benches/rivals` send them. Its topics are numbers.
+    Fixed48,
+    /// Centrifuge, with such quotes as payload. Its topics are numbers.
+    Centrifuge,
+    /// NATS, with such quotes as payload. Its topics are numbers.
+    Nats,
 }
 
 /// How topics are spread over clients.

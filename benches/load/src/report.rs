@@ -65,6 +65,7 @@ pub fn is_ok(outcome: &Outcome) -> bool {
 fn parameters(plan: &Plan, processes: usize) -> Value {
     json!({
         "url": plan.url,
+        "dialect": plan.dialect,
         "clients": plan.clients,
         "connect_rate": plan.connect_rate,
         "topics": plan.topics.len(),

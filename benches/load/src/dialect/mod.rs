@@ -1,9 +1,12 @@
 //! What a server speaks. In: messages of one connection. Out: requests, and what the messages say, counted and verified.
 //! Another protocol is another implementation of `Session` and a line in `Dialect::session`.
 
+mod centrifuge;
+mod fixed48;
+mod nats;
 mod tickwire;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Speech};
 use crate::tally::{Faults, Tally};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,6 +63,11 @@ impl Dialect {
 
     /// `topics`: indexes into the plan's.
     pub fn session(self: &Arc<Self>, topics: Vec<u32>) -> Box<dyn Session> {
-        Box::new(tickwire::Tickwire::new(self.clone(), topics))
+        match self.plan.dialect {
+            Speech::Tickwire => Box::new(tickwire::Tickwire::new(self.clone(), topics)),
+            Speech::Fixed48 => Box::new(fixed48::Fixed48::new(self, topics)),
+            Speech::Centrifuge => Box::new(centrifuge::Centrifuge::new(self, topics)),
+            Speech::Nats => Box::new(nats::Nats::new(self, topics)),
+        }
     }
 }

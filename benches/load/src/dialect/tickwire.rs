@@ -245,7 +245,7 @@ mod tests {
             session.on_message(true, text.as_bytes(), &mut turn).unwrap();
             ask.len()
         };
-        let limits = r#"{"subscriptions":1000,"commands_per_second":20,"updates_per_second":0,"bytes_per_second":0,"request_bytes":1500,"write_timeout_ms":1}"#;
+        let limits = r#"{"subscriptions":1000,"commands_per_second":20,"grants_per_second":20,"updates_per_second":0,"bytes_per_second":0,"request_bytes":1500,"write_timeout_ms":1}"#;
         let hello = format!(
             r#"{{"type":"hello","protocol":"tickwire.v1","version":"1","node":"n","session":"s","time":"1","encoding":"e","heartbeat_ms":1,"paces":[],"limits":{limits}}}"#
         );
