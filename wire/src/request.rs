@@ -330,7 +330,8 @@ pub struct Hello {
 pub struct Limits {
     pub subscriptions: u64,
     pub commands_per_second: u32,
-    /// Grants are no commands; they have this limit of their own.
+    /// Grants are no commands; they have this limit of their own. 0 = none.
+    #[serde(default)]
     pub grants_per_second: u32,
     pub updates_per_second: u32,
     pub bytes_per_second: u32,
