@@ -474,6 +474,13 @@ mod tests {
             r#"{"type":"list","id":7,"pattern":"quote/*:BTC-*","limit":10,"after":17}"#,
             r#"{"type":"explain","id":8,"topic":"quote/sim:A"}"#,
             r#"{"type":"sub","id":9,"topics":[],"pace":"realtime","trades":"every","snapshot":true,"strict":true}"#,
+            r#"{"type":"sub","id":10,"topics":[],"pace":"credit","trades":"summary","snapshot":false,"since":"-50","trade_safe":true,"focus":"background","max_age":"2s"}"#,
+            r#"{"type":"mod","id":11,"topics":["book/sim:A/5"],"depth":"full","trade_safe":false,"focus":"focused","max_age":"off"}"#,
+            r#"{"type":"get","id":12,"topics":["book/sim:A/5"],"heal":true}"#,
+            r#"{"type":"grant","id":13,"frames":2}"#,
+            r#"{"type":"budget","id":14,"bytes_per_second":1000}"#,
+            r#"{"type":"ticket","id":15}"#,
+            r#"{"type":"resume","id":16,"ticket":"x","resume":{"trade/sim:A":[1,2]}}"#,
         ] {
             let mut request: Request = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&request).unwrap(), text);
@@ -489,11 +496,19 @@ mod tests {
     #[test]
     fn answers_are_spelled_as_documented() {
         for text in [
+            r#"{"type":"ack","id":2,"results":[{"status":"live","topic":"trade/sim:A","topic_id":3,"pace":"250ms","trades":"every","start":"delta","limited_by":"entitlement","missing":7,"from":[1,2]}]}"#,
+            r#"{"type":"ack","id":2,"results":[{"status":"live","topic":"trade/sim:A","topic_id":3,"pace":"credit","start":"back","missing":"unknown","replaces":"book/sim:A/5"}]}"#,
+            r#"{"type":"granted","id":13,"frames":2}"#,
+            r#"{"type":"budget","id":14,"bytes_per_second":1000}"#,
+            r#"{"type":"ticket","id":15,"ticket":"x","expires":"1","topics":2}"#,
+            r#"{"type":"qos","floor":"100ms","cause":"own_link","stalled_ms":30000}"#,
+            r#"{"type":"qos","floor":"realtime","cause":"node_pressure","deep_snapshots_deferred":true}"#,
+            r#"{"type":"aged","old":[{"topic":"quote/sim:A","topic_id":3,"age_ms":2001,"cause":"quiet"}],"young":[4]}"#,
             r#"{"type":"ack","id":1,"results":[{"status":"once","topic":"quote/sim:A","topic_id":3}],"more":true}"#,
             r#"{"type":"ack","id":1,"results":[{"status":"paused","topic":"trade/sim:A","topic_id":3,"pace":"1s","trades":"summary"}]}"#,
             r#"{"type":"instruments","id":7,"instruments":[{"venue":"sim","symbol":"A-USD","native":"AUSD","class":"spot","price_exponent":-2,"size_exponent":-3,"tick":"0.01","lot":"0.001"}],"next":9}"#,
-            r#"{"type":"explained","id":8,"topic":"quote/sim:A","topic_id":3,"state":"waiting","requested_pace":"100ms","pace":"100ms","epoch":5,"sequence":10,"head":12,"lag":2,"merged":4,"records":6,"bytes":90,"held_back":{"limit":"bytes_per_second","wait_ms":12}}"#,
-            r#"{"type":"explained","id":8,"topic":"trade/sim:A","state":"pending","requested_pace":"realtime","pace":"realtime","trades":"every","merged":0,"records":0,"bytes":0}"#,
+            r#"{"type":"explained","id":8,"topic":"quote/sim:A","topic_id":3,"state":"waiting","requested_pace":"100ms","pace":"100ms","epoch":5,"sequence":10,"head":12,"lag":2,"merged":4,"records":6,"bytes":90,"limited_by":"own_link","focus":"focused","max_age":"2s","session_bytes":900,"credits":3,"mismatches":1,"held_back":{"limit":"bytes_per_second","wait_ms":12}}"#,
+            r#"{"type":"explained","id":8,"topic":"trade/sim:A","state":"pending","requested_pace":"realtime","pace":"realtime","trades":"every","merged":0,"records":0,"bytes":0,"focus":"visible","session_bytes":0}"#,
         ] {
             let reply: Reply = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::to_string(&reply).unwrap(), text);
