@@ -213,13 +213,13 @@ impl Manager {
                 continue;
             }
             let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
-            match subscription.grid(member.floor.ms.max(self.node_floor_ms)) {
-                Some(grid) if grid.window(now) <= grid.window(subscription.sent_at) => {
+            match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+                Some(next) => {
                     subscription.queue = Queue::Waiting;
-                    subscription.waits_for = grid.begin(grid.window(subscription.sent_at) + 1);
-                    self.wheel.entry(subscription.waits_for).or_default().push(handle);
+                    subscription.waits_for = next;
+                    self.wheel.entry(next).or_default().push(handle);
                 }
-                _ => {
+                None => {
                     if subscription.become_due(member, handle, now) {
                         self.woken.push(subscription.session);
                     }
@@ -228,7 +228,7 @@ impl Manager {
         }
     }
 
-    /// Makes due whoever waited for a window that has begun.
+    /// Makes due whoever waited for a window that has begun. Who is slower by now, or was sent something meanwhile, waits on.
     pub fn tick(&mut self, now: i64) {
         while let Some(entry) = self.wheel.first_entry() {
             let begin = *entry.key();
@@ -238,12 +238,20 @@ impl Manager {
             for handle in entry.remove() {
                 // Whoever ended, or got another pace meanwhile, does not wait here any more.
                 let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
-                if subscription.queue == Queue::Waiting
-                    && subscription.waits_for == begin
-                    && let Some(member) = self.sessions.get_mut(subscription.session.0)
-                    && subscription.become_due(member, handle, now)
-                {
-                    self.woken.push(subscription.session);
+                let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
+                if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
+                    continue;
+                }
+                match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+                    Some(next) => {
+                        subscription.waits_for = next;
+                        self.wheel.entry(next).or_default().push(handle);
+                    }
+                    None => {
+                        if subscription.become_due(member, handle, now) {
+                            self.woken.push(subscription.session);
+                        }
+                    }
                 }
             }
         }

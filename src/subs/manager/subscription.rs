@@ -58,8 +58,15 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Monotonic ns at which it may be sent something again; none: now.
+    pub fn next_window(&self, floor_ms: u32, now: i64) -> Option<i64> {
+        let grid = self.grid(floor_ms)?;
+        let last = grid.window(self.sent_at);
+        (grid.window(now) <= last).then(|| grid.begin(last + 1))
+    }
+
     /// Its windows, none of them shorter than the floor.
-    pub fn grid(&self, floor_ms: u32) -> Option<Grid> {
+    fn grid(&self, floor_ms: u32) -> Option<Grid> {
         match self.grid {
             _ if floor_ms == 0 => self.grid,
             Some(grid) if grid.is_slower_than(floor_ms) => Some(grid),
