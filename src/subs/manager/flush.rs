@@ -97,19 +97,8 @@ impl Manager {
             }
             let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
             let Some(local) = self.topics.get_mut(&id) else { continue };
-            eprintln!(
-                "DBG serve {} pace {:?} queue {:?} promised {} cursor {:?} safe {:?} now {}",
-                topic.name(),
-                subscription.terms.pace,
-                subscription.queue,
-                subscription.promised,
-                (subscription.cursor.epoch(), subscription.cursor.seq(), subscription.cursor.is_placed()),
-                member.safe.get(&id).is_some(),
-                now
-            );
             let before = round.frame.len();
             let served = round.serve(topic, local, subscription, &mut spare);
-            eprintln!("DBG -> {served:?} {} bytes", round.frame.len() - before);
             member.charge(focus, round.frame.len() - before);
             match served {
                 Served::NoRoom => {
