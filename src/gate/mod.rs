@@ -14,6 +14,7 @@ mod page;
 mod query;
 mod routes;
 mod serve;
+mod socket;
 mod tls;
 mod upgrade;
 

@@ -1,8 +1,9 @@
 //! In: one connection on its shard. Out: HTTP answers, and after an upgrade the WebSocket, handed over whole.
-//! Bounded by one deadline for TLS and the first request head, 16 KiB of head, 16 KiB of TLS buffer each way.
+//! Bounded by one deadline for TLS and the first request head, 16 KiB of head, one TLS record each way.
 
 use super::answer::Answer;
 use super::routes::Context;
+use super::socket::TlsSocket;
 use super::{Arrival, Gate};
 use crate::config;
 use crate::metrics::HandshakeFailure;
@@ -25,13 +26,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// An upgraded connection: the WebSocket directly over TLS, without hyper in between.
-pub type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub type Socket = WebSocketStream<TlsSocket>;
 
 /// What comes after the gate. The shard implements it; the gate knows no more of sessions than this.
 pub trait Sessions: 'static {
@@ -44,9 +43,6 @@ pub trait Sessions: 'static {
     fn events(self: Rc<Self>, client: Client, cut: Rc<Notify>) -> Self::Events;
 }
 
-/// Ciphertext rustls may hold per direction for a peer that does not read: what is encrypted can no longer be conflated,
-/// and the default of 64 KiB would be several seconds of old prices.
-const TLS_BUFFER: usize = 16 * 1024;
 /// Request head: a token of 4 KiB and a hundred topics fit.
 const HEAD_BYTES: usize = 16 * 1024;
 const PLAIN_HTTP: &str = "this port speaks TLS only: use an https:// or wss:// address\n";
@@ -87,7 +83,7 @@ async fn handshake(
     peer: SocketAddr,
     gate: &Gate,
     deadline: Instant,
-) -> Result<TlsStream<TcpStream>, HandshakeFailure> {
+) -> Result<TlsSocket, HandshakeFailure> {
     let mut stream = TcpStream::from_std(stream).map_err(|_| HandshakeFailure::Io)?;
     let negotiate = async {
         let mut first = [0];
@@ -99,9 +95,7 @@ async fn handshake(
             Ok(1) => {}
             _ => return Err(HandshakeFailure::Io),
         }
-        let acceptor = TlsAcceptor::from(gate.tls.config());
-        let accepting = acceptor.accept_with(stream, |connection| connection.set_buffer_limit(Some(TLS_BUFFER)));
-        accepting.await.map_err(|error| {
+        TlsSocket::accept(stream, gate.tls.config()).await.map_err(|error| {
             tracing::debug!(%peer, %error, "TLS handshake failed");
             HandshakeFailure::Tls
         })
@@ -122,7 +116,7 @@ async fn answer_plain_http(stream: &mut TcpStream) {
 
 /// Answers requests until the connection ends or becomes a WebSocket.
 async fn http<S: Sessions>(
-    tls: TlsStream<TcpStream>,
+    tls: TlsSocket,
     context: Rc<Context<S>>,
     deadline: Instant,
 ) -> Result<Option<(Socket, Client)>, HandshakeFailure> {
@@ -175,7 +169,7 @@ async fn http<S: Sessions>(
 /// The TLS stream comes back whole, with the bytes the client sent right after its request.
 async fn take_back(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socket> {
     let upgraded = upgrade.await.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsSocket>>().ok()?;
     // Copied, because hyper's buffer of 8 KiB would live as long as a slice of it.
     let leftover = read_buf.to_vec();
     drop(read_buf);

@@ -18,7 +18,7 @@ pub struct Steady {
     events_per_second: u32,
     trade_percent: u64,
     tickers: Vec<Ticker>,
-    /// When event 0 was due; 0 before the first `advance`.
+    /// One period before event 0 is due; 0 before the first `advance`.
     start: Nanos,
     made: u64,
 }
@@ -78,7 +78,7 @@ impl Steady {
     }
 
     fn due_at(&self, number: u64) -> Nanos {
-        self.start + (i128::from(number) * SECOND / i128::from(self.events_per_second)) as Nanos
+        self.start + ((i128::from(number) + 1) * SECOND / i128::from(self.events_per_second)) as Nanos
     }
 
     fn announce(&mut self, now: Nanos, batch: &mut Batch) {

@@ -67,25 +67,41 @@ pub(super) struct TopicState {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Topics(HashMap<u32, TopicState>);
+pub(super) struct Topics {
+    states: Vec<TopicState>,
+    /// Topic id -> place in `states`.
+    places: HashMap<u32, usize>,
+    /// Id and place of the newest one that was looked up: records of one topic come in a row.
+    newest: (u32, usize),
+}
 
 impl Topics {
     pub fn get(&self, topic: u32) -> Option<&TopicState> {
-        self.0.get(&topic)
+        self.places.get(&topic).and_then(|place| self.states.get(*place))
     }
 
     pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
-        self.0.get_mut(&topic).ok_or(Problem::UnknownTopic(topic))
+        if self.newest.0 != topic || self.states.is_empty() {
+            self.newest = (topic, *self.places.get(&topic).ok_or(Problem::UnknownTopic(topic))?);
+        }
+        self.states.get_mut(self.newest.1).ok_or(Problem::UnknownTopic(topic))
     }
 
     pub fn announce(&mut self, meta: Meta) -> Result<&Meta, Problem> {
-        if self.0.len() >= MAX_TOPICS && !self.0.contains_key(&meta.topic) {
+        let topic = meta.topic;
+        if let Ok(state) = self.get_mut(topic) {
+            if state.meta.epoch != meta.epoch {
+                // Told again within an epoch (a base that became known), the stream goes on where it was.
+                state.previous_id = None;
+            }
+            state.meta = meta;
+        } else if self.states.len() < MAX_TOPICS {
+            self.newest = (topic, self.states.len());
+            self.places.insert(topic, self.states.len());
+            self.states.push(TopicState { meta, previous_id: None });
+        } else {
             return Err(Problem::TooManyTopics);
         }
-        let topic = meta.topic;
-        // Told again within an epoch (a base that became known), the stream goes on where it was.
-        let previous_id = self.get(topic).filter(|state| state.meta.epoch == meta.epoch).and_then(|state| state.previous_id);
-        self.0.insert(topic, TopicState { meta, previous_id });
-        self.get(topic).map(|state| &state.meta).ok_or(Problem::UnknownTopic(topic))
+        self.get_mut(topic).map(|state| &state.meta)
     }
 }

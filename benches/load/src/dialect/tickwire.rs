@@ -126,13 +126,19 @@ impl Tickwire {
         let (tally, faults, heads) = (&mut *turn.tally, &mut *turn.faults, &mut turn.heads);
         tally.frames += 1;
         tally.bytes += bytes.len() as u64;
+        // Records of one topic come in a row.
+        let mut newest = (u32::MAX, 0);
         let decoded = decoder.decode(bytes, &mut |_, meta, record| {
             if let RecordBody::Meta(meta) = record.body {
                 let place = *places.entry(meta.topic).or_insert_with(|| place(dialect, held, &meta.name));
                 return held[place as usize].announce(meta, record, rules);
             }
-            // The decoder has seen a meta of each topic it hands out.
-            let Some(held) = places.get(&record.topic).and_then(|place| held.get_mut(*place as usize)) else { return };
+            if newest.0 != record.topic {
+                // The decoder has seen a meta of each topic it hands out.
+                let Some(place) = places.get(&record.topic) else { return };
+                newest = (record.topic, *place as usize);
+            }
+            let Some(held) = held.get_mut(newest.1) else { return };
             held.apply(meta, record, rules, now, tally, faults);
             if let (Some(heads), Some(topic), Some(sequence)) = (heads.as_deref_mut(), held.topic, held.sequence) {
                 let head = &mut heads[topic as usize];

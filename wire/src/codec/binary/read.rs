@@ -159,6 +159,14 @@ fn time(reader: &mut Reader<'_>, header: &FrameHeader, meta: Option<&Meta>) -> R
     let offset = unzigzag_wide(reader.u128("time")?);
     let Some(meta) = meta else { return Ok(0) };
     let unit = unit_ns(meta.time_exponent);
+    // All but absurd times fit 64 bits on the way too.
+    if let Some(time) = i64::try_from(offset)
+        .ok()
+        .and_then(|offset| offset.checked_mul(unit))
+        .and_then(|offset| header.base_second.checked_mul(SECOND_NS).and_then(|base| base.checked_add(offset)))
+    {
+        return Ok(time);
+    }
     let base = i128::from(header.base_second) * i128::from(1_000_000_000 / unit);
     base.checked_add(offset)
         .and_then(|units| units.checked_mul(i128::from(unit)))
