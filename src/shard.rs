@@ -27,6 +27,12 @@ const DAY_MS: u64 = 86_400_000;
 
 /// How often the shard measures how long its tasks wait, and says that it is alive.
 const PROBE_INTERVAL_NS: i64 = 100_000_000;
+/// After a shorter round than this a pause would be longer than meant: timers count whole milliseconds.
+const LEAST_ROUND_NS: i64 = 1_000_000;
+/// A shard is busy when it wrote for this share of the time …
+const BUSY: f64 = 0.75;
+/// … over about as long as this.
+const BUSY_OVER_NS: f64 = 50e6;
 /// What a timer of an idle runtime is late by: it counts whole milliseconds and rounds up.
 const TIMER_GRAIN_NS: i64 = 2_000_000;
 
@@ -115,6 +121,7 @@ impl Shard {
         let marks = self.context.map.marks(self.index);
         let mut pressure = self.context.pressure.subscribe();
         pressure.mark_changed();
+        let mut pace = RoundPace::new(self.context.session.gather_ms);
         loop {
             let window = self.manager.borrow().next_window();
             tokio::select! {
@@ -122,11 +129,16 @@ impl Shard {
                 () = sleep_until(&self.context.clock, window) => {}
                 _ = pressure.changed() => self.bear_pressure(),
             }
+            let began = self.context.clock.mono_ns();
             self.dispatch();
             // However many sessions there are, their sockets may be written to.
             tokio::task::unconstrained(async { self.flush() }).await;
+            let now = self.context.clock.mono_ns();
             // Tasks run before the next look at the marks: what they wait for is not starved by data.
-            tokio::task::yield_now().await;
+            match pace.pause_ns(began, now) {
+                0 => tokio::task::yield_now().await,
+                pause => sleep_until(&self.context.clock, Some(now + pause)).await,
+            }
         }
     }
 
@@ -205,6 +217,35 @@ impl Shard {
     }
 }
 
+/// How long to wait between two rounds. A shard that has been writing for most of the time waits after a round as long as that took, within the
+/// limit: what changes meanwhile shares frames, which is what makes them cheap, and new connections and requests get their turn.
+struct RoundPace {
+    longest_ns: i64,
+    /// When the last round, and the pause after it, ended.
+    ended: i64,
+    /// Share of the time spent in rounds, pauses apart: a moving average.
+    busy: f64,
+}
+
+impl RoundPace {
+    fn new(gather_ms: u64) -> Self {
+        Self { longest_ns: (gather_ms.min(DAY_MS) * 1_000_000) as i64, ended: 0, busy: 0.0 }
+    }
+
+    /// For a round from `began` to `now`. 0: none.
+    fn pause_ns(&mut self, began: i64, now: i64) -> i64 {
+        let (took, waited) = (now - began, (began - self.ended).max(0));
+        if took + waited > 0 {
+            // Some ten rounds, but a long one weighs at once, and a long wait ends it.
+            let weight = ((took + waited) as f64 / BUSY_OVER_NS).min(1.0);
+            self.busy += weight * (took as f64 / (took + waited) as f64 - self.busy);
+        }
+        let pause = if self.busy >= BUSY && took >= LEAST_ROUND_NS { took.min(self.longest_ns) } else { 0 };
+        self.ended = now + pause;
+        pause
+    }
+}
+
 /// A shard that has ended is not stuck.
 struct Silent<'a>(&'a ShardMetrics);
 
@@ -229,6 +270,31 @@ mod tests {
     use tokio::task::{LocalSet, spawn_local};
 
     const MS: u64 = 1_000_000;
+
+    #[test]
+    fn only_a_busy_shard_waits_between_its_rounds() {
+        const US: i64 = 1_000;
+        let mut pace = RoundPace::new(5);
+        let mut now = 1_000_000 * US;
+        let mut rounds = |pace: &mut RoundPace, count: u32, waited: i64, took: i64| {
+            let mut pause = 0;
+            for _ in 0..count {
+                now += pause + waited * US;
+                let began = now;
+                now += took * US;
+                pause = pace.pause_ns(began, now);
+            }
+            now += pause;
+            pause / US
+        };
+        assert_eq!(rounds(&mut pace, 100, 1_200, 800), 0, "busy for less than half of the time");
+        assert_eq!(rounds(&mut pace, 1, 0, 3_000), 0, "one burst is not busy");
+        assert_eq!(rounds(&mut pace, 100, 300, 3_000), 3_000);
+        assert_eq!(rounds(&mut pace, 100, 10, 12_000), 5_000, "not longer than the limit");
+        assert_eq!(rounds(&mut pace, 1, 10, 900), 0, "short rounds are cheap anyway");
+        assert_eq!(rounds(&mut pace, 1, 100_000, 3_000), 0, "it had nothing to do for long");
+        assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000), 0);
+    }
 
     #[test]
     fn a_shard_that_computes_for_long_is_late_for_all_its_tasks() {

@@ -159,6 +159,8 @@ pub struct Session {
     pub idle_timeout_ms: u64,
     /// How often the hash of a view goes out with its data; 0 = never.
     pub check_interval_ms: u64,
+    /// Longest pause between two rounds of a busy shard, which gathers more into each frame; 0 = none.
+    pub gather_ms: u64,
     /// Time clients have to leave when the server stops.
     pub drain_timeout_ms: u64,
     /// File with the 256-bit key of resume tickets; without one a random key, which ends with the process.
@@ -183,6 +185,7 @@ impl Default for Session {
             ping_interval_ms: 20_000,
             idle_timeout_ms: 30_000,
             check_interval_ms: 1_000,
+            gather_ms: 5,
             drain_timeout_ms: 10_000,
             ticket_key_file: None,
             ticket_former_key_file: None,
