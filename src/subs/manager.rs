@@ -22,7 +22,7 @@ use std::rc::Rc;
 use subscription::{NEVER, Queue, Subscription};
 use tokio::sync::Notify;
 use wire::kind::Kind;
-use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
+use wire::request::{Change, Encoding, Focus, MaxAge, Pace, TradeMode};
 
 /// Names a subscription for as long as it lives; a stale handle names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +43,18 @@ pub struct Terms {
     pub trade_safe: bool,
     pub focus: Focus,
     pub max_age: MaxAge,
+}
+
+impl Terms {
+    pub fn changed(self, change: &Change) -> Self {
+        Self {
+            pace: change.pace.unwrap_or(self.pace),
+            mode: change.trades.unwrap_or(self.mode),
+            trade_safe: change.trade_safe.unwrap_or(self.trade_safe),
+            focus: change.focus.unwrap_or(self.focus),
+            max_age: change.max_age.unwrap_or(self.max_age),
+        }
+    }
 }
 
 #[derive(Default)]

@@ -4,7 +4,7 @@
 use crate::backoff::Backoff;
 use crate::connection::{Socket, Target};
 use crate::error::{Again, ClientError};
-use crate::options::{Change, Options, Reconnect, Subscription};
+use crate::options::{Options, Reconnect, Subscription};
 use crate::stats::Stats;
 use crate::tracker::{Tracker, Update};
 use futures_util::{SinkExt, StreamExt};
@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 use wire::answer::{Aged, Old, Qos};
 use wire::codec::FrameHeader;
 use wire::event::Nanos;
-use wire::request::{Encoding, Hello, Mod, Reply, Request, Sub, TopicResult};
+use wire::request::{Change, Encoding, Hello, Mod, Reply, Request, Sub, TopicResult};
 use wire::view::View;
 
 /// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
@@ -135,10 +135,8 @@ impl Client {
             self.subscriptions.push((id, subscription));
         }
         self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
-        let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
-        let depth = depth.map(|depth| depth.to_string());
         let id = self.take_id();
-        self.send(&Request::Mod(Mod { id: Some(id), topics: owned(topics), pace, trades, depth, trade_safe, focus, max_age }));
+        self.send(&Request::Mod(Mod::new(Some(id), owned(topics), change)));
         id
     }
 

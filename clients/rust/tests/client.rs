@@ -463,7 +463,7 @@ async fn terms_budgets_and_grants_are_told() {
             id: asked.id,
             topics: vec!["book/sim:A/5".into()],
             pace: Some(Pace::EveryMs(500)),
-            depth: Some("10".into()),
+            depth: Some(Depth::Top10),
             focus: Some(Focus::Focused),
             ..Mod::default()
         };

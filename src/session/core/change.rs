@@ -9,47 +9,8 @@ use crate::topic::{Cursor, Resolve};
 use wire::answer::Standing;
 use wire::code::Code;
 use wire::kind::{Class, Depth, Kind};
-use wire::request::{Focus, MaxAge, Mod, Pace, TopicResult, TradeMode};
+use wire::request::{Change, TopicResult};
 use wire::topic::TopicKey;
-
-/// What a `mod` asks for.
-#[derive(Clone, Copy)]
-pub(super) struct Change {
-    /// Of books.
-    pub depth: Option<Depth>,
-    pub pace: Option<Pace>,
-    pub trades: Option<TradeMode>,
-    pub trade_safe: Option<bool>,
-    pub focus: Option<Focus>,
-    pub max_age: Option<MaxAge>,
-}
-
-impl Change {
-    pub fn read(news: &Mod) -> Result<Self, String> {
-        let Mod { pace, trades, trade_safe, focus, max_age, .. } = *news;
-        let depth = match &news.depth {
-            None => None,
-            Some(name) => match Depth::from_name(name) {
-                None => return Err(format!("'{name}' is not a depth: 5, 10, 20, 50 or full")),
-                depth => depth,
-            },
-        };
-        if (pace, trades, trade_safe, focus, max_age, depth) == Default::default() {
-            return Err("'mod' needs one of 'pace', 'trades', 'depth', 'trade_safe', 'focus' and 'max_age'".to_owned());
-        }
-        Ok(Self { depth, pace, trades, trade_safe, focus, max_age })
-    }
-
-    fn applied_to(&self, terms: Terms) -> Terms {
-        Terms {
-            pace: self.pace.unwrap_or(terms.pace),
-            mode: self.trades.unwrap_or(terms.mode),
-            trade_safe: self.trade_safe.unwrap_or(terms.trade_safe),
-            focus: self.focus.unwrap_or(terms.focus),
-            max_age: self.max_age.unwrap_or(terms.max_age),
-        }
-    }
-}
 
 impl SessionCore {
     /// `pause` or `continue` of everything.
@@ -73,7 +34,7 @@ impl SessionCore {
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
         let Some(account) = manager.account(handle) else { return self.not_held(id) };
-        let mut terms = news.applied_to(account.terms);
+        let mut terms = account.terms.changed(news);
         if !map.get(id).is_some_and(is_stream) {
             terms.mode = account.terms.mode;
         }
@@ -107,7 +68,7 @@ impl SessionCore {
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
         let name = topic.name().to_owned();
         self.end(id);
-        let mut result = self.start(another, news.applied_to(account.terms), Cursor::NEW);
+        let mut result = self.start(another, account.terms.changed(news), Cursor::NEW);
         if account.standing == Standing::Paused {
             result = self.pause(another);
         }
@@ -249,7 +210,7 @@ impl SessionCore {
 /// A change of something that has no data yet.
 fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
     match action {
-        Action::Mod(news) => *terms = news.applied_to(*terms),
+        Action::Mod(news) => *terms = terms.changed(news),
         Action::Pause => *paused = true,
         Action::Continue => *paused = false,
         Action::Sub(_) | Action::Unsub | Action::Get { .. } => {}

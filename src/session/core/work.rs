@@ -1,7 +1,6 @@
 //! The request in hand. In: a request text. Out: its one answer, in parts of bounded size, each with the topics that are in force by it.
 //! Bounded: one request a session, one part a call; between two parts the session writes data and the shard serves others.
 
-use super::change::Change;
 use super::listing::Listing;
 use super::tickets::{Gathering, Opener, Redeeming};
 use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
@@ -12,13 +11,15 @@ use crate::subs::bucket::Admission;
 use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
-use wire::request::{Reply, Request, Sub, TopicResult};
+use wire::request::{Change, Reply, Request, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 
 /// Topics handled in one part.
 const TOPICS_A_PART: usize = 256;
 /// Names looked up in one part of the check of a strict request.
 const CHECKS_A_PART: usize = 512;
+
+const CHANGES_NOTHING: &str = "'mod' needs one of 'pace', 'trades', 'depth', 'trade_safe', 'focus' and 'max_age'";
 
 /// A request text that was read. Reading needs no session, so that of a long text may happen on another thread.
 pub struct Parsed {
@@ -137,10 +138,10 @@ impl SessionCore {
                 (id, Action::Sub(Wish { terms, snapshot, since, resume }), Some(topics), strict)
             }
             Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
-            Ok(Request::Mod(news)) => match Change::read(&news) {
-                Ok(change) => (news.id, Action::Mod(change), Some(news.topics), false),
-                Err(problem) => return Ok(Some(self.refuse(news.id, Code::BadRequest, &problem))),
-            },
+            Ok(Request::Mod(news)) if news.change() == Change::default() => {
+                return Ok(Some(self.refuse(news.id, Code::BadRequest, CHANGES_NOTHING)));
+            }
+            Ok(Request::Mod(news)) => (news.id, Action::Mod(news.change()), Some(news.topics), false),
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
             Ok(Request::Ticket { id }) => {

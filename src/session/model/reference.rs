@@ -2,7 +2,6 @@
 //! results one by one, in the order in which the session works. Bounded by `max_subscriptions`.
 
 use super::held::{Begins, Held, Origin, Place, interval};
-use super::operation::Change;
 use super::script::{Action, Script, Step, change};
 use super::told::{Told, missed, refuse};
 use super::world::World;
@@ -12,7 +11,7 @@ use crate::topic::Resolve;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::code::Code;
 use wire::kind::Kind;
-use wire::request::{Pace, Start};
+use wire::request::{Change, Pace, Start};
 use wire::topic::{Pattern, TopicKey};
 use wire::view::View;
 
