@@ -194,11 +194,7 @@ async fn a_budget_is_kept_and_explained() {
 /// A link that takes nothing is told to its client as soon as it takes something again.
 #[tokio::test]
 async fn a_slow_link_is_told_to_its_client() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 30_000;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
+    let server = TestServer::start_with_small_buffers(30_000, |_| ()).await;
     let mut market = server.market();
     let levels: Vec<_> = (1..=5_000).map(|price| (price, 1)).collect();
     market.book(0, true, &levels, &[]);
