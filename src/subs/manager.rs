@@ -6,6 +6,8 @@ mod control;
 mod flush;
 mod link;
 mod member;
+#[cfg(test)]
+mod safety_tests;
 mod subscription;
 
 pub use control::Account;
@@ -168,7 +170,8 @@ impl Manager {
         if subscription.terms.trade_safe
             && let Some(member) = self.sessions.get_mut(subscription.session.0)
         {
-            member.safe.retain(|_, quote| *quote != handle);
+            // No search: a session may end 50,000 of them.
+            member.forget_safe(map.trade_of(subscription.topic), handle);
         }
         self.note_stale(subscription.session, subscription.terms.focus, subscription.queue);
     }
@@ -225,7 +228,7 @@ impl Manager {
                 continue;
             }
             let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
-            match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+            match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => {
                     subscription.queue = Queue::Waiting;
                     subscription.waits_for = next;
@@ -254,7 +257,7 @@ impl Manager {
                 if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
                     continue;
                 }
-                match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+                match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                     Some(next) => {
                         subscription.waits_for = next;
                         self.wheel.entry(next).or_default().push(handle);
@@ -311,8 +314,8 @@ impl Manager {
         let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
         if subscription.terms.trade_safe {
             member.safe.insert(trade, handle);
-        } else if member.safe.get(&trade) == Some(&handle) {
-            member.safe.remove(&trade);
+        } else {
+            member.forget_safe(trade, handle);
         }
     }
 }
