@@ -3,7 +3,7 @@
 
 use super::start::start_of;
 use super::work::{Action, Work, not_ready};
-use super::{SessionCore, is_stream, not_entitled, refuse_missing, refused};
+use super::{SessionCore, is_stream, not_entitled, pattern, refuse_missing, refused};
 use crate::subs::Terms;
 use crate::topic::{Cursor, Resolve};
 use wire::answer::Standing;
@@ -110,26 +110,18 @@ impl SessionCore {
         TopicResult::Once { topic: topic.name().to_owned(), topic_id: id }
     }
 
-    pub(super) fn get_named(&mut self, name: &str, heal: bool) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        match self.shard.context.map.resolve(&key) {
+    pub(super) fn get_named(&mut self, key: &TopicKey, name: &str, heal: bool) -> TopicResult {
+        match self.shard.context.map.resolve(key) {
             Resolve::Found(id) if self.may_see(id) => self.get(id, name, heal),
             Resolve::Found(_) => not_entitled(name),
             Resolve::Pending => not_ready(name),
-            missing => refuse_missing(&key, &missing),
+            missing => refuse_missing(key, &missing),
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, name: &str) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        let was_pending = self.pending.remove(&key).is_some();
-        match self.shard.context.map.resolve(&key) {
+    pub(super) fn unsubscribe(&mut self, key: &TopicKey, name: &str) -> TopicResult {
+        let was_pending = self.pending.remove(key).is_some();
+        match self.shard.context.map.resolve(key) {
             Resolve::Found(id) if self.held.contains_key(&id) => self.end(id),
             _ if was_pending => {}
             _ => return not_subscribed(name),
@@ -138,12 +130,8 @@ impl SessionCore {
     }
 
     /// `mod`, `pause` or `continue` of one topic.
-    pub(super) fn change_named(&mut self, action: &Action, name: &str) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        if let Resolve::Found(id) = self.shard.context.map.resolve(&key)
+    pub(super) fn change_named(&mut self, action: &Action, key: &TopicKey, name: &str) -> TopicResult {
+        if let Resolve::Found(id) = self.shard.context.map.resolve(key)
             && self.held.contains_key(&id)
         {
             return match action {
@@ -153,7 +141,7 @@ impl SessionCore {
             };
         }
         let is_stream = key.kind.row().class == Class::Stream;
-        let Some(waiting) = self.pending.get_mut(&key) else { return not_subscribed(name) };
+        let Some(waiting) = self.pending.get_mut(key) else { return not_subscribed(name) };
         if let Action::Mod(Change { depth: Some(_), .. }) = action {
             return refused(name, Code::NotReady, "the depth can be changed once the topic is live");
         }
@@ -168,7 +156,7 @@ impl SessionCore {
 
     /// A change of a standing pattern: for later listings here, for what is held by the ids returned.
     pub(super) fn change_pattern(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
-        let pattern = self.pattern(name)?;
+        let pattern = pattern(name)?;
         let Some(at) = self.patterns.iter().position(|standing| standing.pattern == pattern) else {
             return Err(refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
         };

@@ -3,7 +3,7 @@
 
 use super::listing::Listing;
 use super::tickets::{Gathering, Opener, Redeeming};
-use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, pattern, refuse_missing, refused, too_many_patterns, topic_key};
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
 use crate::session::ticket::{Ticket, TicketError};
 use crate::subs::Terms;
@@ -12,7 +12,7 @@ use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
 use wire::request::{Change, Reply, Request, Sub, TopicResult};
-use wire::topic::{Pattern, TopicKey};
+use wire::topic::Pattern;
 
 /// Topics handled in one part.
 const TOPICS_A_PART: usize = 256;
@@ -238,7 +238,7 @@ impl SessionCore {
         let room = |plan: &Plan| self.held.len() + self.pending.len() + self.once.len() + plan.topics.len();
         let most = self.shard.context.session.max_subscriptions;
         if Pattern::is_pattern(name) {
-            let pattern = self.pattern(name)?;
+            let pattern = pattern(name)?;
             if self.patterns.len() + plan.patterns >= MAX_PATTERNS {
                 return Err(too_many_patterns(name));
             }
@@ -251,7 +251,7 @@ impl SessionCore {
             }
             return Ok(());
         }
-        let key = TopicKey::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))?;
+        let key = topic_key(name)?;
         match self.shard.context.map.resolve(&key) {
             Resolve::Found(id) if !self.may_see(id) => Err(not_entitled(name)),
             Resolve::Found(id) => {
@@ -384,11 +384,15 @@ impl SessionCore {
     }
 
     fn apply_to_name(&mut self, action: &Action, name: &str) -> TopicResult {
+        let key = match topic_key(name) {
+            Ok(key) => key,
+            Err(refused) => return refused,
+        };
         match action {
-            Action::Sub(wish) => self.subscribe_topic(name, wish),
-            Action::Unsub => self.unsubscribe(name),
-            Action::Get { heal } => self.get_named(name, *heal),
-            Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, name),
+            Action::Sub(wish) => self.subscribe_topic(key, name, wish),
+            Action::Unsub => self.unsubscribe(&key, name),
+            Action::Get { heal } => self.get_named(&key, name, *heal),
+            Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, &key, name),
         }
     }
 
@@ -396,7 +400,7 @@ impl SessionCore {
     fn expand(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
         match action {
             Action::Sub(wish) => self.subscribe_pattern(name, wish),
-            Action::Get { .. } => Ok(self.matching(&self.pattern(name)?)),
+            Action::Get { .. } => Ok(self.matching(&pattern(name)?)),
             Action::Unsub | Action::Mod { .. } | Action::Pause | Action::Continue => self.change_pattern(action, name),
         }
     }
