@@ -64,9 +64,18 @@ impl SessionCore {
 
     /// Another depth is another topic: it takes the place of the one that is held, under the same terms.
     fn replace(&mut self, id: u32, another: u32, news: &Change) -> TopicResult {
-        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
+        let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
+        let (account, is_owed) = {
+            let manager = self.shard.manager.borrow();
+            (manager.account(handle), manager.is_promised(handle))
+        };
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
         let name = topic.name().to_owned();
+        // A snapshot that was asked for still comes of the former one, which keeps a place until then.
+        let takes_another = is_owed && !self.held.contains_key(&another) && !self.once.contains_key(&another);
+        if takes_another && !self.room() {
+            return self.too_many(&name);
+        }
         self.end(id);
         let mut result = self.start(another, account.terms.changed(news), Cursor::NEW);
         if account.standing == Standing::Paused {

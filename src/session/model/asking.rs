@@ -165,6 +165,7 @@ impl Connection {
     pub fn finish(&mut self, world: &World, script: &mut Script) {
         let missing = script.next(&mut self.account, world);
         assert_eq!(missing, None, "the answer lacks this");
+        assert!(self.account.is_within_limits(), "more is held than may be");
     }
 
     /// The answer to a question.

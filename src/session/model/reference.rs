@@ -144,6 +144,10 @@ impl Account {
         self.taken() < self.most
     }
 
+    pub fn is_within_limits(&self) -> bool {
+        self.taken() <= self.most
+    }
+
     /// The answer to a strict request of which something cannot be granted.
     fn refusals(&self, world: &World, names: &[String]) -> Option<Vec<Told>> {
         let (mut planned, mut patterns) = (BTreeSet::new(), 0);
@@ -416,6 +420,10 @@ impl Account {
 
     /// A book of another depth takes the place of this one.
     fn replace(&mut self, world: &World, id: u32, another: u32, terms: Terms, paused: bool) -> Told {
+        let takes_another = self.held[&id].promised && !self.held.contains_key(&another) && !self.once.contains_key(&another);
+        if takes_another && !self.has_room() {
+            return refuse(&world.key(id).to_string(), Code::TooManyTopics);
+        }
         self.end(id);
         let mut told = self.start(world, another, terms, Origin::Fresh(Begins::Newest));
         if paused {
