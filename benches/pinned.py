@@ -13,20 +13,16 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "tickwire"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PROGRAM = TARGET / "release" / "tickwire"
 
 
 class Server:
     """config/bench.toml on free ports, with some keys set from here."""
 
     def __init__(self, **keys):
-        self.port, self.admin = free_port(), free_port()
+        self.port = free_ports()
+        self.admin = self.port + 1
         keys = {"listen__address": f"127.0.0.1:{self.port}", "admin__address": f"127.0.0.1:{self.admin}", **keys}
         overlay = {f"TICKWIRE__{key.upper()}": str(value) for key, value in keys.items()}
         command = pinned(0, [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"])
@@ -51,6 +47,19 @@ class Server:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
             self.process.kill()
+
+
+def free_ports():
+    """A port that is free, and so is the next one."""
+    while True:
+        with socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            try:
+                other.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                continue
 
 
 def pinned(core, command):

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::LocalSet;
+use tokio::task::{JoinSet, LocalSet};
 use wire::event::FeedState;
 
 /// Accepted sockets on their way to a shard; a full inbox refuses, which the gate counts.
@@ -41,6 +41,8 @@ pub enum AppError {
     Feed { index: usize, venue: String, error: feeds::error::FeedError },
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
+    #[error("thread '{0}' has panicked, see the log; start the server again")]
+    Panicked(String),
 }
 
 /// A running server. Dropping it without `drain` stops it at once.
@@ -54,6 +56,8 @@ pub struct Server {
     drain_timeout: Duration,
     draining: watch::Sender<bool>,
     stop: watch::Sender<bool>,
+    /// The first thread whose work ended by a panic.
+    panicked: watch::Receiver<Option<String>>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -67,6 +71,7 @@ impl Server {
         let map = TopicMap::new(topic_limits(&config.topics), shards, epoch(clock));
         let (draining, draining_seen) = watch::channel(false);
         let (stop, stopped) = watch::channel(false);
+        let (panics, panicked) = watch::channel(None);
 
         let pressure = Pressure::new(&config.pressure);
         let tickets = Arc::new(Tickets::new(&config.session)?);
@@ -81,7 +86,7 @@ impl Server {
             .await
             .map_err(|error| AppError::Admin { address: config.admin.address, error })?;
 
-        let mut threads = vec![start_feeds(&config.feeds, &map, &metrics, clock, stopped.clone())?];
+        let mut threads = vec![start_feeds(&config.feeds, &map, &metrics, clock, stopped.clone(), panics.clone())?];
         let mut inboxes = Vec::with_capacity(shards);
         for index in 0..shards {
             let context = ShardContext {
@@ -96,7 +101,7 @@ impl Server {
             };
             let (inbox, arrivals) = mpsc::channel(INBOX);
             inboxes.push(inbox);
-            threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone())?);
+            threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone(), panics.clone())?);
         }
         tokio::spawn(accept(listener, inboxes, gate.clone()));
         if config.pressure.enabled {
@@ -113,6 +118,7 @@ impl Server {
             drain_timeout: Duration::from_millis(config.session.drain_timeout_ms),
             draining,
             stop,
+            panicked,
             threads,
         })
     }
@@ -148,6 +154,15 @@ impl Server {
         Ingest::new(self.map.clone(), venue, &self.metrics, Clock::new())
     }
 
+    /// Waits for a panic that leaves a part of the server dead. The rest still works: `drain` it and start anew.
+    pub async fn panicked(&self) -> AppError {
+        match self.panicked.clone().wait_for(Option::is_some).await.map(|name| name.clone()) {
+            Ok(Some(name)) => AppError::Panicked(name),
+            // All threads have ended without one.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Refuses new clients, tells those that are there, waits for them up to the drain time-out, then stops everything.
     pub async fn drain(mut self) {
         self.gate.drain();
@@ -174,7 +189,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs a server until SIGTERM or Ctrl-C, then drains it. `started` may tell the user where it listens.
+/// Runs a server until SIGTERM, Ctrl-C or a panic, then drains it. `started` may tell the user where it listens.
 pub fn run(config: Config, started: impl FnOnce(&Server)) -> Result<(), AppError> {
     crate::logging::start(&config.log)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
@@ -186,11 +201,17 @@ pub fn run(config: Config, started: impl FnOnce(&Server)) -> Result<(), AppError
             "tickwire {} is up", env!("CARGO_PKG_VERSION")
         );
         started(&server);
-        wait_for_end(&server).await;
+        let end = tokio::select! {
+            () = wait_for_end(&server) => Ok(()),
+            panicked = server.panicked() => Err(panicked),
+        };
+        if end.is_err() {
+            tracing::error!("a part of the server is dead: what is left is drained, and the process ends");
+        }
         tracing::info!("draining");
         server.drain().await;
         tracing::info!("stopped");
-        Ok(())
+        end
     })
 }
 
@@ -249,6 +270,7 @@ fn start_feeds(
     metrics: &Metrics,
     clock: Clock,
     stopped: watch::Receiver<bool>,
+    panics: Panics,
 ) -> Result<JoinHandle<()>, AppError> {
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
@@ -260,11 +282,10 @@ fn start_feeds(
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }
-    spawn("feeds".to_owned(), move |local| {
+    spawn("feeds".to_owned(), stopped, panics, move |local, tasks| {
         for feed in running {
-            local.spawn_local(feed);
+            tasks.spawn_local_on(feed, local);
         }
-        async move { wait_for(stopped).await }
     })
 }
 
@@ -274,16 +295,18 @@ fn start_shard(
     mut arrivals: mpsc::Receiver<Arrival>,
     gate: Arc<Gate>,
     stopped: watch::Receiver<bool>,
+    panics: Panics,
 ) -> Result<JoinHandle<()>, AppError> {
-    spawn(format!("shard-{index}"), move |local| {
+    spawn(format!("shard-{index}"), stopped, panics, move |local, tasks| {
         let shard = Shard::new(index, context);
-        local.spawn_local(shard.clone().run());
-        local.spawn_local(async move {
+        tasks.spawn_local_on(shard.clone().run(), local);
+        let serve = async move {
             while let Some(arrival) = arrivals.recv().await {
+                // A panic in here ends one connection.
                 tokio::task::spawn_local(gate::serve(arrival, gate.clone(), shard.clone()));
             }
-        });
-        async move { wait_for(stopped).await }
+        };
+        tasks.spawn_local_on(serve, local);
     })
 }
 
@@ -320,27 +343,79 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
     }
 }
 
-/// One thread with its own runtime. It ends, with all tasks on it, when the future that `begin` makes does.
-fn spawn<B, F>(name: String, begin: B) -> Result<JoinHandle<()>, AppError>
+/// Where a thread tells that its work ended by a panic.
+type Panics = watch::Sender<Option<String>>;
+
+/// One thread with its own runtime, for the tasks that `begin` adds. It ends, with all tasks on it, when the server stops, or when one of
+/// these panics: a shard without its dispatcher would hold its clients' connections and send them nothing.
+fn spawn<B>(name: String, stopped: watch::Receiver<bool>, panics: Panics, begin: B) -> Result<JoinHandle<()>, AppError>
 where
-    B: FnOnce(&LocalSet) -> F + Send + 'static,
-    F: Future<Output = ()>,
+    B: FnOnce(&LocalSet, &mut JoinSet<()>) + Send + 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
-    std::thread::Builder::new()
-        .name(name)
-        .spawn(move || {
-            let local = LocalSet::new();
-            let end = {
-                let _entered = runtime.enter();
-                begin(&local)
-            };
-            local.block_on(&runtime, end);
-        })
-        .map_err(AppError::Thread)
+    let work = move |name: &str| {
+        let (local, mut tasks) = (LocalSet::new(), JoinSet::new());
+        {
+            let _entered = runtime.enter();
+            begin(&local, &mut tasks);
+        }
+        let end = async {
+            tokio::select! {
+                () = wait_for(stopped) => {}
+                () = wait_for_panic(tasks) => {
+                    tracing::error!("a task of thread '{name}' has panicked; the thread ends, and with it its connections");
+                    panics.send_if_modified(|first| first.is_none() && first.replace(name.to_owned()).is_none());
+                }
+            }
+        };
+        local.block_on(&runtime, end);
+    };
+    std::thread::Builder::new().name(name.clone()).spawn(move || work(&name)).map_err(AppError::Thread)
+}
+
+/// Returns when one of the tasks has panicked; that others end is in order.
+async fn wait_for_panic(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if ended.is_err() {
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn wait_for(mut stopped: watch::Receiver<bool>) {
     // An error means that the server is gone, which is a stop too.
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_thread_and_is_told() {
+        let (_stop, stopped) = watch::channel(false);
+        let (panics, mut panicked) = watch::channel(None);
+        let thread = spawn("shard-7".to_owned(), stopped, panics, |local, tasks| {
+            tasks.spawn_local_on(async {}, local);
+            tasks.spawn_local_on(std::future::pending(), local);
+            tasks.spawn_local_on(async { panic!("a bug in a shard") }, local);
+        });
+        let thread = thread.unwrap();
+        let told = tokio::time::timeout(Duration::from_secs(10), panicked.wait_for(Option::is_some)).await;
+        assert_eq!(told.unwrap().unwrap().as_deref(), Some("shard-7"));
+        tokio::task::spawn_blocking(|| thread.join()).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_no_panic() {
+        let (stop, stopped) = watch::channel(false);
+        let (panics, panicked) = watch::channel(None);
+        let thread = spawn("shard-7".to_owned(), stopped, panics, |local, tasks| {
+            tasks.spawn_local_on(async {}, local);
+        });
+        stop.send_replace(true);
+        tokio::task::spawn_blocking(|| thread.unwrap().join()).await.unwrap().unwrap();
+        assert_eq!(*panicked.borrow(), None);
+    }
 }

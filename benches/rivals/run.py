@@ -6,7 +6,6 @@ rival that cannot be had is skipped, and the results say so."""
 
 import json
 import os
-import platform
 import shutil
 import socket
 import ssl
@@ -16,9 +15,10 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-PROGRAM = TARGET / "release" / "tickwire"
+# A script finds only what lies beside it.
+sys.path.insert(0, str(HERE.parent))
+from pinned import PROGRAM, ROOT, TARGET, cpu_name, free_ports, pinned
+
 SCRATCH = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tickwire-rivals"
 RESULTS = ROOT / "benches/results"
 
@@ -184,24 +184,6 @@ class Server:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def free_ports():
-    """A port that is free, and so is the next one."""
-    while True:
-        with socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
-            try:
-                other.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
-
-
-def pinned(core, command):
-    # On a machine with one core both share it.
-    return ["taskset", "-c", str(min(core, os.cpu_count() - 1)), *map(str, command)]
 
 
 def measure(rival, rate, seconds, clients=CLIENTS, warmup=1, patience=40):
@@ -375,14 +357,6 @@ def page(rows, skipped, seconds, quick, loads):
             lines.append(f"- {row['name']}: {row['failed']}")
     lines += [f"- {name}: skipped, {why}" for name, why in skipped.items()]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def cpu_name():
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
 
 
 def prove(rivals):

@@ -1,12 +1,11 @@
 //! `tickwire bench`: many clients on a server. In: arguments. Out: a line a second on stderr, one JSON line on stdout, and exit code 1
 //! if anything was lost or wrong. Bounded by the clients asked for; the work is done in the crate `load`.
 
-use crate::cli::{CliError, shared};
-use client::Trust;
+use crate::cli::CliError;
+use crate::cli::shared::{self, ServerArgs};
 use load::plan::{Part, Plan, Shape, Share, Speech, Stall, Storm, Verify, parse_sources};
 use load::{Audience, LoadError, Progress, Watch, report};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use wire::request::{Encoding, Pace, TradeMode};
@@ -26,17 +25,8 @@ Exit code: 0 done, 1 something was lost, wrong or refused, or nobody could conne
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = FOR_SCRIPTS)]
 pub struct Args {
-    #[arg(long, value_name = "URL", default_value = "wss://127.0.0.1:8443")]
-    url: String,
-    /// Believe any certificate: for the self-signed ones of a bench
-    #[arg(long)]
-    insecure: bool,
-    /// PEM file with the authority of the server's certificate, or with that certificate itself
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    ca: Option<PathBuf>,
-    /// Bearer token; better in the environment variable TICKWIRE_TOKEN, where other users of the machine do not see it
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive)]
     clients: usize,
     /// Connections begun a second; 0 = as fast as they succeed
@@ -157,11 +147,6 @@ pub fn run(args: Args) -> Result<(), CliError> {
 }
 
 fn plan(args: &Args) -> Result<Plan, CliError> {
-    let trust = match &args.ca {
-        Some(path) => Trust::CaFile(path.clone()),
-        None if args.insecure => Trust::AnyCertificate,
-        None => Trust::SystemRoots,
-    };
     let stall = args.stall.map(|share| Stall {
         share,
         after: args.stall_after,
@@ -177,9 +162,9 @@ fn plan(args: &Args) -> Result<Plan, CliError> {
     }
     let mut plan = Plan {
         dialect: args.dialect,
-        url: args.url.clone(),
-        trust,
-        token: args.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok()),
+        url: args.server.url.clone(),
+        trust: args.server.trust(),
+        token: args.server.token(),
         clients: args.clients,
         connect_rate: args.connect_rate,
         topics: args.topics.clone(),

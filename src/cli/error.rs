@@ -30,7 +30,7 @@ impl CliError {
 impl From<crate::app::AppError> for CliError {
     fn from(error: crate::app::AppError) -> Self {
         match error {
-            crate::app::AppError::Thread(_) => Self::failed(error),
+            crate::app::AppError::Thread(_) | crate::app::AppError::Panicked(_) => Self::failed(error),
             // A used port, a missing certificate, a bad feed: the user can mend it.
             _ => Self::usage(error),
         }

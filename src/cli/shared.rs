@@ -4,7 +4,7 @@
 use crate::app::Server;
 use crate::cli::CliError;
 use crate::config::Config;
-use client::ClientError;
+use client::{ClientError, Trust};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -51,6 +51,36 @@ impl Ports {
         {
             eprintln!("tickwire: {}: {error}", path.display());
         }
+    }
+}
+
+/// For commands that are clients: the server, and how to get in.
+#[derive(Debug, clap::Args)]
+pub struct ServerArgs {
+    #[arg(long, value_name = "URL", default_value = "wss://127.0.0.1:8443")]
+    pub url: String,
+    /// Believe any certificate: for the self-signed ones of a demo or a bench
+    #[arg(long)]
+    insecure: bool,
+    /// PEM file with the authority of the server's certificate, or with that certificate itself
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// Bearer token; better in the environment variable TICKWIRE_TOKEN, where other users of the machine do not see it
+    #[arg(long, value_name = "TOKEN")]
+    token: Option<String>,
+}
+
+impl ServerArgs {
+    pub fn trust(&self) -> Trust {
+        match &self.ca {
+            Some(path) => Trust::CaFile(path.clone()),
+            None if self.insecure => Trust::AnyCertificate,
+            None => Trust::SystemRoots,
+        }
+    }
+
+    pub fn token(&self) -> Option<String> {
+        self.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok())
     }
 }
 

@@ -163,12 +163,8 @@ impl SessionCore {
     /// The reply that opens the session. Subscriptions of the query string are then in hand like a first request.
     pub fn greet(&mut self) -> Reply {
         if let Some(bare) = self.client.bare.take() {
-            let wish = Wish {
-                terms: Terms { pace: bare.pace, mode: bare.trades, ..Terms::default() },
-                snapshot: true,
-                since: None,
-                resume: BTreeMap::new(),
-            };
+            let terms = Terms { pace: bare.pace, mode: bare.trades, ..Terms::default() };
+            let wish = Wish { terms, snapshot: true, ..Wish::default() };
             self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
         }
         let context = &self.shard.context;
@@ -325,11 +321,8 @@ impl SessionCore {
         &self.client
     }
 
-    fn subscribe_topic(&mut self, name: &str, wish: &Wish) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
+    /// `name` is how the client spells `key`.
+    fn subscribe_topic(&mut self, key: TopicKey, name: &str, wish: &Wish) -> TopicResult {
         // Asked for again, a pending topic gets new terms, not a second place.
         self.pending.remove(&key);
         let map = self.shard.context.map.clone();
@@ -352,7 +345,7 @@ impl SessionCore {
 
     /// Takes the pattern in; the topics it matches now are still to be started.
     fn subscribe_pattern(&mut self, name: &str, wish: &Wish) -> Result<Vec<u32>, TopicResult> {
-        let pattern = self.pattern(name)?;
+        let pattern = pattern(name)?;
         self.patterns.retain(|standing| standing.pattern != pattern);
         if self.patterns.len() >= MAX_PATTERNS {
             return Err(too_many_patterns(name));
@@ -364,10 +357,6 @@ impl SessionCore {
         let matched = self.matching(&pattern);
         self.patterns.push(Standing { pattern, terms: wish.terms, cursor: wish.fresh(), paused: false });
         Ok(matched)
-    }
-
-    fn pattern(&self, name: &str) -> Result<Pattern, TopicResult> {
-        Pattern::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))
     }
 
     /// What the client may see of what matches.
@@ -482,6 +471,14 @@ impl Drop for SessionCore {
         self.shard.context.metrics.subscriptions.add(-(self.held.len() as i64));
         self.shard.context.metrics.sessions.add(-1);
     }
+}
+
+fn topic_key(name: &str) -> Result<TopicKey, TopicResult> {
+    TopicKey::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))
+}
+
+fn pattern(name: &str) -> Result<Pattern, TopicResult> {
+    Pattern::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))
 }
 
 fn refuse_missing(key: &TopicKey, missing: &Resolve) -> TopicResult {

@@ -27,8 +27,9 @@ use wire::code::{Close, Code};
 use wire::codec::Decoder;
 use wire::event::{Aggressor, Quote, Trade};
 use wire::instrument::Instrument;
+use wire::kind::Depth;
 use wire::record::RecordBody;
-use wire::request::{Request, Start, Sub, TopicResult};
+use wire::request::{Change, Mod, Request, Start, Sub, TopicResult};
 use wire::view::{Applied, View};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -223,6 +224,27 @@ fn a_pending_topic_asked_for_twice_takes_one_place() {
         rig.list("A");
         let Some(Reply::Ack { results, .. }) = listing(&mut core) else { panic!("an ack") };
         assert_eq!(words(&results), ["Snapshot quote/sim:A 1s"], "once, at the newer terms");
+    });
+}
+
+/// A snapshot that was asked for comes also of a book that another depth replaces, so for a moment both take a place.
+#[test]
+fn another_depth_takes_no_place_that_is_not_there() {
+    run(limits(|limits| limits.max_subscriptions = 1), async |mut rig| {
+        rig.list("A");
+        let (mut core, mut decoder, mut views) = (rig.core(), Decoder::new(Encoding::Json), BTreeMap::new());
+        ask(&mut core, &sub(&["book/sim:A/5"]));
+        said(&mut core, &mut decoder, &mut views);
+        let get = Request::Get { id: Some(1), topics: vec!["book/sim:A/5".to_owned()], heal: false };
+        assert_eq!(words(&ask(&mut core, &get)), ["Once book/sim:A/5"]);
+        let change = Change { depth: Some(Depth::Top10), ..Change::default() };
+        let deeper = Request::Mod(Mod::new(Some(1), vec!["book/sim:A/5".to_owned()], change));
+        assert_eq!(words(&ask(&mut core, &deeper)), ["too_many_topics book/sim:A/5"]);
+        assert_eq!(rig.shard.manager.borrow().subscription_count(), 1);
+        // Once the snapshot has come there is room.
+        said(&mut core, &mut decoder, &mut views);
+        assert_eq!(words(&ask(&mut core, &deeper)), ["Snapshot book/sim:A/10 realtime"]);
+        assert_eq!(rig.shard.manager.borrow().subscription_count(), 1);
     });
 }
 

@@ -6,6 +6,8 @@ mod control;
 mod flush;
 mod link;
 mod member;
+#[cfg(test)]
+mod safety_tests;
 mod subscription;
 
 pub use control::Account;
@@ -22,7 +24,7 @@ use std::rc::Rc;
 use subscription::{NEVER, Queue, Subscription};
 use tokio::sync::Notify;
 use wire::kind::Kind;
-use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
+use wire::request::{Change, Encoding, Focus, MaxAge, Pace, TradeMode};
 
 /// Names a subscription for as long as it lives; a stale handle names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -43,6 +45,18 @@ pub struct Terms {
     pub trade_safe: bool,
     pub focus: Focus,
     pub max_age: MaxAge,
+}
+
+impl Terms {
+    pub fn changed(self, change: &Change) -> Self {
+        Self {
+            pace: change.pace.unwrap_or(self.pace),
+            mode: change.trades.unwrap_or(self.mode),
+            trade_safe: change.trade_safe.unwrap_or(self.trade_safe),
+            focus: change.focus.unwrap_or(self.focus),
+            max_age: change.max_age.unwrap_or(self.max_age),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -156,7 +170,8 @@ impl Manager {
         if subscription.terms.trade_safe
             && let Some(member) = self.sessions.get_mut(subscription.session.0)
         {
-            member.safe.retain(|_, quote| *quote != handle);
+            // No search: a session may end 50,000 of them.
+            member.forget_safe(map.trade_of(subscription.topic), handle);
         }
         self.note_stale(subscription.session, subscription.terms.focus, subscription.queue);
     }
@@ -213,7 +228,7 @@ impl Manager {
                 continue;
             }
             let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
-            match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+            match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => {
                     subscription.queue = Queue::Waiting;
                     subscription.waits_for = next;
@@ -242,7 +257,7 @@ impl Manager {
                 if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
                     continue;
                 }
-                match subscription.next_window(member.floor.ms.max(self.node_floor_ms), now) {
+                match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                     Some(next) => {
                         subscription.waits_for = next;
                         self.wheel.entry(next).or_default().push(handle);
@@ -299,8 +314,8 @@ impl Manager {
         let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
         if subscription.terms.trade_safe {
             member.safe.insert(trade, handle);
-        } else if member.safe.get(&trade) == Some(&handle) {
-            member.safe.remove(&trade);
+        } else {
+            member.forget_safe(trade, handle);
         }
     }
 }

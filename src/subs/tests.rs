@@ -1,5 +1,5 @@
-//! The manager in virtual time: who is due when, by example and against a plain model of subscribers. In: publications, marks, windows,
-//! flushes in any order. Bounded by the number of cases.
+//! The manager in virtual time: who is due when, by example. In: publications, marks, windows,
+//! flushes. Bounded by the examples; `session::model` plays random ones.
 
 mod control;
 mod quality;
@@ -8,7 +8,6 @@ use super::pace::Grid;
 use super::*;
 use crate::encode::FrameBuilder;
 use crate::topic::{Cursor, InstrumentTopics, Stamp, TopicLimits, TopicMap};
-use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use wire::codec::Decoder;
 use wire::event::{Aggressor, Quote, Trade};
 use wire::instrument::Instrument;
 use wire::record::RecordBody;
-use wire::request::{Encoding, LADDER_MS, Pace, TradeMode};
+use wire::request::{Encoding, Pace, TradeMode};
 use wire::view::{Applied, View};
 
 const MS: i64 = 1_000_000;
@@ -178,8 +177,8 @@ impl Rig {
 
     /// Does the client hold the newest value?
     fn is_current(&self, client: usize, topic: u32) -> bool {
-        let head = self.map.get(topic).unwrap().since(&Cursor::NEW, TradeMode::Every, 9, &mut |_, _| ());
-        self.clients[client].views.get(&topic).and_then(|view| view.sequence) == Some(head.seq())
+        let (_, head) = self.map.get(topic).unwrap().head();
+        self.clients[client].views.get(&topic).and_then(|view| view.sequence) == Some(head)
     }
 
     /// True if a wake-up of the session is stored.
@@ -371,78 +370,4 @@ fn a_full_frame_leaves_the_rest_due_and_in_turn() {
         }
     }
     assert_eq!(order, [quotes[0], quotes[1], quotes[2], quotes[3], quotes[0]]);
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Quote(usize),
-    Trade(usize),
-    Dispatch,
-    Advance(i64),
-    Flush { client: usize, limit: usize },
-    Sub { client: usize, topic: usize, pace: Pace, mode: TradeMode },
-    Unsub { client: usize, topic: usize },
-}
-
-/// Few, so that much happens to each.
-const INSTRUMENTS: usize = 1;
-const CLIENTS: usize = 2;
-
-fn step() -> impl Strategy<Value = Step> {
-    let (client, topic) = (0..CLIENTS, 0..2 * INSTRUMENTS);
-    let pace = prop_oneof![
-        2 => Just(Pace::Realtime),
-        3 => prop::sample::select(LADDER_MS.to_vec()).prop_map(Pace::EveryMs),
-        3 => prop::sample::select(vec![1000, 5000]).prop_map(Pace::EveryMs),
-    ];
-    let mode = prop_oneof![Just(TradeMode::Every), Just(TradeMode::Summary)];
-    prop_oneof![
-        8 => (0..INSTRUMENTS).prop_map(Step::Quote),
-        6 => (0..INSTRUMENTS).prop_map(Step::Trade),
-        3 => Just(Step::Dispatch),
-        8 => prop_oneof![2 => 0i64..30, 2 => 30i64..1_500, 1 => 1_500i64..6_000].prop_map(Step::Advance),
-        8 => (client.clone(), prop_oneof![Just(LARGE), 1usize..120]).prop_map(|(client, limit)| Step::Flush { client, limit }),
-        5 => (client.clone(), topic.clone(), pace, mode)
-            .prop_map(|(client, topic, pace, mode)| Step::Sub { client, topic, pace, mode }),
-        1 => (client, topic).prop_map(|(client, topic)| Step::Unsub { client, topic }),
-    ]
-}
-
-proptest! {
-    /// Whatever happens in whatever order: data only of what is subscribed, never two updates in one window (`flush` checks both), no
-    /// trade lost without a word (`View` checks that), and at quiet everybody holds the newest.
-    #[test]
-    fn every_subscriber_ends_with_the_newest(steps in proptest::collection::vec(step(), 1..120)) {
-        let mut rig = Rig::new(INSTRUMENTS, CLIENTS);
-        let topics: Vec<u32> = rig.topics.iter().flat_map(|of| [of.quote, of.trade]).collect();
-        for step in steps {
-            match step {
-                Step::Quote(instrument) => rig.quote(instrument),
-                Step::Trade(instrument) => rig.trade(instrument),
-                Step::Dispatch => rig.dispatch(),
-                Step::Advance(ms) => rig.advance(ms),
-                Step::Flush { client, limit } => {
-                    rig.dispatch();
-                    rig.flush(client, limit);
-                }
-                Step::Sub { client, topic, pace, mode } => rig.sub(client, topics[topic], pace, mode),
-                Step::Unsub { client, topic } => rig.unsub(client, topics[topic]),
-            }
-        }
-        // Quiet: what waits gets its window, what is due its flush. The longest pace has 5 s.
-        rig.dispatch();
-        for _ in 0..3 {
-            rig.flush_all();
-            rig.advance(5_000);
-        }
-        prop_assert_eq!(rig.manager.next_window(), None, "nobody waits for ever");
-        for client in 0..CLIENTS {
-            prop_assert!(!rig.is_due(client));
-            for topic in rig.clients[client].held.keys() {
-                prop_assert!(rig.is_current(client, *topic), "client {} is behind on topic {}", client, topic);
-            }
-        }
-        let held: usize = rig.clients.iter().map(|client| client.held.len()).sum();
-        prop_assert_eq!(rig.manager.subscription_count(), held);
-    }
 }

@@ -155,14 +155,45 @@ impl Topic {
         }
     }
 
+    /// The epoch and the newest sequence: where who has all of it stands.
+    pub fn head(&self) -> (u64, u64) {
+        match &self.state {
+            State::Quote(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq())
+            }
+            State::Trade(trades) => {
+                let state = &trades.lock().tape;
+                (state.head.epoch(), state.seq())
+            }
+            State::Book(state, view) => {
+                let mut state = state.lock();
+                if state.catch_up(*view) {
+                    self.news.note_change();
+                }
+                let at = &state.views[*view];
+                (at.head.epoch(), at.seq())
+            }
+            State::Status(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.now().seq)
+            }
+            State::Instrument(state) => {
+                let state = state.lock();
+                (state.head.epoch(), state.seq())
+            }
+            State::Derived(trades, at) => {
+                let state = &mut trades.lock().derived;
+                state.settle();
+                (state.head(*at).epoch(), state.seq(*at))
+            }
+        }
+    }
+
     /// True if `since` would continue from this cursor; false if it would start with a snapshot. For a trade topic: true if no
     /// trade since then is lost.
     pub fn reaches(&self, cursor: &Cursor) -> bool {
         let (epoch, reaches) = match &self.state {
-            State::Quote(state) => {
-                let state = state.lock();
-                (state.head.epoch(), cursor.seq <= state.seq())
-            }
             State::Trade(trades) => {
                 let state = &trades.lock().tape;
                 (state.head.epoch(), state.reaches(cursor.seq))
@@ -174,18 +205,9 @@ impl Topic {
                 }
                 (state.views[*view].head.epoch(), state.views[*view].reaches(cursor.seq))
             }
-            State::Status(state) => {
-                let state = state.lock();
-                (state.head.epoch(), cursor.seq <= state.now().seq)
-            }
-            State::Instrument(state) => {
-                let state = state.lock();
-                (state.head.epoch(), cursor.seq <= state.seq())
-            }
-            State::Derived(trades, at) => {
-                let state = &mut trades.lock().derived;
-                state.settle();
-                (state.head(*at).epoch(), cursor.seq <= state.seq(*at))
+            State::Quote(_) | State::Status(_) | State::Instrument(_) | State::Derived(..) => {
+                let (epoch, seq) = self.head();
+                (epoch, cursor.seq <= seq)
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches
@@ -235,9 +257,9 @@ impl Topic {
         (cursor.start == Start::At && cursor.epoch == epoch && cursor.seq == seq).then_some(hash)
     }
 
-    /// A client says that its view is not what a `Check` said. Returns how many have said so since start.
-    pub fn note_mismatch(&self) -> u64 {
-        self.mismatches.fetch_add(1, Ordering::Relaxed) + 1
+    /// A client says that its view is not what a `Check` said.
+    pub fn note_mismatch(&self) {
+        self.mismatches.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Views that clients found to be wrong, since start.

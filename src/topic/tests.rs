@@ -386,7 +386,9 @@ fn a_quote_can_be_the_top_of_its_book() {
 fn wrong_views_are_counted() {
     let (map, topics) = map(4);
     let topic = map.get(topics.trade).unwrap();
-    assert_eq!([topic.mismatches(), topic.note_mismatch(), topic.note_mismatch(), topic.mismatches()], [0, 1, 2, 2]);
+    assert_eq!(topic.mismatches(), 0);
+    (0..2).for_each(|_| topic.note_mismatch());
+    assert_eq!(topic.mismatches(), 2);
 }
 
 #[test]

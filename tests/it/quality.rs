@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::answer::{Limiting, OldCause, Qos, Standing};
 use wire::event::{Cause, FeedState};
+use wire::kind::Depth;
 use wire::request::{Encoding, MaxAge, Missing, Mod, Pace, Reply, Request, Since, Start, Sub, TopicResult, TradeMode};
 
 const QUOTE: &str = "quote/test:BTC-USD";
@@ -119,17 +120,18 @@ async fn another_depth_takes_the_place_of_the_one_before() {
     let mut client = TestClient::connect(&server, Encoding::Binary).await;
     client.sub(&[BOOK], with(|sub| sub.pace = Pace::EveryMs(50))).await;
     client.until("five levels", |client| client.sequence(BOOK).is_some()).await;
-    let depth =
-        |depth: &str| Request::Mod(Mod { topics: vec![BOOK.to_owned()], depth: Some(depth.to_owned()), ..Mod::default() });
-    let Reply::Ack { results, .. } = client.ask(depth("10")).await else { panic!("an ack") };
+    let deeper = || Request::Mod(Mod { topics: vec![BOOK.to_owned()], depth: Some(Depth::Top10), ..Mod::default() });
+    let Reply::Ack { results, .. } = client.ask(deeper()).await else { panic!("an ack") };
     let [TopicResult::Live { topic, pace, replaces, .. }] = &results[..] else { panic!("{results:?}") };
     let ten = "book/test:BTC-USD/10";
     assert_eq!((topic.as_str(), *pace, replaces.as_deref()), (ten, Pace::EveryMs(50), Some(BOOK)));
     client.until("ten levels", |client| client.sequence(ten).is_some()).await;
-    let Reply::Ack { results, .. } = client.ask(depth("10")).await else { panic!("an ack") };
+    let Reply::Ack { results, .. } = client.ask(deeper()).await else { panic!("an ack") };
     assert!(matches!(&results[..], [TopicResult::Refused { code, .. }] if code == "not_subscribed"), "{results:?}");
-    let refused = client.ask(depth("7")).await;
-    assert!(matches!(&refused, Reply::Error { message, .. } if message.contains("5, 10, 20, 50 or full")), "{refused:?}");
+    client.send_text(r#"{"type":"mod","id":99,"topics":["book/test:BTC-USD/10"],"depth":"7"}"#).await;
+    let Reply::Error { id: Some(99), code, message } = client.reply().await else { panic!("an error") };
+    assert_eq!(code, "bad_request");
+    assert!(message.contains("'7' is not a depth: 5, 10, 20, 50 or full"), "{message}");
 }
 
 #[tokio::test]
@@ -192,11 +194,7 @@ async fn a_budget_is_kept_and_explained() {
 /// A link that takes nothing is told to its client as soon as it takes something again.
 #[tokio::test]
 async fn a_slow_link_is_told_to_its_client() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 30_000;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
+    let server = TestServer::start_with_small_buffers(30_000, |_| ()).await;
     let mut market = server.market();
     let levels: Vec<_> = (1..=5_000).map(|price| (price, 1)).collect();
     market.book(0, true, &levels, &[]);

@@ -5,6 +5,7 @@ use crate::harness::{Market, TestClient, TestServer};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tickwire::config::Config;
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 use wire::code::Close;
@@ -13,6 +14,16 @@ use wire::request::{Encoding, Request, Sub, TradeMode};
 const QUOTE: &str = "quote/test:BTC-USD";
 const TRADE: &str = "trade/test:BTC-USD";
 const BOOK: &str = "book/test:BTC-USD/full";
+
+/// A server whose clients are soon stuck, and something of each topic.
+async fn start(write_timeout_ms: u64, change: impl FnOnce(&mut Config)) -> (TestServer, Market) {
+    let server = TestServer::start_with_small_buffers(write_timeout_ms, change).await;
+    let mut market = server.market();
+    market.trade(0, 10_000, 1);
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    (server, market)
+}
 
 /// Makes as much data as it can until told to stop; the totals of what it traded.
 fn storm(mut market: Market, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(Market, u64, u128)> {
@@ -57,16 +68,7 @@ async fn subscriber(server: &TestServer, receive_buffer: Option<u32>) -> TestCli
 
 #[tokio::test]
 async fn a_client_that_stops_reading_for_ten_seconds_costs_nothing_and_is_exact_after() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 30_000;
-        config.session.idle_timeout_ms = 60_000;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
-    let mut market = server.market();
-    market.trade(0, 10_000, 1);
-    market.quote(0, (1, 1), (2, 1));
-    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let (server, market) = start(30_000, |config| config.session.idle_timeout_ms = 60_000).await;
     let mut stuck = subscriber(&server, Some(8_192)).await;
     let mut healthy = subscriber(&server, None).await;
     let stop = Arc::new(AtomicBool::new(false));
@@ -108,16 +110,7 @@ async fn a_client_that_stops_reading_for_ten_seconds_costs_nothing_and_is_exact_
 /// Pongs leave in between frames, never inside of one, however full the link is.
 #[tokio::test]
 async fn pings_over_a_full_link_break_no_frame() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 30_000;
-        config.session.commands_per_second = 0;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
-    let mut market = server.market();
-    market.trade(0, 10_000, 1);
-    market.quote(0, (1, 1), (2, 1));
-    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let (server, market) = start(30_000, |config| config.session.commands_per_second = 0).await;
     let mut slow = subscriber(&server, Some(8_192)).await;
     let stop = Arc::new(AtomicBool::new(false));
     let publisher = storm(market, stop.clone());
@@ -139,15 +132,7 @@ async fn pings_over_a_full_link_break_no_frame() {
 
 #[tokio::test]
 async fn a_client_that_never_reads_is_closed_as_a_slow_consumer() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 500;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
-    let mut market = server.market();
-    market.trade(0, 10_000, 1);
-    market.quote(0, (1, 1), (2, 1));
-    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let (server, market) = start(500, |_| ()).await;
     let mut stuck = subscriber(&server, Some(8_192)).await;
     let stop = Arc::new(AtomicBool::new(false));
     let publisher = storm(market, stop.clone());
@@ -166,14 +151,7 @@ async fn a_client_that_never_reads_is_closed_as_a_slow_consumer() {
 
 #[tokio::test]
 async fn an_event_stream_that_is_never_read_is_dropped() {
-    let server = TestServer::start_with(|config| {
-        config.session.write_timeout_ms = 500;
-        config.listen.send_buffer_bytes = 16_384;
-    })
-    .await;
-    let mut market = server.market();
-    market.quote(0, (1, 1), (2, 1));
-    market.book(0, true, &[(1, 1)], &[(20_000, 1)]);
+    let (server, market) = start(500, |_| ()).await;
     let mut stuck = tls(&server, Some(8_192)).await.unwrap();
     let request = format!("GET /v1/sse?sub={QUOTE},{TRADE},{BOOK} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stuck.write_all(request.as_bytes()).await.unwrap();

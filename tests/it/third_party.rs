@@ -139,7 +139,7 @@ async fn the_python_client_keeps_exact_views() {
     let url = server.url("");
     let all = ["quote/test:*", "trade/test:*", "book/test:*/5", "book/test:*/full", "status/test:*", "instrument/test:*"];
     for encoding in ["binary", "json"] {
-        for more in [&["--resume"][..], &["--pace", "100ms", "--trades", "summary"]] {
+        for more in [&["--resume"][..], &["--ticket"], &["--pace", "100ms", "--trades", "summary"]] {
             let mut args = vec!["-m", "tickwire", &url, "--insecure", "--for", "3", "--encoding", encoding];
             args.extend(more.iter().chain(&all));
             let out = python(&args).await;

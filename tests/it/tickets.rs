@@ -1,6 +1,8 @@
 //! Resume tickets over the wire: one message brings all subscriptions back, where they stood, to who may have them.
 
-use crate::harness::{TestClient, TestServer, VENUE};
+use crate::harness::{TestClient, TestServer, VENUE, soon};
+use client::{Client, Options, Step, Subscription, Trust, Update};
+use wire::record::RecordBody;
 use wire::request::{Encoding, Pace, Reply, Request, Start, Sub, TopicResult, TradeMode};
 
 const QUOTE: &str = "quote/test:BTC-USD";
@@ -137,4 +139,75 @@ async fn a_draining_node_hands_out_tickets() {
     let mut client = TestClient::connect(&next, Encoding::Json).await;
     let results = resume(&mut client, &text, &[]).await;
     assert!(matches!(&results[..], [TopicResult::Live { topic, start: Start::Snapshot, .. }] if topic == QUOTE), "{results:?}");
+}
+
+/// The Rust client, which keeps its views: what it has seen comes no second time, and its views are exact. A new one, without any view,
+/// gets the trades since the ticket and asks for what it needs to begin with.
+#[tokio::test]
+async fn the_rust_client_takes_up_a_ticket() {
+    let server = TestServer::start().await;
+    let mut market = server.market();
+    market.quote(0, (1, 1), (2, 1));
+    market.book(0, true, &[(1, 5)], &[(2, 5)]);
+    (1..=3).for_each(|price| market.trade(0, price, 1));
+    let options = Options { trust: Trust::AnyCertificate, ..Options::new(server.url("/v1/stream")) };
+    let mut client = Client::new(&options).unwrap();
+    client.subscribe(Subscription::new([QUOTE, TRADE, BOOK]));
+    let mut prices = Vec::new();
+    let place = |client: &Client, topic: &str| client.view(topic).and_then(|view| view.sequence);
+    follow(&mut client, &mut prices, |client| [QUOTE, TRADE, BOOK].iter().all(|topic| place(client, topic).is_some())).await;
+    let id = client.ticket();
+    let text = loop {
+        if let Step::Reply(Reply::Ticket { id: of, ticket, topics: 3, .. }) = client.next(|_| ()).await.unwrap() {
+            assert_eq!(of, Some(id));
+            break ticket;
+        }
+    };
+    // Seen, but later than the ticket.
+    market.trade(0, 4, 1);
+    market.quote(0, (3, 1), (4, 1));
+    follow(&mut client, &mut prices, |client| (place(client, TRADE), place(client, QUOTE)) == (Some(4), Some(2))).await;
+
+    // The same subscriptions once more, by a client that holds nothing.
+    let mut fresh = Client::new(&options).unwrap();
+    fresh.resume(text.as_str());
+    let mut since = Vec::new();
+    follow(&mut fresh, &mut since, |client| (place(client, TRADE), client.stats().healed) == (Some(4), 2)).await;
+    assert_eq!(since, [4], "the trade since the ticket");
+    market.quote(0, (5, 1), (6, 1));
+    market.book(0, false, &[(1, 7)], &[]);
+    market.trade(0, 5, 1);
+    for (client, prices) in [(&mut client, &mut prices), (&mut fresh, &mut since)] {
+        let settled =
+            |client: &Client| [(QUOTE, 3), (TRADE, 5), (BOOK, 2)].iter().all(|(topic, at)| place(client, topic) == Some(*at));
+        follow(client, prices, settled).await;
+        let stats = client.stats();
+        assert_eq!((stats.check_mismatches, stats.unexplained_gaps), (0, 0), "{stats:?}");
+    }
+    assert_eq!((&prices[..], &since[..]), (&[3, 4, 5][..], &[4, 5][..]));
+    let view = |client: &Client, topic: &str| client.view(topic).unwrap().hash();
+    assert!([QUOTE, TRADE, BOOK].iter().all(|topic| view(&client, topic) == view(&fresh, topic)));
+
+    client.resume(format!("{}A{}", &text[..40], &text[41..]));
+    let refused = loop {
+        if let Step::Reply(Reply::Error { code, .. }) = client.next(|_| ()).await.unwrap() {
+            break code;
+        }
+    };
+    assert_eq!(refused, "bad_ticket");
+}
+
+/// Steps until it is `done`; the prices of all trades.
+async fn follow(client: &mut Client, prices: &mut Vec<i64>, done: impl Fn(&Client) -> bool) {
+    soon("what the client waits for", async {
+        while !done(client) {
+            let each = |update: &Update<'_>| {
+                if let RecordBody::Trade(trade) = update.record.body {
+                    prices.push(trade.price);
+                }
+            };
+            client.next(each).await.unwrap();
+        }
+    })
+    .await;
 }

@@ -3,10 +3,11 @@
 
 use crate::answer::{Aged, Explained, Limiting, Listed, Qos};
 use crate::code::Code;
+use crate::kind::Depth;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-pub use crate::terms::{Focus, LADDER_MS, MaxAge, Pace, Since, TradeMode};
+pub use crate::terms::{Change, Focus, LADDER_MS, MaxAge, Pace, Since, TradeMode};
 
 /// Subprotocol names, in the order of preference.
 pub const BINARY_SUBPROTOCOL: &str = "tickwire.v1.bin";
@@ -174,13 +175,25 @@ pub struct Mod {
     pub trades: Option<TradeMode>,
     /// Of books: another depth, which is another topic: the former one ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub depth: Option<String>,
+    pub depth: Option<Depth>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trade_safe: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub focus: Option<Focus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<MaxAge>,
+}
+
+impl Mod {
+    pub fn new(id: Option<u64>, topics: Vec<String>, change: Change) -> Self {
+        let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
+        Self { id, topics, pace, trades, depth, trade_safe, focus, max_age }
+    }
+
+    pub fn change(&self) -> Change {
+        let Self { id: _, topics: _, pace, trades, depth, trade_safe, focus, max_age } = *self;
+        Change { pace, trades, depth, trade_safe, focus, max_age }
+    }
 }
 
 impl Request {

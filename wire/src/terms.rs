@@ -1,6 +1,7 @@
-//! In: the text of a subscription's terms: its pace, how trades are told, its share and the age it allows. Out: the same as types.
-//! Bounded: every term is a word or two.
+//! In: the text of a subscription's terms: its pace, how trades are told, its share, the age it allows, a book's depth. Out: the same
+//! as types, and changes of them. Bounded: every term is a word or two.
 
+use crate::kind::Depth;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -71,12 +72,7 @@ impl Serialize for Pace {
 
 impl<'de> Deserialize<'de> for Pace {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format_args!(
-                "'{text}' is not a pace: 'realtime', 'credit', or an interval such as '250ms' or '1s'"
-            ))
-        })
+        read_text(deserializer, Self::parse, "a pace: 'realtime', 'credit', or an interval such as '250ms' or '1s'")
     }
 }
 
@@ -157,8 +153,7 @@ impl Serialize for MaxAge {
 
 impl<'de> Deserialize<'de> for MaxAge {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("'{text}' is not an age: 'off', '500ms' or '2s'")))
+        read_text(deserializer, Self::parse, "an age: 'off', '500ms' or '2s'")
     }
 }
 
@@ -174,12 +169,43 @@ impl Serialize for Since {
 
 impl<'de> Deserialize<'de> for Since {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Cow::<'de, str>::deserialize(deserializer)?;
-        let count = text.strip_prefix('-').and_then(|count| count.parse().ok());
-        count.map(Self).ok_or_else(|| {
-            serde::de::Error::custom(format_args!("'{text}' is not a place: give a number of last events, such as '-50'"))
-        })
+        let parse = |text: &str| text.strip_prefix('-').and_then(|count| count.parse().ok()).map(Self);
+        read_text(deserializer, parse, "a place: give a number of last events, such as '-50'")
     }
+}
+
+impl Serialize for Depth {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Depth {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        read_text(deserializer, Self::from_name, "a depth: 5, 10, 20, 50 or full")
+    }
+}
+
+/// A change of subscriptions in place. What is `None` stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    pub pace: Option<Pace>,
+    pub trades: Option<TradeMode>,
+    /// Of books: another depth, which is another topic: the former one ends.
+    pub depth: Option<Depth>,
+    pub trade_safe: Option<bool>,
+    pub focus: Option<Focus>,
+    pub max_age: Option<MaxAge>,
+}
+
+/// A term that is spelled as text; `what` says what should stand there.
+fn read_text<'de, T, D: serde::Deserializer<'de>>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Option<T>,
+    what: &str,
+) -> Result<T, D::Error> {
+    let text = Cow::<'de, str>::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("'{text}' is not {what}")))
 }
 
 #[cfg(test)]
@@ -216,5 +242,8 @@ mod tests {
             let problem = serde_json::from_str::<Since>(wrong).unwrap_err().to_string();
             assert!(problem.contains("such as '-50'"), "{wrong}: {problem}");
         }
+        assert_eq!(serde_json::from_str::<Depth>("\"full\"").unwrap(), Depth::Full);
+        let problem = serde_json::from_str::<Depth>("\"7\"").unwrap_err().to_string();
+        assert!(problem.starts_with("'7' is not a depth: 5, 10, 20, 50 or full"), "{problem}");
     }
 }

@@ -61,6 +61,8 @@ class ConnectionTest(unittest.TestCase):
             await connection.grant(3)
             await connection.budget(16_000)
             await connection.modify("book/sim:A/5", depth="10")
+            await connection.ticket()
+            await connection.resume("sealed")
 
         server, _ = self.run_with(script)
         terms = {"pace": "credit", "since": "-50", "max_age": "2s", "trade_safe": True, "focus": "focused"}
@@ -68,6 +70,7 @@ class ConnectionTest(unittest.TestCase):
         self.assertEqual(server.sent[1], {"type": "grant", "frames": 3})
         self.assertEqual(server.sent[2], {"type": "budget", "id": 2, "bytes_per_second": 16_000})
         self.assertEqual(server.sent[3], {"type": "mod", "id": 3, "topics": ["book/sim:A/5"], "depth": "10"})
+        self.assertEqual(server.sent[4:], [{"type": "ticket", "id": 4}, {"type": "resume", "id": 5, "ticket": "sealed"}])
 
     def test_what_slows_the_session_and_what_is_old_is_known(self):
         old = {"topic": TOPIC, "topic_id": 7, "age_ms": 2100, "cause": "down"}
@@ -134,6 +137,36 @@ class ConnectionTest(unittest.TestCase):
             await read_all(connection, server)
             connection.tracker.connection_lost()
             self.assertEqual(connection.tracker.resume(), {})
+
+        self.run_with(script)
+
+    def test_a_ticket_brings_back_what_is_held_and_asks_for_what_is_not(self):
+        trade_meta = META | {"topic": "trade/sim:A", "topic_kind": "trade", "id": 8}
+        trade = {"topic": "trade/sim:A", "id": 8, "kind": "trade", "adv": 1, "time": "1", "price": "1", "size": "2", "aggressor": "buy"}
+        trade |= {"trade_id": None}
+
+        def live(topic, id_, place):
+            return {"status": "live", "topic": topic, "topic_id": id_, "start": "delta", "from": place}
+
+        async def script(server, connection):
+            # Nothing is held: of the trades only the place is needed.
+            server.reply(type="ack", id=1, results=[live(TOPIC, 7, [3, 9]), live("trade/sim:A", 8, [3, 20])])
+            server.frame(META, quote("1.00", adv=1), trade_meta, trade)
+            server.frame(quote("2.00", seq=11))
+            server.reply(type="ticket", ticket="newer", expires="1", topics=2)
+            await read_all(connection, server)
+            self.assertEqual(server.sent, [{"type": "get", "id": 1, "topics": [TOPIC]}])
+            tracker = connection.tracker
+            self.assertEqual(tracker.resume(), {TOPIC: [3, 11], "trade/sim:A": [3, 21]})
+            self.assertEqual((tracker.counts["withheld"], connection.newest_ticket), (1, "newer"))
+            # What is held stands later than the ticket says.
+            await connection.resume(connection.newest_ticket)
+            self.assertEqual(server.sent[1], {"type": "resume", "id": 2, "ticket": "newer", "resume": {"trade/sim:A": [3, 21]}})
+            server.reply(type="ack", id=2, results=[live(TOPIC, 7, [3, 10]), live("trade/sim:A", 8, [3, 21])])
+            server.frame(quote("3.00", adv=2), trade)
+            await read_all(connection, server)
+            self.assertEqual(tracker.resume(), {TOPIC: [3, 12], "trade/sim:A": [3, 22]})
+            self.assertEqual((len(server.sent), tracker.errors), (2, []))
 
         self.run_with(script)
 

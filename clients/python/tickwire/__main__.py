@@ -26,6 +26,7 @@ def main():
     parser.add_argument("--ca", metavar="FILE", help="PEM file with the authority or the server's own certificate")
     parser.add_argument("--token")
     parser.add_argument("--resume", action="store_true", help="half-way, disconnect and resume")
+    parser.add_argument("--ticket", action="store_true", help="half-way, disconnect and take up a ticket")
     asked = parser.parse_args()
     if (asked.pace == "credit") != bool(asked.fps):
         parser.error("--pace credit and --fps N go together: the server waits for grants")
@@ -34,10 +35,11 @@ def main():
     options = {key: value for key, value in options.items() if value is not None}
     if asked.trade_safe:
         options["trade_safe"] = True
-    parts, tracker, received = (2 if asked.resume else 1), None, 0
+    parts, tracker, received = (2 if asked.resume or asked.ticket else 1), None, 0
+    tickets = [] if asked.ticket else None
     try:
         for _ in range(parts):
-            how = {"fps": asked.fps, "on_control": told, **options}
+            how = {"fps": asked.fps, "on_control": told, "tickets": tickets, **options}
             following = follow(asked.url, asked.topics, asked.seconds / parts, asked.encoding, context, asked.token, tracker, **how)
             tracker, part = asyncio.run(following)
             received += part

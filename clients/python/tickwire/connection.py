@@ -10,14 +10,15 @@ from .text import JsonDecoder
 class Connection:
     """Wraps an open WebSocket: frames are applied to the tracker.
 
-    `qos` is what slows the session (None: nothing did so far), `aged` the topics whose data is older than their `max_age`, by id."""
+    `qos` is what slows the session (None: nothing did so far), `aged` the topics whose data is older than their `max_age`, by id, `newest_ticket`
+    the text of the last ticket that came."""
 
     def __init__(self, socket, tracker):
         self._socket, self.tracker = socket, tracker
         self._decoder = BinaryDecoder() if socket.subprotocol == "tickwire.v1.bin" else JsonDecoder()
         self._next_id = 1
         self.bytes_received = 0
-        self.qos, self.aged = None, {}
+        self.qos, self.aged, self.newest_ticket = None, {}, None
 
     async def send(self, **message):
         """Any request of docs/protocol.md, as it is."""
@@ -51,6 +52,16 @@ class Connection:
         """The client's own limit of what it is sent; 0 takes it back."""
         return await self.ask("budget", bytes_per_second=bytes_per_second)
 
+    async def ticket(self):
+        """Asks for a sealed account of all subscriptions and where they stand; the answer is the control message `ticket`."""
+        return await self.ask("ticket")
+
+    async def resume(self, ticket):
+        """Takes up all subscriptions of a ticket. Trades go on from where the tracker holds them, or else from the ticket's place; any other
+        topic that it does not hold is asked for a snapshot."""
+        places = self.tracker.resume("trade")
+        return await self.ask("resume", ticket=ticket, **({"resume": places} if places else {}))
+
     async def receive(self):
         """The next message: a Frame that has been applied, or a control message as a dict, `qos` and `aged` among them."""
         raw = await self._socket.recv()
@@ -59,6 +70,8 @@ class Connection:
             message = json.loads(raw)
             if "data" not in message:
                 self._control(message)
+                if topics := self.tracker.take_blank():
+                    self.tracker.healing(topics, await self.ask("get", topics=topics))
                 return message
             raw = message
         frame = self._decoder.decode(raw)
@@ -75,6 +88,8 @@ class Connection:
             for id_ in message.get("young", ()):
                 self.aged.pop(id_, None)
             self.aged |= {old["topic_id"]: old for old in message.get("old", ())}
+        elif kind in ("ticket", "notice") and "ticket" in message:
+            self.newest_ticket = message["ticket"]
         elif kind == "error" and "id" in message:
             self.tracker.heal_refused(message["id"])
         elif kind == "ack":
@@ -86,3 +101,5 @@ class Connection:
             self.tracker.heal_refused(id_, result["topic"])
         if "replaces" in result:
             self.tracker.forget(result["replaces"])
+        if "from" in result:
+            self.tracker.goes_on_from(result["topic"], *result["from"])

@@ -33,14 +33,19 @@ def connect(url, encoding="binary", context=None, token=None):
     return open_websocket(f"{url}/v1/stream", subprotocols=[protocol], ssl=context, **options)
 
 
-async def follow(url, topics, seconds, encoding="binary", context=None, token=None, tracker=None, fps=None, on_control=None, **options):
+async def follow(url, topics, seconds, encoding="binary", context=None, token=None, tracker=None, fps=None, on_control=None, tickets=None,
+                 **options):
     """Subscribes and follows for a time. Returns the tracker and the bytes received; given a tracker, resumes what it holds. `fps`: grants so
-    many frames a second (pace `credit`). `on_control` gets each control message. Raises Refused for the first refused topic."""
+    many frames a second (pace `credit`). `on_control` gets each control message. `tickets`, a list: asks for a ticket at the end and puts it
+    there; with one in it, that is taken up instead of subscribing. Raises Refused for the first refused topic."""
     async with connect(url, encoding, context, token) as socket:
         tracker = tracker or Tracker()
         tracker.connection_lost()
         connection = Connection(socket, tracker)
-        await connection.subscribe(*topics, **options)
+        if tickets:
+            await connection.resume(tickets.pop())
+        else:
+            await connection.subscribe(*topics, **options)
         granting = asyncio.create_task(_grant(connection, fps)) if fps else None
         end = time.monotonic() + seconds
         try:
@@ -53,6 +58,13 @@ async def follow(url, topics, seconds, encoding="binary", context=None, token=No
                     _refusals(message)
                     if on_control:
                         on_control(message)
+            if tickets is not None:
+                await connection.ticket()
+                while connection.newest_ticket is None:
+                    message = await connection.receive()
+                    if isinstance(message, dict):
+                        _refusals(message)
+                tickets.append(connection.newest_ticket)
         finally:
             if granting:
                 granting.cancel()

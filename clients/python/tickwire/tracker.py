@@ -30,6 +30,8 @@ class Tracker:
         self.errors = []
         self._frame_number = 0
         self._heals = {}  # name -> WANTED, REFUSED, or the id of the request
+        self._begins = {}  # trade topics without a view -> the place that they go on from
+        self._blank = []
 
     def apply(self, frame):
         if frame.number != self._frame_number + 1:
@@ -49,6 +51,7 @@ class Tracker:
         for name in self._heals:
             self.topics.pop(name, None)
         self._heals.clear()
+        self._begins, self._blank = {}, []
 
     def forget(self, name):
         """Gives up a topic."""
@@ -69,9 +72,27 @@ class Tracker:
             if stage == id_ and name in (None, healing):
                 self._heals[healing] = REFUSED
 
-    def resume(self):
-        """What to put into `resume` of a `sub`."""
-        return {name: [topic.meta.epoch, topic.sequence] for name, topic in self.topics.items() if topic.sequence is not None}
+    def resume(self, kind=None):
+        """What to put into `resume` of a `sub`; with a ticket only trades need it, all other values are absolute."""
+        held = {name: topic for name, topic in self.topics.items() if topic.sequence is not None and kind in (None, topic.meta.kind)}
+        return {name: [topic.meta.epoch, topic.sequence] for name, topic in held.items()}
+
+    def goes_on_from(self, name, epoch, sequence):
+        """The place of a ticket, which may be behind the view: values are absolute, so what comes from there applies on top of it."""
+        topic = self.topics.get(name)
+        if topic is not None and topic.meta.epoch == epoch and topic.sequence is not None:
+            topic.sequence = sequence
+        elif name.startswith("trade/"):
+            # Trades are news whatever was before them: only the place is needed.
+            self.topics.pop(name, None)
+            self._begins[name] = (epoch, sequence)
+        else:
+            self._blank.append(name)
+
+    def take_blank(self):
+        """Topics of a ticket that go on though nothing is held of them: ask for them with `get`, and call `healing` with the id."""
+        blank, self._blank = self._blank, []
+        return blank
 
     def _record(self, record):
         if record.kind == "meta":
@@ -105,7 +126,8 @@ class Tracker:
             before.meta = meta
         else:
             view = VIEWS.get(meta.kind)
-            self.topics[meta.name] = Topic(meta, view and view())
+            epoch, sequence = self._begins.pop(meta.name, (None, None))
+            self.topics[meta.name] = Topic(meta, view and view(), sequence if epoch == meta.epoch else None)
 
     def _move(self, topic, record):
         if record.flags & SNAPSHOT:

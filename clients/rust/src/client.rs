@@ -4,7 +4,7 @@
 use crate::backoff::Backoff;
 use crate::connection::{Socket, Target};
 use crate::error::{Again, ClientError};
-use crate::options::{Change, Options, Reconnect, Subscription};
+use crate::options::{Options, Reconnect, Subscription};
 use crate::stats::Stats;
 use crate::tracker::{Tracker, Update};
 use futures_util::{SinkExt, StreamExt};
@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{self, Message};
 use wire::answer::{Aged, Old, Qos};
+use wire::code::Code;
 use wire::codec::FrameHeader;
 use wire::event::Nanos;
-use wire::request::{Encoding, Hello, Mod, Reply, Request, Sub, TopicResult};
+use wire::request::{Change, Encoding, Hello, Mod, Reply, Request, Sub, TopicResult};
 use wire::view::View;
 
 /// A connection without any byte for so many heartbeats is dead, whatever TCP thinks.
@@ -39,6 +40,8 @@ pub struct Client {
     paused: BTreeSet<String>,
     /// The budget; 0 = none.
     bytes_per_second: u32,
+    /// A ticket that was taken up, to be given back on each connection, and the id of that request.
+    ticket: Option<(u64, String)>,
     tracker: Tracker,
     state: State,
     backoff: Backoff,
@@ -86,6 +89,7 @@ impl Client {
             subscriptions: Vec::new(),
             paused: BTreeSet::new(),
             bytes_per_second: 0,
+            ticket: None,
             tracker: Tracker::new(options.encoding),
             state: State::Waiting(Instant::now()),
             backoff: Backoff::default(),
@@ -135,10 +139,8 @@ impl Client {
             self.subscriptions.push((id, subscription));
         }
         self.subscriptions.retain(|(_, subscription)| !subscription.topics.is_empty());
-        let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
-        let depth = depth.map(|depth| depth.to_string());
         let id = self.take_id();
-        self.send(&Request::Mod(Mod { id: Some(id), topics: owned(topics), pace, trades, depth, trade_safe, focus, max_age }));
+        self.send(&Request::Mod(Mod::new(Some(id), owned(topics), change)));
         id
     }
 
@@ -193,6 +195,23 @@ impl Client {
         id
     }
 
+    /// Asks for a ticket: a sealed account of all subscriptions and where they stand, `Reply::Ticket`. Without a connection nothing is asked.
+    pub fn ticket(&mut self) -> u64 {
+        let id = self.take_id();
+        self.send(&Request::Ticket { id: Some(id) });
+        id
+    }
+
+    /// Takes up all subscriptions of a ticket, now and on every later connection, there with the newest ticket that came meanwhile: ask for
+    /// one after each change. Trade topics go on from the places of their views, or else from those of the ticket; any other topic without
+    /// a view is asked for a snapshot. Returns the id that its acks carry, or the error if it is not accepted, which ends it.
+    pub fn resume(&mut self, ticket: impl Into<String>) -> u64 {
+        let id = self.take_id();
+        self.ticket = Some((id, ticket.into()));
+        self.give_ticket();
+        id
+    }
+
     /// Asks for a `pong`. Without a connection nothing is asked.
     pub fn ping(&mut self) -> u64 {
         let id = self.take_id();
@@ -237,6 +256,7 @@ impl Client {
         if self.bytes_per_second > 0 {
             self.budget(self.bytes_per_second);
         }
+        self.give_ticket();
         let subscriptions = std::mem::take(&mut self.subscriptions);
         subscriptions.iter().for_each(|(id, subscription)| self.ask_for(*id, subscription));
         self.subscriptions = subscriptions;
@@ -270,6 +290,8 @@ impl Client {
                         self.reconnect_in = Some(Duration::from_millis(*ms));
                     }
                     self.tracker.on_reply(&reply);
+                    self.note_ticket(&reply);
+                    self.fill_blank();
                     return Ok(match reply {
                         Reply::Qos(qos) => Step::Qos(qos),
                         Reply::Aged(aged) => Step::Aged(aged),
@@ -296,6 +318,33 @@ impl Client {
             let id = self.take_id();
             self.send(&Request::Get { id: Some(id), topics, heal: true });
             self.tracker.heal_asked(id);
+        }
+    }
+
+    fn give_ticket(&mut self) {
+        if let Some((id, ticket)) = self.ticket.clone() {
+            self.send(&Request::Resume { id: Some(id), ticket, resume: self.tracker.trade_places() });
+        }
+    }
+
+    /// A newer ticket takes the place of the one that was taken up; one that was not accepted is given back no more.
+    fn note_ticket(&mut self, reply: &Reply) {
+        let Some((id, held)) = &mut self.ticket else { return };
+        match reply {
+            Reply::Ticket { ticket, .. } | Reply::Notice { ticket: Some(ticket), .. } => held.clone_from(ticket),
+            Reply::Error { id: Some(of), code, .. } if of == id && Code::from_name(code).is_some_and(is_final) => {
+                self.ticket = None
+            }
+            _ => {}
+        }
+    }
+
+    fn fill_blank(&mut self) {
+        let topics = self.tracker.take_blank();
+        if !topics.is_empty() {
+            let id = self.take_id();
+            self.send(&Request::Get { id: Some(id), topics: topics.clone(), heal: false });
+            self.tracker.snapshots_asked(topics, id);
         }
     }
 
@@ -389,6 +438,11 @@ impl Client {
 
 fn owned(topics: &[&str]) -> Vec<String> {
     topics.iter().map(|topic| (*topic).to_owned()).collect()
+}
+
+/// No other try of the same ticket would do better.
+fn is_final(refusal: Code) -> bool {
+    matches!(refusal, Code::BadTicket | Code::TicketExpired)
 }
 
 /// Data frames are recognized by their first key, without reading them.

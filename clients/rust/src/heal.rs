@@ -42,6 +42,11 @@ impl Heals {
         self.0.values_mut().filter(|stage| **stage == Stage::Wanted).for_each(|stage| *stage = Stage::Asked(id));
     }
 
+    /// A snapshot of this one is asked for, though nothing disagreed.
+    pub fn ask(&mut self, name: String, id: u64) {
+        self.0.insert(name, Stage::Asked(id));
+    }
+
     /// That request was refused, as a whole or for one topic.
     pub fn refused(&mut self, id: u64, topic: Option<&str>) {
         let of_request =

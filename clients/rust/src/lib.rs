@@ -17,8 +17,9 @@ mod tracker;
 
 pub use client::{Client, Step};
 pub use error::ClientError;
-pub use options::{Change, Options, Reconnect, Subscription, Trust};
+pub use options::{Options, Reconnect, Subscription, Trust};
 pub use stats::{Latency, Stats};
 pub use tls::config as tls_config;
 pub use tracker::{Problem, Tracker, Update};
 pub use wire;
+pub use wire::request::Change;

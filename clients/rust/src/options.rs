@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 use std::time::Duration;
-use wire::kind::Depth;
-use wire::request::{Encoding, Focus, MaxAge, Pace, Since, TradeMode};
+use wire::request::{Change, Encoding, Focus, MaxAge, Pace, Since, TradeMode};
 
 /// How to reach a server.
 #[derive(Clone, Debug)]
@@ -103,16 +102,4 @@ impl Subscription {
             ..*self
         }
     }
-}
-
-/// A change of subscriptions in place. What is `None` stays as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Change {
-    pub pace: Option<Pace>,
-    pub trades: Option<TradeMode>,
-    /// Of books: another depth, which is another topic. The view of the former one goes with the answer.
-    pub depth: Option<Depth>,
-    pub trade_safe: Option<bool>,
-    pub focus: Option<Focus>,
-    pub max_age: Option<MaxAge>,
 }

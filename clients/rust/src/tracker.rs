@@ -32,6 +32,10 @@ pub struct Tracker {
     /// Names by topic id, of this connection.
     names: HashMap<u32, String>,
     heals: Heals,
+    /// Trade topics without a view that go on from these places, `(epoch, sequence)`, with their first record.
+    begins: HashMap<String, (u64, u64)>,
+    /// Topics that go on though there is no view to go on from.
+    blank: Vec<String>,
     /// Topics whose data is older than the client allows, by their ids.
     aged: HashMap<u32, Old>,
     qos: Option<Qos>,
@@ -55,6 +59,8 @@ impl Tracker {
             views: BTreeMap::new(),
             names: HashMap::new(),
             heals: Heals::default(),
+            begins: HashMap::new(),
+            blank: Vec::new(),
             aged: HashMap::new(),
             qos: None,
             stats: Stats::default(),
@@ -66,6 +72,8 @@ impl Tracker {
         self.decoder = Decoder::new(self.decoder.encoding());
         self.next_frame = 1;
         self.names.clear();
+        self.begins.clear();
+        self.blank.clear();
         self.aged.clear();
         self.qos = None;
         for name in self.heals.take() {
@@ -94,12 +102,26 @@ impl Tracker {
             TopicResult::Live { replaces: Some(former), .. } | TopicResult::Paused { replaces: Some(former), .. } => {
                 self.forget(former)
             }
+            TopicResult::Live { topic, from: Some(place), .. } => self.goes_on_from(topic, *place),
             TopicResult::Refused { topic, .. } => {
                 if let Some(id) = id {
                     self.heals.refused(id, Some(topic));
                 }
             }
             _ => {}
+        }
+    }
+
+    /// The place that a ticket named may be behind the view. Values are absolute, so what comes from there applies on top of it.
+    fn goes_on_from(&mut self, topic: &str, (epoch, sequence): (u64, u64)) {
+        if let Some(view) = self.views.get_mut(topic).filter(|view| view.epoch == epoch && view.sequence.is_some()) {
+            view.sequence = Some(sequence);
+        } else if wire::topic::TopicKey::parse(topic).is_ok_and(|key| key.kind == Kind::Trade) {
+            // Trades are news whatever was before them: only the place is needed.
+            self.views.remove(topic);
+            self.begins.insert(topic.to_owned(), (epoch, sequence));
+        } else {
+            self.blank.push(topic.to_owned());
         }
     }
 
@@ -115,18 +137,23 @@ impl Tracker {
         self.names.retain(|_, name| !ended(name));
         self.aged.retain(|_, old| !ended(&old.topic));
         self.heals.retain(|name| !ended(name));
+        self.begins.retain(|name, _| !ended(name));
+        self.blank.retain(|name| !ended(name));
     }
 
     /// Takes one frame in. `now` is the wall clock, for latencies.
     pub fn on_frame(&mut self, bytes: &[u8], now: Nanos, mut each: impl FnMut(&Update<'_>)) -> Result<FrameHeader, Problem> {
-        let Self { decoder, views, names, heals, stats, next_frame, .. } = self;
+        let Self { decoder, views, names, heals, begins, stats, next_frame, .. } = self;
         stats.frames += 1;
         stats.bytes += bytes.len() as u64;
         let decoded = decoder.decode(bytes, &mut |header, meta, record| {
             if matches!(record.body, RecordBody::Meta(_)) {
                 names.insert(meta.topic, meta.name.clone());
                 if !views.contains_key(&meta.name) {
-                    views.insert(meta.name.clone(), View::new(meta));
+                    let begin = begins.remove(&meta.name).filter(|(epoch, _)| *epoch == meta.epoch);
+                    let mut view = View::new(meta);
+                    view.sequence = begin.map(|(_, sequence)| sequence);
+                    views.insert(meta.name.clone(), view);
                 }
             }
             // No name: a topic that was given up while its last records were on their way.
@@ -176,6 +203,17 @@ impl Tracker {
         self.heals.asked(id);
     }
 
+    /// Topics of a ticket that go on from a place of which there is no view: a `get` is to be sent for them; `snapshots_asked` takes its
+    /// id. Until it is answered nothing of them is handed out.
+    pub fn take_blank(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.blank)
+    }
+
+    pub fn snapshots_asked(&mut self, topics: Vec<String>, id: u64) {
+        self.stats.heals += topics.len() as u64;
+        topics.into_iter().for_each(|topic| self.heals.ask(topic, id));
+    }
+
     /// What slows the session; none as long as nothing did on this connection.
     pub fn qos(&self) -> Option<&Qos> {
         self.qos.as_ref()
@@ -208,6 +246,12 @@ impl Tracker {
             Some((name.clone(), (view.epoch, view.sequence?)))
         };
         topics.iter().filter_map(place).collect()
+    }
+
+    /// Where the trade topics stand, for a ticket: from an older place their trades would come twice. All other values are absolute.
+    pub fn trade_places(&self) -> BTreeMap<String, (u64, u64)> {
+        let trades = self.views.iter().filter(|(_, view)| view.kind == Kind::Trade);
+        trades.filter_map(|(name, view)| Some((name.clone(), (view.epoch, view.sequence?)))).collect()
     }
 }
 

@@ -463,7 +463,7 @@ async fn terms_budgets_and_grants_are_told() {
             id: asked.id,
             topics: vec!["book/sim:A/5".into()],
             pace: Some(Pace::EveryMs(500)),
-            depth: Some("10".into()),
+            depth: Some(Depth::Top10),
             focus: Some(Focus::Focused),
             ..Mod::default()
         };
@@ -503,6 +503,72 @@ async fn terms_budgets_and_grants_are_told() {
         until(&mut client, |client, step| client.stats().connections == 2 && matches!(step, Step::Connected(_))).await;
         assert_eq!(client.qos(), None);
         // The second connection's requests leave with the next step.
+        until(&mut client, |_, _| false).await
+    };
+    tokio::select! {
+        _peer = script => {}
+        never = seen => unreachable!("{never:?}"),
+    }
+}
+
+/// A ticket that was taken up is given back on the next connection, the newest that came, with the places of trades. Views that stand later
+/// than it says go on from where it says.
+#[tokio::test]
+async fn the_newest_ticket_is_given_back() {
+    let server = Server::start().await;
+    let mut client = Client::new(&server.options(Encoding::Binary)).unwrap();
+    client.resume("first");
+    let (book, trades) = (meta(4, Kind::Book), meta(5, Kind::Trade));
+    let from = |topic: &str, topic_id: u32, at: u64| match live(topic, topic_id, None) {
+        TopicResult::Live { topic, topic_id, pace, trades, limited_by, missing, replaces, .. } => {
+            let (start, from) = (Start::Delta, Some((3, at)));
+            TopicResult::Live { topic, topic_id, pace, trades, start, limited_by, missing, from, replaces }
+        }
+        other => other,
+    };
+    let script = async {
+        let mut peer = server.accept().await;
+        let Request::Resume { id, ticket, resume } = peer.request().await else { panic!("no resume") };
+        assert_eq!((ticket.as_str(), resume.len()), ("first", 0));
+        // Nothing is held: of the book a snapshot is needed, of the trades only the place.
+        peer.ack(id, from("book/sim:A/5", 4, 9)).await;
+        peer.ack(id, from("trade/sim:A", 5, 20)).await;
+        let Request::Get { topics, heal: false, .. } = peer.request().await else { panic!("no get") };
+        assert_eq!(topics, ["book/sim:A/5"]);
+        let snapshot = record(&book, Flags::SNAPSHOT, 10, RecordBody::Book { bids: BIDS, asks: ASKS });
+        peer.frame(&book, &[Record { body: RecordBody::Meta(&book), ..snapshot }, snapshot]).await;
+        let one = record(&trades, DELTA, 1, trade());
+        peer.frame(&trades, &[Record { body: RecordBody::Meta(&trades), ..one }, one]).await;
+        peer.reply(&Reply::Ticket { id: None, ticket: "second".into(), expires: "1".into(), topics: 2 }).await;
+        let change = record(&book, DELTA, 1, RecordBody::Book { bids: BID_GONE, asks: &[] });
+        peer.frame(&book, &[change]).await;
+        peer.frame(&trades, &[one]).await;
+        peer.close(4000).await;
+
+        let mut peer = server.accept().await;
+        let Request::Resume { id, ticket, resume } = peer.request().await else { panic!("no resume") };
+        assert_eq!((ticket.as_str(), resume), ("second", [("trade/sim:A".to_owned(), (3, 22))].into()));
+        peer.ack(id, from("book/sim:A/5", 4, 10)).await;
+        peer.ack(id, from("trade/sim:A", 5, 22)).await;
+        // Once more what is known already.
+        peer.frame(&book, &[Record { body: RecordBody::Meta(&book), ..change }, change]).await;
+        peer.frame(&trades, &[Record { body: RecordBody::Meta(&trades), ..one }, one]).await;
+        let error = Reply::Error { id, code: "ticket_expired".into(), message: String::new() };
+        peer.reply(&error).await;
+        peer.close(4000).await;
+        let mut peer = server.accept().await;
+        assert!(matches!(peer.request().await, Request::Ping { .. }), "it is not given back any more");
+        peer
+    };
+    let seen = async {
+        let place = |client: &Client, topic: &str| client.view(topic).and_then(|view| view.sequence);
+        until(&mut client, |client, _| client.stats().connections == 2 && place(client, "trade/sim:A") == Some(23)).await;
+        assert_eq!(place(&client, "book/sim:A/5"), Some(11));
+        assert_eq!(client.view("book/sim:A/5").unwrap().book().unwrap().best(Side::Bid), Some(BIDS[1]));
+        let stats = client.stats();
+        assert_eq!((stats.healed, stats.trades, stats.unexplained_gaps, stats.withheld), (1, 3, 0, 0));
+        until(&mut client, |client, _| client.stats().connections == 3).await;
+        client.ping();
         until(&mut client, |_, _| false).await
     };
     tokio::select! {

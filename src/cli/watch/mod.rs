@@ -10,16 +10,16 @@ mod report;
 mod tests;
 mod totals;
 
-use crate::cli::{CliError, shared};
+use crate::cli::CliError;
+use crate::cli::shared::{self, ServerArgs};
 use client::wire::answer::Aged;
 use client::wire::request::{Encoding, Focus, MaxAge, Missing, Pace, Reply, Since, TopicResult, TradeMode};
-use client::{Client, Options, Reconnect, Step, Subscription, Trust, Update};
+use client::{Client, Options, Reconnect, Step, Subscription, Update};
 use grants::Grants;
 use notes::OldTopics;
 use report::Report;
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Stdout, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,17 +46,8 @@ pub struct Args {
     /// Topics and patterns, such as quote/binance:BTC-USDT, book/binance:BTC-USDT/10, 'trade/binance:*-USDT'
     #[arg(required = true, value_name = "TOPIC")]
     topics: Vec<String>,
-    #[arg(long, value_name = "URL", default_value = "wss://127.0.0.1:8443")]
-    url: String,
-    /// Believe any certificate: for the self-signed ones of a demo
-    #[arg(long)]
-    insecure: bool,
-    /// PEM file with the authority of the server's certificate, or with that certificate itself
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    ca: Option<PathBuf>,
-    /// Bearer token; better in the environment variable TICKWIRE_TOKEN, where other users of the machine do not see it
-    #[arg(long, value_name = "TOKEN")]
-    token: Option<String>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// 'realtime', at most one update of a topic in this time, such as 250ms, or 'credit': as many frames as --fps grants
     #[arg(long, value_name = "PACE", default_value = "realtime", value_parser = parse_pace)]
     pace: Pace,
@@ -163,18 +154,13 @@ fn subscription(args: &Args) -> Result<Subscription, CliError> {
 }
 
 fn options(args: &Args) -> Options {
-    let trust = match &args.ca {
-        Some(path) => Trust::CaFile(path.clone()),
-        None if args.insecure => Trust::AnyCertificate,
-        None => Trust::SystemRoots,
-    };
     Options {
-        trust,
-        token: args.token.clone().or_else(|| std::env::var("TICKWIRE_TOKEN").ok()),
+        trust: args.server.trust(),
+        token: args.server.token(),
         encoding: args.encoding,
         // Somebody is looking: try often.
         reconnect: Some(Reconnect { longest: Duration::from_secs(5), ..Reconnect::default() }),
-        ..Options::new(&args.url)
+        ..Options::new(&args.server.url)
     }
 }
 

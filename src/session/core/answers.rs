@@ -73,9 +73,9 @@ impl SessionCore {
             && let Some(handle) = self.held.get(&topic.id())
             && let Some(account) = self.shard.manager.borrow().account(*handle)
         {
-            let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
+            let (present, head) = topic.head();
             let placed = account.cursor.is_placed().then_some(account.cursor);
-            let lag = placed.filter(|at| at.epoch() == head.epoch()).map(|at| head.seq().saturating_sub(at.seq()));
+            let lag = placed.filter(|at| at.epoch() == present).map(|at| head.saturating_sub(at.seq()));
             return Reply::Explained(Box::new(Explained {
                 id,
                 topic: topic.name().to_owned(),
@@ -86,7 +86,7 @@ impl SessionCore {
                 trades: is_stream(topic).then_some(account.terms.mode),
                 epoch: placed.map(|at| at.epoch()),
                 sequence: placed.map(|at| at.seq()),
-                head: Some(head.seq()),
+                head: Some(head),
                 lag,
                 merged: account.merged,
                 records: account.records,

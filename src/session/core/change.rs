@@ -3,53 +3,14 @@
 
 use super::start::start_of;
 use super::work::{Action, Work, not_ready};
-use super::{SessionCore, is_stream, not_entitled, refuse_missing, refused};
+use super::{SessionCore, is_stream, not_entitled, pattern, refuse_missing, refused};
 use crate::subs::Terms;
 use crate::topic::{Cursor, Resolve};
 use wire::answer::Standing;
 use wire::code::Code;
 use wire::kind::{Class, Depth, Kind};
-use wire::request::{Focus, MaxAge, Mod, Pace, TopicResult, TradeMode};
+use wire::request::{Change, TopicResult};
 use wire::topic::TopicKey;
-
-/// What a `mod` asks for.
-#[derive(Clone, Copy)]
-pub(super) struct Change {
-    /// Of books.
-    pub depth: Option<Depth>,
-    pub pace: Option<Pace>,
-    pub trades: Option<TradeMode>,
-    pub trade_safe: Option<bool>,
-    pub focus: Option<Focus>,
-    pub max_age: Option<MaxAge>,
-}
-
-impl Change {
-    pub fn read(news: &Mod) -> Result<Self, String> {
-        let Mod { pace, trades, trade_safe, focus, max_age, .. } = *news;
-        let depth = match &news.depth {
-            None => None,
-            Some(name) => match Depth::from_name(name) {
-                None => return Err(format!("'{name}' is not a depth: 5, 10, 20, 50 or full")),
-                depth => depth,
-            },
-        };
-        if (pace, trades, trade_safe, focus, max_age, depth) == Default::default() {
-            return Err("'mod' needs one of 'pace', 'trades', 'depth', 'trade_safe', 'focus' and 'max_age'".to_owned());
-        }
-        Ok(Self { depth, pace, trades, trade_safe, focus, max_age })
-    }
-
-    fn applied_to(&self, terms: Terms) -> Terms {
-        Terms {
-            pace: self.pace.unwrap_or(terms.pace),
-            mode: self.trades.unwrap_or(terms.mode),
-            trade_safe: self.trade_safe.unwrap_or(terms.trade_safe),
-            focus: self.focus.unwrap_or(terms.focus),
-            max_age: self.max_age.unwrap_or(terms.max_age),
-        }
-    }
-}
 
 impl SessionCore {
     /// `pause` or `continue` of everything.
@@ -73,7 +34,7 @@ impl SessionCore {
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
         let Some(account) = manager.account(handle) else { return self.not_held(id) };
-        let mut terms = news.applied_to(account.terms);
+        let mut terms = account.terms.changed(news);
         if !map.get(id).is_some_and(is_stream) {
             terms.mode = account.terms.mode;
         }
@@ -103,11 +64,20 @@ impl SessionCore {
 
     /// Another depth is another topic: it takes the place of the one that is held, under the same terms.
     fn replace(&mut self, id: u32, another: u32, news: &Change) -> TopicResult {
-        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
+        let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
+        let (account, is_owed) = {
+            let manager = self.shard.manager.borrow();
+            (manager.account(handle), manager.is_promised(handle))
+        };
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
         let name = topic.name().to_owned();
+        // A snapshot that was asked for still comes of the former one, which keeps a place until then.
+        let takes_another = is_owed && !self.held.contains_key(&another) && !self.once.contains_key(&another);
+        if takes_another && !self.room() {
+            return self.too_many(&name);
+        }
         self.end(id);
-        let mut result = self.start(another, news.applied_to(account.terms), Cursor::NEW);
+        let mut result = self.start(another, account.terms.changed(news), Cursor::NEW);
         if account.standing == Standing::Paused {
             result = self.pause(another);
         }
@@ -149,26 +119,18 @@ impl SessionCore {
         TopicResult::Once { topic: topic.name().to_owned(), topic_id: id }
     }
 
-    pub(super) fn get_named(&mut self, name: &str, heal: bool) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        match self.shard.context.map.resolve(&key) {
+    pub(super) fn get_named(&mut self, key: &TopicKey, name: &str, heal: bool) -> TopicResult {
+        match self.shard.context.map.resolve(key) {
             Resolve::Found(id) if self.may_see(id) => self.get(id, name, heal),
             Resolve::Found(_) => not_entitled(name),
             Resolve::Pending => not_ready(name),
-            missing => refuse_missing(&key, &missing),
+            missing => refuse_missing(key, &missing),
         }
     }
 
-    pub(super) fn unsubscribe(&mut self, name: &str) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        let was_pending = self.pending.remove(&key).is_some();
-        match self.shard.context.map.resolve(&key) {
+    pub(super) fn unsubscribe(&mut self, key: &TopicKey, name: &str) -> TopicResult {
+        let was_pending = self.pending.remove(key).is_some();
+        match self.shard.context.map.resolve(key) {
             Resolve::Found(id) if self.held.contains_key(&id) => self.end(id),
             _ if was_pending => {}
             _ => return not_subscribed(name),
@@ -177,12 +139,8 @@ impl SessionCore {
     }
 
     /// `mod`, `pause` or `continue` of one topic.
-    pub(super) fn change_named(&mut self, action: &Action, name: &str) -> TopicResult {
-        let key = match TopicKey::parse(name) {
-            Ok(key) => key,
-            Err(problem) => return refused(name, problem.code(), problem.to_string()),
-        };
-        if let Resolve::Found(id) = self.shard.context.map.resolve(&key)
+    pub(super) fn change_named(&mut self, action: &Action, key: &TopicKey, name: &str) -> TopicResult {
+        if let Resolve::Found(id) = self.shard.context.map.resolve(key)
             && self.held.contains_key(&id)
         {
             return match action {
@@ -192,7 +150,7 @@ impl SessionCore {
             };
         }
         let is_stream = key.kind.row().class == Class::Stream;
-        let Some(waiting) = self.pending.get_mut(&key) else { return not_subscribed(name) };
+        let Some(waiting) = self.pending.get_mut(key) else { return not_subscribed(name) };
         if let Action::Mod(Change { depth: Some(_), .. }) = action {
             return refused(name, Code::NotReady, "the depth can be changed once the topic is live");
         }
@@ -207,7 +165,7 @@ impl SessionCore {
 
     /// A change of a standing pattern: for later listings here, for what is held by the ids returned.
     pub(super) fn change_pattern(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
-        let pattern = self.pattern(name)?;
+        let pattern = pattern(name)?;
         let Some(at) = self.patterns.iter().position(|standing| standing.pattern == pattern) else {
             return Err(refused(name, Code::NotSubscribed, "there is no such pattern subscription"));
         };
@@ -249,7 +207,7 @@ impl SessionCore {
 /// A change of something that has no data yet.
 fn change(terms: &mut Terms, paused: &mut bool, action: &Action) {
     match action {
-        Action::Mod(news) => *terms = news.applied_to(*terms),
+        Action::Mod(news) => *terms = terms.changed(news),
         Action::Pause => *paused = true,
         Action::Continue => *paused = false,
         Action::Sub(_) | Action::Unsub | Action::Get { .. } => {}

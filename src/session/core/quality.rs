@@ -20,19 +20,23 @@ impl SessionCore {
         }
     }
 
+    /// What slows this session whatever the node does: its token and its link.
+    fn own_floor(&self) -> Floor {
+        self.entitled().or_slower(self.throttle.link_floor())
+    }
+
     /// Looks at what slowed the session lately, and lets the manager know.
     pub(super) fn look(&mut self, now: i64) {
         let before = self.throttle.link_floor();
         self.throttle.look(now);
         if self.throttle.link_floor() != before {
-            self.shard.manager.borrow_mut().set_floor(self.key, self.entitled().or_slower(self.throttle.link_floor()));
+            self.shard.manager.borrow_mut().set_floor(self.key, self.own_floor());
         }
     }
 
     fn qos(&self) -> Qos {
         let (node, deep_snapshots_deferred) = self.shard.manager.borrow().pressure();
-        let own = self.entitled().or_slower(self.throttle.link_floor()).or_slower(self.throttle.bucket_floor());
-        let floor = own.or_slower(node);
+        let floor = self.own_floor().or_slower(self.throttle.bucket_floor()).or_slower(node);
         let is_link = floor.cause == Some(Limiting::OwnLink);
         Qos {
             floor: floor.pace(),

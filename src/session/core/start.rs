@@ -2,7 +2,7 @@
 
 use super::is_stream;
 use crate::topic::{self, Cursor, Topic};
-use wire::request::{Missing, Start, TradeMode, Unknown};
+use wire::request::{Missing, Start, Unknown};
 
 /// How data will start for a subscriber at `cursor`. A stream goes on from any cursor of its epoch, with a gap if it must.
 pub(super) fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
@@ -20,8 +20,8 @@ pub(super) fn start_of(topic: &Topic, cursor: &Cursor) -> Start {
 
 /// Has the topic, in its present epoch, been where the cursor says that it stands?
 fn is_behind(topic: &Topic, cursor: &Cursor) -> bool {
-    let head = topic.since(&Cursor::NEW, TradeMode::Every, 1, &mut |_, _| ());
-    (cursor.epoch(), true) == (head.epoch(), cursor.seq() <= head.seq())
+    let (epoch, head) = topic.head();
+    cursor.epoch() == epoch && cursor.seq() <= head
 }
 
 /// Of a resumed stream: what cannot be told any more.

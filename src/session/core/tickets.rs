@@ -2,7 +2,7 @@
 //! subscriptions of one, each with the place that its data continues from. Bounded: gathered and taken up in parts, like any request.
 
 use super::work::size;
-use super::{Cursor, Pending, SessionCore, Wish};
+use super::{Cursor, Pending, SessionCore, Wish, topic_key};
 use crate::config::REPLY_PART_BYTES;
 use crate::session::ticket::{Ticket, TicketError, TicketPattern, TicketTopic, TicketWriter, Tickets};
 use std::collections::BTreeMap;
@@ -11,7 +11,6 @@ use std::vec::IntoIter;
 use wire::answer;
 use wire::event::Nanos;
 use wire::request::{Reply, Start, TopicResult};
-use wire::topic::TopicKey;
 
 /// Subscriptions gathered in one part.
 const GATHERED_A_PART: usize = 512;
@@ -188,8 +187,12 @@ impl Redeeming {
         let TicketTopic { name, terms, paused, place } = topic;
         let place = self.resume.get(&name).copied().or(place);
         let resume = place.map(|place| (name.clone(), place)).into_iter().collect();
+        let key = match topic_key(&name) {
+            Ok(key) => key,
+            Err(refused) => return refused,
+        };
         let held = core.held.len();
-        let mut result = core.subscribe_topic(&name, &Wish { terms, snapshot: true, since: None, resume });
+        let mut result = core.subscribe_topic(key.clone(), &name, &Wish { terms, snapshot: true, since: None, resume });
         // What was held already goes on from where it is.
         if let TopicResult::Live { start: Start::Delta, from, .. } = &mut result
             && core.held.len() > held
@@ -202,8 +205,7 @@ impl Redeeming {
         match result {
             TopicResult::Live { topic_id, .. } => core.pause(topic_id),
             TopicResult::Pending { .. } => {
-                let waiting = TopicKey::parse(&name).ok().and_then(|key| core.pending.get_mut(&key));
-                if let Some(Pending { paused, .. }) = waiting {
+                if let Some(Pending { paused, .. }) = core.pending.get_mut(&key) {
                     *paused = true;
                 }
                 result

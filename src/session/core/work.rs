@@ -1,10 +1,9 @@
 //! The request in hand. In: a request text. Out: its one answer, in parts of bounded size, each with the topics that are in force by it.
 //! Bounded: one request a session, one part a call; between two parts the session writes data and the shard serves others.
 
-use super::change::Change;
 use super::listing::Listing;
 use super::tickets::{Gathering, Opener, Redeeming};
-use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, refuse_missing, refused, too_many_patterns};
+use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, pattern, refuse_missing, refused, too_many_patterns, topic_key};
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
 use crate::session::ticket::{Ticket, TicketError};
 use crate::subs::Terms;
@@ -12,13 +11,15 @@ use crate::subs::bucket::Admission;
 use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
-use wire::request::{Reply, Request, Sub, TopicResult};
-use wire::topic::{Pattern, TopicKey};
+use wire::request::{Change, Reply, Request, Sub, TopicResult};
+use wire::topic::Pattern;
 
 /// Topics handled in one part.
 const TOPICS_A_PART: usize = 256;
 /// Names looked up in one part of the check of a strict request.
 const CHECKS_A_PART: usize = 512;
+
+const CHANGES_NOTHING: &str = "'mod' needs one of 'pace', 'trades', 'depth', 'trade_safe', 'focus' and 'max_age'";
 
 /// A request text that was read. Reading needs no session, so that of a long text may happen on another thread.
 pub struct Parsed {
@@ -137,10 +138,10 @@ impl SessionCore {
                 (id, Action::Sub(Wish { terms, snapshot, since, resume }), Some(topics), strict)
             }
             Ok(Request::Unsub { id, topics }) => (id, Action::Unsub, Some(topics), false),
-            Ok(Request::Mod(news)) => match Change::read(&news) {
-                Ok(change) => (news.id, Action::Mod(change), Some(news.topics), false),
-                Err(problem) => return Ok(Some(self.refuse(news.id, Code::BadRequest, &problem))),
-            },
+            Ok(Request::Mod(news)) if news.change() == Change::default() => {
+                return Ok(Some(self.refuse(news.id, Code::BadRequest, CHANGES_NOTHING)));
+            }
+            Ok(Request::Mod(news)) => (news.id, Action::Mod(news.change()), Some(news.topics), false),
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
             Ok(Request::Ticket { id }) => {
@@ -237,7 +238,7 @@ impl SessionCore {
         let room = |plan: &Plan| self.held.len() + self.pending.len() + self.once.len() + plan.topics.len();
         let most = self.shard.context.session.max_subscriptions;
         if Pattern::is_pattern(name) {
-            let pattern = self.pattern(name)?;
+            let pattern = pattern(name)?;
             if self.patterns.len() + plan.patterns >= MAX_PATTERNS {
                 return Err(too_many_patterns(name));
             }
@@ -250,7 +251,7 @@ impl SessionCore {
             }
             return Ok(());
         }
-        let key = TopicKey::parse(name).map_err(|problem| refused(name, problem.code(), problem.to_string()))?;
+        let key = topic_key(name)?;
         match self.shard.context.map.resolve(&key) {
             Resolve::Found(id) if !self.may_see(id) => Err(not_entitled(name)),
             Resolve::Found(id) => {
@@ -383,11 +384,15 @@ impl SessionCore {
     }
 
     fn apply_to_name(&mut self, action: &Action, name: &str) -> TopicResult {
+        let key = match topic_key(name) {
+            Ok(key) => key,
+            Err(refused) => return refused,
+        };
         match action {
-            Action::Sub(wish) => self.subscribe_topic(name, wish),
-            Action::Unsub => self.unsubscribe(name),
-            Action::Get { heal } => self.get_named(name, *heal),
-            Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, name),
+            Action::Sub(wish) => self.subscribe_topic(key, name, wish),
+            Action::Unsub => self.unsubscribe(&key, name),
+            Action::Get { heal } => self.get_named(&key, name, *heal),
+            Action::Mod { .. } | Action::Pause | Action::Continue => self.change_named(action, &key, name),
         }
     }
 
@@ -395,7 +400,7 @@ impl SessionCore {
     fn expand(&mut self, action: &Action, name: &str) -> Result<Vec<u32>, TopicResult> {
         match action {
             Action::Sub(wish) => self.subscribe_pattern(name, wish),
-            Action::Get { .. } => Ok(self.matching(&self.pattern(name)?)),
+            Action::Get { .. } => Ok(self.matching(&pattern(name)?)),
             Action::Unsub | Action::Mod { .. } | Action::Pause | Action::Continue => self.change_pattern(action, name),
         }
     }

@@ -3,7 +3,7 @@
 
 use super::client::{Client, Connection};
 use super::held::{Begins, Place};
-use super::operation::{Ask, Change, Resume};
+use super::operation::{Ask, Resume};
 use super::reference::Account;
 use super::script::{Action, Script};
 use super::tickets::{Ticket, later};
@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use wire::answer::{Explained, Standing};
 use wire::code::Code;
 use wire::kind::Kind;
-use wire::request::{Mod, Pace, Reply, Request, Since, Sub, TopicResult};
+use wire::request::{Change, Mod, Pace, Reply, Request, Since, Sub, TopicResult};
 use wire::topic::{Pattern, TopicKey};
 use wire::view::View;
 
@@ -83,11 +83,7 @@ impl Ask {
                 Request::Sub(Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age })
             }
             Self::Unsub(topics) => Request::Unsub { id, topics },
-            Self::Mod { topics, change } => {
-                let Change { pace, trades, depth, trade_safe, focus, max_age } = change;
-                let depth = depth.map(|depth| depth.name().to_owned());
-                Request::Mod(Mod { id, topics, pace, trades, depth, trade_safe, focus, max_age })
-            }
+            Self::Mod { topics, change } => Request::Mod(Mod::new(id, topics, change)),
             Self::Pause(topics) => Request::Pause { id, topics },
             Self::Continue(topics) => Request::Continue { id, topics },
             Self::Get { topics, heal } => Request::Get { id, topics, heal },
@@ -169,6 +165,7 @@ impl Connection {
     pub fn finish(&mut self, world: &World, script: &mut Script) {
         let missing = script.next(&mut self.account, world);
         assert_eq!(missing, None, "the answer lacks this");
+        assert!(self.account.is_within_limits(), "more is held than may be");
     }
 
     /// The answer to a question.

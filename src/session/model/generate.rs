@@ -1,14 +1,14 @@
 //! How likely what is. In: a seed. Out: the setup of a case and its operations. Bounded: `MOST` operations a case, small values, few
 //! names, so that much happens to each.
 
-use super::operation::{Ask, Bare, Change, ClientSetup, Feed, Operation, Redefine, Resume, Setup, Shot};
+use super::operation::{Ask, Bare, ClientSetup, Feed, Operation, Redefine, Resume, Setup, Shot};
 use crate::config;
 use crate::subs::Terms;
 use crate::topic::{InstrumentTopics, TopicLimits};
 use fastrand::Rng;
 use wire::event::{Aggressor, Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
 use wire::kind::Depth;
-use wire::request::{Encoding, Focus, LADDER_MS, MaxAge, Pace, TradeMode};
+use wire::request::{Change, Encoding, Focus, LADDER_MS, MaxAge, Pace, TradeMode};
 use wire::topic::Pattern;
 
 const LEAST: usize = 10;
@@ -375,6 +375,7 @@ impl Generator {
                 r#"{"type":"sub","id":ID,"topic":["quote/sim:A"]}"#,
                 r#"{"type":"dance","id":ID}"#,
                 r#"{"type":"sub","id":ID,"topics":["quote/sim:A"],"pace":"fast"}"#,
+                r#"{"type":"mod","id":ID,"topics":["book/sim:A/5"],"depth":"7"}"#,
                 r#"{"type":"pause","id":ID,"topics":7}"#,
             ])),
             _ => Ask::Explain(self.name()),

@@ -5,8 +5,7 @@ use crate::config;
 use crate::subs::Terms;
 use crate::topic::TopicLimits;
 use wire::event::{Cause, Channel, FeedState, Level, Quote, Trade, TradingState};
-use wire::kind::Depth;
-use wire::request::{Encoding, Focus, MaxAge, Pace, TradeMode};
+use wire::request::{Change, Encoding, Pace, TradeMode};
 use wire::topic::Pattern;
 
 #[derive(Clone, Debug)]
@@ -133,17 +132,6 @@ pub struct Bare {
     pub topics: Vec<String>,
     pub pace: Pace,
     pub trades: TradeMode,
-}
-
-/// What a `mod` changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Change {
-    pub pace: Option<Pace>,
-    pub trades: Option<TradeMode>,
-    pub depth: Option<Depth>,
-    pub trade_safe: Option<bool>,
-    pub focus: Option<Focus>,
-    pub max_age: Option<MaxAge>,
 }
 
 /// A request, but for what depends on where its client stands.

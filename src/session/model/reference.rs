@@ -2,7 +2,6 @@
 //! results one by one, in the order in which the session works. Bounded by `max_subscriptions`.
 
 use super::held::{Begins, Held, Origin, Place, interval};
-use super::operation::Change;
 use super::script::{Action, Script, Step, change};
 use super::told::{Told, missed, refuse};
 use super::world::World;
@@ -12,7 +11,7 @@ use crate::topic::Resolve;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::code::Code;
 use wire::kind::Kind;
-use wire::request::{Pace, Start};
+use wire::request::{Change, Pace, Start};
 use wire::topic::{Pattern, TopicKey};
 use wire::view::View;
 
@@ -143,6 +142,10 @@ impl Account {
 
     pub fn has_room(&self) -> bool {
         self.taken() < self.most
+    }
+
+    pub fn is_within_limits(&self) -> bool {
+        self.taken() <= self.most
     }
 
     /// The answer to a strict request of which something cannot be granted.
@@ -417,6 +420,10 @@ impl Account {
 
     /// A book of another depth takes the place of this one.
     fn replace(&mut self, world: &World, id: u32, another: u32, terms: Terms, paused: bool) -> Told {
+        let takes_another = self.held[&id].promised && !self.held.contains_key(&another) && !self.once.contains_key(&another);
+        if takes_another && !self.has_room() {
+            return refuse(&world.key(id).to_string(), Code::TooManyTopics);
+        }
         self.end(id);
         let mut told = self.start(world, another, terms, Origin::Fresh(Begins::Newest));
         if paused {

@@ -2,7 +2,6 @@
 //! session works. Bounded by the request.
 
 use super::held::{Begins, Place};
-use super::operation::Change;
 use super::reference::{Account, Waiting};
 use super::tickets::{Entry, StandingEntry};
 use super::told::Told;
@@ -10,6 +9,7 @@ use super::world::World;
 use crate::subs::Terms;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::code::Code;
+use wire::request::Change;
 use wire::topic::{Pattern, TopicKey};
 
 #[derive(Debug)]

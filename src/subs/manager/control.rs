@@ -171,7 +171,8 @@ impl Manager {
         }
     }
 
-    /// What slows the session. Whoever waits already waits on, for its former window at most.
+    /// What slows the session. Who waits already is looked at again when its former window begins: what the new floor makes too early
+    /// waits on.
     pub fn set_floor(&mut self, session: SessionKey, floor: Floor) {
         if let Some(member) = self.sessions.get_mut(session.0) {
             member.floor = floor;

@@ -58,7 +58,7 @@ impl Manager {
             check_interval_ns: self.check_interval_ns,
             frame,
             flushed: Flushed::default(),
-            is_unslowed: member.floor.ms.max(self.node_floor_ms) == 0,
+            is_unslowed: member.floor_ms(self.node_floor_ms) == 0,
             is_paid: false,
         };
         for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {

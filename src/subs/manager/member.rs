@@ -3,6 +3,7 @@
 
 use super::Handle;
 use crate::subs::Floor;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use tokio::sync::Notify;
@@ -106,8 +107,22 @@ impl Member {
         self.due.iter().any(|line| !line.is_empty())
     }
 
+    /// What slows it: its own floor or that of the node.
+    pub fn floor_ms(&self, node_floor_ms: u32) -> u32 {
+        self.floor.ms.max(node_floor_ms)
+    }
+
     pub fn due_count(&self) -> usize {
         self.due.iter().map(Line::len).sum()
+    }
+
+    /// The quote no longer has to be safe before these trades.
+    pub fn forget_safe(&mut self, trade: u32, quote: Handle) {
+        if let Entry::Occupied(entry) = self.safe.entry(trade)
+            && *entry.get() == quote
+        {
+            entry.remove();
+        }
     }
 
     pub fn line(&mut self, focus: Focus) -> &mut Line {

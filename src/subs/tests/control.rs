@@ -2,6 +2,7 @@
 //! promise is kept, and that no snapshot swallows a trade. Bounded by the number of cases.
 
 use super::*;
+use proptest::prelude::*;
 use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]

@@ -42,6 +42,16 @@ impl TestServer {
         Self { server: Server::start(config).await.expect("the test server starts") }
     }
 
+    /// One whose kernel keeps little for a client that does not read: its link is full soon.
+    pub async fn start_with_small_buffers(write_timeout_ms: u64, change: impl FnOnce(&mut Config)) -> Self {
+        Self::start_with(|config| {
+            config.session.write_timeout_ms = write_timeout_ms;
+            config.listen.send_buffer_bytes = 16_384;
+            change(config);
+        })
+        .await
+    }
+
     /// The test's own venue on this server, with one instrument.
     pub fn market(&self) -> Market {
         Market::open(self.server.ingest(VENUE))
