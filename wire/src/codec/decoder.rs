@@ -80,6 +80,7 @@ impl Topics {
         self.places.get(&topic).and_then(|place| self.states.get(*place))
     }
 
+    #[inline]
     pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
         if self.newest.0 != topic || self.states.is_empty() {
             self.newest = (topic, *self.places.get(&topic).ok_or(Problem::UnknownTopic(topic))?);

@@ -30,6 +30,10 @@ pub const fn zigzag_wide(value: i128) -> u128 {
     ((value << 1) ^ (value >> 127)) as u128
 }
 
+pub const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 pub const fn unzigzag_wide(value: u128) -> i128 {
     (value >> 1) as i128 ^ -((value & 1) as i128)
 }
@@ -105,8 +109,30 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// A value of at most 8 bytes, read as one word and not byte by byte: nearly all are. `None`, and nothing is read, if it is longer or if the
+    /// bytes end so soon that it has to be looked at more closely.
+    #[inline]
+    pub fn short(&mut self) -> Option<u64> {
+        const LAST: u64 = 0x8080_8080_8080_8080;
+        let word = u64::from_le_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
+        let last = !word & LAST;
+        if last == 0 {
+            return None;
+        }
+        // All bits of the value's bytes, without those that say whether more follow.
+        let value = word & (last ^ (last - 1)) & !LAST;
+        self.at += last.trailing_zeros() as usize / 8 + 1;
+        // Seven bits and seven make 14, twice that 28, twice that 56.
+        let value = (value & 0x007f_007f_007f_007f) | (value & 0x7f00_7f00_7f00_7f00) >> 1;
+        let value = (value & 0x0000_3fff_0000_3fff) | (value & 0x3fff_0000_3fff_0000) >> 2;
+        Some((value & 0x0fff_ffff) | (value & 0x0fff_ffff_0000_0000) >> 4)
+    }
+
     #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, Problem> {
+        if let Some(value) = self.short() {
+            return Ok(value);
+        }
         let mut value = 0u64;
         for shift in (0..63).step_by(7) {
             let byte = self.u8()?;
@@ -123,7 +149,9 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub fn u128(&mut self, field: &'static str) -> Result<u128, Problem> {
-        // Nearly all values end within 9 bytes, where 64-bit shifts do.
+        if let Some(value) = self.short() {
+            return Ok(u128::from(value));
+        }
         let mut low = 0u64;
         for shift in (0..63).step_by(7) {
             let byte = self.u8()?;
@@ -151,13 +179,13 @@ impl<'a> Reader<'a> {
         }
     }
 
+    #[inline]
     pub fn u32(&mut self, field: &'static str) -> Result<u32, Problem> {
         u32::try_from(self.u64(field)?).map_err(|_| Problem::OutOfRange(field))
     }
 
     pub fn zigzag(&mut self, field: &'static str) -> Result<i64, Problem> {
-        let value = self.u64(field)?;
-        Ok((value >> 1) as i64 ^ -((value & 1) as i64))
+        self.u64(field).map(unzigzag)
     }
 
     pub fn zigzag_i8(&mut self, field: &'static str) -> Result<i8, Problem> {
@@ -171,6 +199,9 @@ impl<'a> Reader<'a> {
     /// What `put_difference` wrote.
     #[inline]
     pub fn difference(&mut self, from: i64, field: &'static str) -> Result<i64, Problem> {
+        if let Some(value) = self.short() {
+            return from.checked_add(unzigzag(value)).ok_or(Problem::OutOfRange(field));
+        }
         let value = self.u128(field)?;
         add(from, value, field)
     }
@@ -187,6 +218,10 @@ impl<'a> Reader<'a> {
     /// What `put_nullable_difference` wrote.
     #[inline]
     pub fn nullable_difference(&mut self, from: i64, field: &'static str) -> Result<Option<i64>, Problem> {
+        if let Some(value) = self.short() {
+            let Some(value) = value.checked_sub(1) else { return Ok(None) };
+            return from.checked_add(unzigzag(value)).map(Some).ok_or(Problem::OutOfRange(field));
+        }
         match self.u128(field)? {
             0 => Ok(None),
             shifted => add(from, shifted - 1, field).map(Some),
@@ -194,11 +229,14 @@ impl<'a> Reader<'a> {
     }
 
     /// A nullable difference whose anchor may be missing, as long as the value is too.
+    #[inline]
     pub fn nullable_difference_from(&mut self, from: Option<i64>, field: &'static str) -> Result<Option<i64>, Problem> {
-        match (self.u128(field)?, from) {
-            (0, _) => Ok(None),
-            (shifted, Some(from)) => add(from, shifted - 1, field).map(Some),
-            (_, None) => Err(Problem::NoPreviousTrade),
+        if let Some(from) = from {
+            return self.nullable_difference(from, field);
+        }
+        match self.u128(field)? {
+            0 => Ok(None),
+            _ => Err(Problem::NoPreviousTrade),
         }
     }
 
@@ -252,6 +290,22 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn long_and_short_ways_agree(value: u64, bits in 0u32..64, behind in 0usize..9) {
+            let value = value >> bits;
+            let mut out = bytes(|out| put_u64(out, value));
+            let length = out.len();
+            out.extend(std::iter::repeat_n(0xff, behind));
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.short().unwrap_or(value), value);
+            prop_assert!(reader.at() == 0 || reader.at() == length);
+            prop_assert_eq!(reader.at() == length, length <= 8 && length + behind >= 8);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!((reader.u64(""), reader.at()), (Ok(value), length));
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!((reader.u128(""), reader.at()), (Ok(u128::from(value)), length));
+        }
+
         #[test]
         fn round_trips(a: i64, b: i64, unsigned: u64, wide: u128, none: bool) {
             let out = bytes(|out| {

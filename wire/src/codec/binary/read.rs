@@ -4,7 +4,7 @@
 use super::super::decoder::{Each, Scratch, Topics};
 use super::super::error::{At, DecodeError, Problem};
 use super::super::frame::{self, FrameHeader};
-use super::super::varint::{Reader, unzigzag_wide};
+use super::super::varint::{Reader, unzigzag, unzigzag_wide};
 use super::{ABSOLUTE_ID, AGGREGATED, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
 use super::{SECOND_NS, extended, number, stats, unit_ns};
 use crate::decimal::{MAX_EXPONENT, MIN_EXPONENT};
@@ -32,6 +32,7 @@ pub fn frame(topics: &mut Topics, scratch: &mut Scratch, bytes: &[u8], each: Eac
     Ok(header)
 }
 
+#[inline]
 fn record(
     reader: &mut Reader<'_>,
     header: &FrameHeader,
@@ -43,12 +44,35 @@ fn record(
     let head = reader.u8()?;
     let flags = if head & FLAGS_FOLLOW == 0 { Flags::default() } else { Flags(reader.u8()?) };
     let (kind, mask) = (head >> 5, head & 0x0f);
+    if kind != number::TRADE || mask & SUMMARY != 0 {
+        return other_record(reader, header, topics, scratch, (topic, head, flags), each);
+    }
+    // Single trades are most of what there is, and small: their way is short.
+    let state = topics.get_mut(topic)?;
+    let sequence = if head & FLAGS_FOLLOW == 0 { 1 } else { reader.u64("sequence")? };
+    let time = time(reader, header, Some(&state.meta))?;
+    let mut trade = trade(reader, state.meta.base, mask, state.previous_id)?;
+    trade.aggregated = flags.has(AGGREGATED);
+    let flags = Flags(flags.0 & !AGGREGATED.0);
+    state.previous_id = trade.id.or(state.previous_id);
+    each(header, &state.meta, &Record { topic, flags, sequence, time, body: RecordBody::Trade(trade) });
+    Ok(())
+}
+
+#[inline(never)]
+fn other_record(
+    reader: &mut Reader<'_>,
+    header: &FrameHeader,
+    topics: &mut Topics,
+    scratch: &mut Scratch,
+    (topic, head, flags): (u32, u8, Flags),
+    each: Each<'_>,
+) -> Result<(), Problem> {
+    let (kind, mask) = (head >> 5, head & 0x0f);
     if kind == number::EXTENDED {
         return extended_record(reader, header, topics, scratch, (topic, flags, mask), each);
     }
-    let state = topics.get_mut(topic)?;
-    let meta = &state.meta;
-    let mut flags = flags;
+    let meta = &topics.get_mut(topic)?.meta;
     let (sequence, time) = match kind {
         number::CHECK | number::STATE => (0, 0),
         _ => {
@@ -58,16 +82,9 @@ fn record(
     };
     let body = match kind {
         number::QUOTE => RecordBody::Quote(quote(reader, meta.base, mask)?),
-        number::TRADE if mask & SUMMARY != 0 => {
+        number::TRADE => {
             no_bits(mask, !SUMMARY)?;
             RecordBody::Summary(summary(reader, meta.base)?)
-        }
-        number::TRADE => {
-            let mut trade = trade(reader, meta.base, mask, state.previous_id)?;
-            trade.aggregated = flags.has(AGGREGATED);
-            flags = Flags(flags.0 & !AGGREGATED.0);
-            state.previous_id = trade.id.or(state.previous_id);
-            RecordBody::Trade(trade)
         }
         number::BOOK => {
             no_bits(mask, !(HAS_BIDS | HAS_ASKS))?;
@@ -155,19 +172,23 @@ fn no_bits(mask: u8, reserved: u8) -> Result<(), Problem> {
 }
 
 /// Without a meta nobody will see the time, and it reads as 0.
+#[inline]
 fn time(reader: &mut Reader<'_>, header: &FrameHeader, meta: Option<&Meta>) -> Result<Nanos, Problem> {
-    let offset = unzigzag_wide(reader.u128("time")?);
+    let Some(offset) = reader.short().map(unzigzag) else {
+        let offset = unzigzag_wide(reader.u128("time")?);
+        return meta.map_or(Ok(0), |meta| any_time(header, meta, offset));
+    };
     let Some(meta) = meta else { return Ok(0) };
-    let unit = unit_ns(meta.time_exponent);
     // All but absurd times fit 64 bits on the way too.
-    if let Some(time) = i64::try_from(offset)
-        .ok()
-        .and_then(|offset| offset.checked_mul(unit))
-        .and_then(|offset| header.base_second.checked_mul(SECOND_NS).and_then(|base| base.checked_add(offset)))
-    {
-        return Ok(time);
-    }
-    let base = i128::from(header.base_second) * i128::from(1_000_000_000 / unit);
+    let near = offset.checked_mul(unit_ns(meta.time_exponent));
+    let near = near.and_then(|offset| header.base_second.checked_mul(SECOND_NS)?.checked_add(offset));
+    near.map_or_else(|| any_time(header, meta, offset.into()), Ok)
+}
+
+#[cold]
+fn any_time(header: &FrameHeader, meta: &Meta, offset: i128) -> Result<Nanos, Problem> {
+    let unit = unit_ns(meta.time_exponent);
+    let base = i128::from(header.base_second) * i128::from(SECOND_NS / unit);
     base.checked_add(offset)
         .and_then(|units| units.checked_mul(i128::from(unit)))
         .and_then(|time| Nanos::try_from(time).ok())
