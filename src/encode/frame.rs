@@ -6,7 +6,7 @@ use wire::codec::frame as layout;
 use wire::codec::{self, Context};
 use wire::event::{Flags, Nanos};
 use wire::record::{Meta, Record, RecordBody};
-use wire::request::Encoding;
+use wire::request::{Encoding, Reply};
 
 /// Room for the largest WebSocket header of an unmasked frame, in front of the payload.
 const HEADER_ROOM: usize = 10;
@@ -50,6 +50,14 @@ impl FrameBuilder {
         (self.records, self.merged, self.gaps, self.snapshots, self.checks) = (0, 0, 0, 0, 0);
         self.base_second = layout::base_second(sent);
         layout::put_header(&mut self.buffer, self.encoding, number, sent);
+    }
+
+    /// A whole frame with this and no data.
+    pub fn put_reply(&mut self, reply: &Reply) {
+        self.buffer.clear();
+        self.buffer.resize(HEADER_ROOM, 0);
+        self.encoding = Encoding::Json;
+        serde_json::to_writer(&mut self.buffer, reply).expect("replies are plain data");
     }
 
     pub fn base_second(&self) -> i64 {

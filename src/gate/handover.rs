@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 impl Sessions for Shard {
     type Events = SseBody;
 
-    async fn stream(self: Rc<Self>, socket: Socket, client: Client) {
-        websocket::run(socket, client, self).await;
+    fn stream(self: Rc<Self>, socket: Socket, client: Client) -> impl Future<Output = ()> {
+        websocket::run(socket, client, self)
     }
 
     fn events(self: Rc<Self>, client: Client, cut: Rc<Notify>) -> SseBody {

@@ -30,7 +30,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// An upgraded connection: the WebSocket directly over TLS, without hyper in between.
-pub type Socket = WebSocketStream<TlsSocket>;
+pub type Socket = Box<WebSocketStream<TlsSocket>>;
 
 /// What comes after the gate. The shard implements it; the gate knows no more of sessions than this.
 pub trait Sessions: 'static {
@@ -45,6 +45,9 @@ pub trait Sessions: 'static {
 
 /// Request head: a token of 4 KiB and a hundred topics fit.
 const HEAD_BYTES: usize = 16 * 1024;
+/// Most requests are shorter, and it is kept for as long as the session lives.
+const READ_BUFFER: usize = 256;
+const CONTROL_BYTES: usize = 4 * 1024;
 const PLAIN_HTTP: &str = "this port speaks TLS only: use an https:// or wss:// address\n";
 
 /// A client admitted by `/v1/stream`, waiting for its 101 to be written.
@@ -72,7 +75,10 @@ pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<
         cut: Rc::default(),
     };
     match Box::pin(http(tls, Rc::new(context), deadline)).await {
-        Ok(Some((socket, client))) => sessions.stream(socket, client).await,
+        Ok(Some(upgraded)) => {
+            let (socket, client) = *upgraded;
+            sessions.stream(socket, client).await;
+        }
         Ok(None) => {}
         Err(failure) => gate.metrics.handshake_failed(failure),
     }
@@ -119,7 +125,7 @@ async fn http<S: Sessions>(
     tls: TlsSocket,
     context: Rc<Context<S>>,
     deadline: Instant,
-) -> Result<Option<(Socket, Client)>, HandshakeFailure> {
+) -> Result<Option<Box<(Socket, Client)>>, HandshakeFailure> {
     let gate = &context.gate;
     let mut draining = gate.draining.subscribe();
     let routes = Routes { context: context.clone(), heard: Rc::default() };
@@ -163,7 +169,7 @@ async fn http<S: Sessions>(
         };
     }
     let Some(Pending { upgrade, client }) = context.pending.take() else { return Ok(None) };
-    Ok(take_back(upgrade, &gate.session).await.map(|socket| (socket, client)))
+    Ok(take_back(upgrade, &gate.session).await.map(|socket| Box::new((socket, client))))
 }
 
 /// The TLS stream comes back whole, with the bytes the client sent right after its request.
@@ -174,17 +180,18 @@ async fn take_back(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socke
     let leftover = read_buf.to_vec();
     drop(read_buf);
     let config = websocket_config(limits);
-    Some(WebSocketStream::from_partially_read(io.into_inner(), leftover, Role::Server, Some(config)).await)
+    let socket = io.into_inner();
+    Some(Box::new(WebSocketStream::from_partially_read(socket, leftover, Role::Server, Some(config)).await))
 }
 
 fn websocket_config(limits: &config::Session) -> WebSocketConfig {
     WebSocketConfig::default()
         // Clients send little and rarely; the library clears this many bytes before each read.
-        .read_buffer_size(1024)
-        // Each control frame is written at once; data frames are written past the library.
+        .read_buffer_size(READ_BUFFER)
+        // Each control frame is written at once; everything else is written past the library.
         .write_buffer_size(0)
-        // Control messages and pongs waiting for a peer that does not read. The default is no bound at all.
-        .max_write_buffer_size(limits.largest_reply_bytes() + 1024)
+        // Pongs waiting for a peer that does not read. The default is no bound at all.
+        .max_write_buffer_size(CONTROL_BYTES)
         .max_message_size(Some(limits.request_bytes))
         .max_frame_size(Some(limits.request_bytes))
         .accept_unmasked_frames(false)

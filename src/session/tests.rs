@@ -420,7 +420,7 @@ fn websocket(rig: &Rig, client: Client) -> impl Future<Output = WebSocketStream<
     let shard = rig.shard.clone();
     spawn_local(async move {
         let stream = WebSocketStream::from_raw_socket(ours, Role::Server, None).await;
-        super::websocket::run(stream, client, shard).await;
+        super::websocket::run(Box::new(stream), client, shard).await;
     });
     WebSocketStream::from_raw_socket(theirs, Role::Client, None)
 }

@@ -21,7 +21,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use wire::code::Close;
-use wire::request::Reply;
+use wire::request::{Encoding, Reply};
 
 /// How long a close may take before the socket is just dropped.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
@@ -45,11 +45,20 @@ enum End {
 }
 
 /// Serves one client until it leaves, breaks a rule, falls behind for too long, or the server drains.
-pub async fn run<S>(stream: WebSocketStream<S>, client: Client, shard: Rc<Shard>)
+///
+/// What lasts as long as the session is put in its place here and now: a future keeps room for its arguments beside what it makes of them.
+pub fn run<S>(stream: Box<WebSocketStream<S>>, client: Client, shard: Rc<Shard>) -> impl Future<Output = ()>
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let link = Rc::new(Link::new(stream, SessionCore::open(client, &shard)));
+    attend(link, shard)
+}
+
+async fn attend<S>(link: Rc<Link<S>>, shard: Rc<Shard>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
     let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
     let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
     drop(seat);
@@ -67,7 +76,7 @@ where
 
 /// What the session's task and the shard's rounds share. Both run on the shard's thread and borrow for one step at a time.
 struct Link<S> {
-    stream: RefCell<WebSocketStream<S>>,
+    stream: RefCell<Box<WebSocketStream<S>>>,
     core: RefCell<SessionCore>,
     /// The task waits and nothing is half written: a round may write.
     is_idle: Cell<bool>,
@@ -123,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Round for Link<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    fn new(stream: WebSocketStream<S>, core: SessionCore) -> Self {
+    fn new(stream: Box<WebSocketStream<S>>, core: SessionCore) -> Self {
         Self { stream: stream.into(), core: core.into(), is_idle: Cell::new(false), rest: RefCell::new(None) }
     }
 
@@ -210,8 +219,7 @@ where
 
     async fn serve(&mut self) -> Result<End, End> {
         let link = self.link;
-        let hello = link.core.borrow_mut().greet();
-        self.reply(&hello).await?;
+        self.greet().await?;
         let mut draining = self.shard.context.draining.clone();
         loop {
             // What a round began goes before anything else.
@@ -262,6 +270,11 @@ where
                 self.on_message(message).await?;
             }
         }
+    }
+
+    async fn greet(&mut self) -> Result<(), End> {
+        let hello = self.link.core.borrow_mut().greet();
+        self.reply(&hello).await
     }
 
     fn look_at_listings(&self) {
@@ -364,32 +377,40 @@ where
         self.finish(Rest { frame, written: 0 }).await.map(|()| true)
     }
 
-    /// Writes the rest of a frame.
+    /// Writes the rest of a frame of data.
     async fn finish(&mut self, mut rest: Rest) -> Result<(), End> {
-        if rest.written == 0 {
-            // The library's own bytes (a pong, a reply) leave first.
-            self.flush().await?;
-        }
-        let link = self.link;
-        let finished = match timeout(self.write_timeout, poll_fn(|cx| link.poll_frame(&mut rest, cx))).await {
-            Ok(result) => result,
-            // A close frame may only follow a whole frame: one last chance to finish this one.
-            Err(_) => match timeout(CLOSE_GRACE, poll_fn(|cx| link.poll_frame(&mut rest, cx))).await {
-                Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
-                _ => Err(End::Abandoned),
-            },
-        };
+        let finished = self.write(&mut rest).await;
         if finished.is_ok() {
             let bytes = rest.frame.websocket().len();
-            link.core.borrow_mut().wrote(&rest.frame, bytes);
+            self.link.core.borrow_mut().wrote(&rest.frame, bytes);
         }
         self.shard.give_frame(rest.frame);
         finished
     }
 
+    async fn write(&mut self, rest: &mut Rest) -> Result<(), End> {
+        if rest.written == 0 {
+            // The library's own bytes (a pong) leave first.
+            self.flush().await?;
+        }
+        let link = self.link;
+        match timeout(self.write_timeout, poll_fn(|cx| link.poll_frame(rest, cx))).await {
+            Ok(result) => result,
+            // A close frame may only follow a whole frame: one last chance to finish this one.
+            Err(_) => match timeout(CLOSE_GRACE, poll_fn(|cx| link.poll_frame(rest, cx))).await {
+                Ok(Ok(())) => Err(End::Close(Close::SlowConsumer)),
+                _ => Err(End::Abandoned),
+            },
+        }
+    }
+
+    /// Past the library too, whose buffer would stay as large as the largest reply.
     async fn reply(&mut self, reply: &Reply) -> Result<(), End> {
-        let text = serde_json::to_string(reply).expect("replies are plain data");
-        self.send(Message::text(text)).await
+        let mut rest = Rest { frame: self.shard.take_frame(Encoding::Json), written: 0 };
+        rest.frame.put_reply(reply);
+        let finished = self.write(&mut rest).await;
+        self.shard.give_frame(rest.frame);
+        finished
     }
 
     async fn send(&mut self, message: Message) -> Result<(), End> {
