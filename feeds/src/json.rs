@@ -260,7 +260,12 @@ mod tests {
         let text = br#"{"a":98765432109.12345,"b":[1.50,-2e-7,7,123456789012345678901],"c":"x\"1.5","d":0.00000000,"e":true}"#;
         let seen = parser.parse_exact(text, |root| {
             let inner: Vec<Number> = root.get("b").unwrap().elements().map(Value::number).collect();
-            (root.get("a").unwrap().number(), inner, root.get("c").unwrap().text().unwrap().to_owned(), root.get("d").unwrap().number())
+            (
+                root.get("a").unwrap().number(),
+                inner,
+                root.get("c").unwrap().text().unwrap().to_owned(),
+                root.get("d").unwrap().number(),
+            )
         });
         let numbers = vec![Decimal::new(150, -2), Decimal::new(-2, -7), Decimal::new(7, 0), BAD];
         assert_eq!(seen, Some((Decimal::new(9_876_543_210_912_345, -5), numbers, "x\"1.5".to_owned(), Decimal::new(0, -8))));

@@ -153,4 +153,22 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, kraken, okx, sim, replay");
     }
+
+    /// The table in `ADDING_A_FEED.md` is what the registry says.
+    #[test]
+    fn coverage_stands_in_the_guide() {
+        let row = |venue: &Venue| {
+            let Coverage { channels, proofs } = venue.coverage();
+            let has = |channel| channels.contains(&channel);
+            let yes = |channel| if has(channel) { "yes" } else { "no" };
+            let quote = if !has(Channel::Quote) && has(Channel::Book) { "book" } else { yes(Channel::Quote) };
+            let proofs: Vec<&str> = proofs.into_iter().map(Proof::name).collect();
+            format!("| {} | {quote} | {} | {} | {} |", venue.name, yes(Channel::Trade), yes(Channel::Book), proofs.join(", "))
+        };
+        let expected: Vec<String> = VENUES.iter().map(row).collect();
+        let guide = include_str!("../ADDING_A_FEED.md");
+        let table = guide.split_once("<!-- coverage -->").and_then(|(_, rest)| rest.split_once("<!-- /coverage -->"));
+        let rows: Vec<&str> = table.map_or("", |(table, _)| table).trim().lines().skip(2).collect();
+        assert_eq!(rows, expected, "the rows should be\n{}", expected.join("\n"));
+    }
 }

@@ -172,8 +172,7 @@ struct Client {
 
 impl Client {
     fn receive(&mut self, (first, last, levels): &(u64, u64, Vec<Level>)) {
-        let verdict =
-            self.sequencer.on_diff(&Diff { first: *first, last: *last, bids: levels, ..Diff::default() });
+        let verdict = self.sequencer.on_diff(&Diff { first: *first, last: *last, bids: levels, ..Diff::default() });
         match verdict {
             Verdict::Apply => apply(&mut self.book, levels.iter().copied()),
             Verdict::Gap { .. } if !self.sequencer.is_live() && self.sequencer.stage == Stage::Idle => self.sequencer.begin(),

@@ -20,7 +20,9 @@ pub fn rfc3339(text: &str) -> Nanos {
 fn parse(text: &[u8]) -> Option<Nanos> {
     let (date, rest) = text.split_at_checked(19)?;
     let digits = |from: usize, count: usize| {
-        date[from..from + count].iter().try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+        date[from..from + count]
+            .iter()
+            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
     };
     if [date[4], date[7], date[13], date[16]] != *b"--::" || !matches!(date[10], b'T' | b' ') {
         return None;
@@ -61,7 +63,9 @@ mod tests {
         assert_eq!(rfc3339("1970-01-01T00:00:00Z"), 0);
         assert_eq!(rfc3339("2026-08-24T22:34:13.813379359Z"), 1_787_610_853_813_379_359);
         assert_eq!(rfc3339("2024-02-29T23:59:59.5Z"), 1_709_251_199_500_000_000);
-        for bad in ["", "2026-08-24", "2026-08-24T22:34:13", "2026-13-24T22:34:13Z", "2026-08-24T22:34:13.Z", "x026-08-24T22:34:13Z"] {
+        for bad in
+            ["", "2026-08-24", "2026-08-24T22:34:13", "2026-13-24T22:34:13Z", "2026-08-24T22:34:13.Z", "x026-08-24T22:34:13Z"]
+        {
             assert_eq!(rfc3339(bad), 0, "{bad}");
         }
         assert_eq!((millis(1_652_459_225_464), micros(u64::MAX)), (1_652_459_225_464_000_000, 0));

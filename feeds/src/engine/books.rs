@@ -107,18 +107,21 @@ impl Feed {
         };
         decoded.clear();
         let complaint = match protocol.snapshot(&market.instrument.native, &mut body, decoded) {
-            Ok(()) => match decoded.items.iter().find(|item| matches!(item, Item::Book { instrument, .. } if *instrument == index)) {
-                Some(Item::Book { book, bids, asks, .. }) => {
-                    let message = BookMessage { update: book, bids: &decoded.bids[bids.clone()], asks: &decoded.asks[asks.clone()] };
-                    match market.on_snapshot(now, message, out) {
-                        Spliced::Live => return self.snapshots.live(now, index),
-                        Spliced::Unasked => return,
-                        Spliced::TooOld => "snapshot is older than the updates at hand",
-                        Spliced::Unusable => "snapshot has a number that cannot be read",
+            Ok(()) => {
+                match decoded.items.iter().find(|item| matches!(item, Item::Book { instrument, .. } if *instrument == index)) {
+                    Some(Item::Book { book, bids, asks, .. }) => {
+                        let message =
+                            BookMessage { update: book, bids: &decoded.bids[bids.clone()], asks: &decoded.asks[asks.clone()] };
+                        match market.on_snapshot(now, message, out) {
+                            Spliced::Live => return self.snapshots.live(now, index),
+                            Spliced::Unasked => return,
+                            Spliced::TooOld => "snapshot is older than the updates at hand",
+                            Spliced::Unusable => "snapshot has a number that cannot be read",
+                        }
                     }
+                    _ => "snapshot is another instrument's",
                 }
-                _ => "snapshot is another instrument's",
-            },
+            }
             Err(complaint) => complaint,
         };
         fault(out, FaultKind::SnapshotFailed, format!("{}: {complaint}", market.instrument.native));

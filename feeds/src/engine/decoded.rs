@@ -80,9 +80,15 @@ pub struct BookUpdate {
 pub enum About {
     Id(u64),
     /// One symbol of a request.
-    Part { id: u64, native: String },
+    Part {
+        id: u64,
+        native: String,
+    },
     /// Stream name as in `Stream::name`, and native symbol.
-    Topic { stream: &'static str, native: String },
+    Topic {
+        stream: &'static str,
+        native: String,
+    },
     /// The oldest that is open on this line.
     Oldest,
     /// It does not say.
@@ -91,11 +97,25 @@ pub enum About {
 
 #[derive(Clone, Debug)]
 pub(super) enum Item {
-    Quote { instrument: u32, quote: QuoteUpdate },
-    Trade { instrument: u32, trade: TradeUpdate },
+    Quote {
+        instrument: u32,
+        quote: QuoteUpdate,
+    },
+    Trade {
+        instrument: u32,
+        trade: TradeUpdate,
+    },
     /// Ranges of `Decoded::bids` and `Decoded::asks`.
-    Book { instrument: u32, book: BookUpdate, bids: Range<usize>, asks: Range<usize> },
-    Trading { instrument: u32, trading: TradingState },
+    Book {
+        instrument: u32,
+        book: BookUpdate,
+        bids: Range<usize>,
+        asks: Range<usize>,
+    },
+    Trading {
+        instrument: u32,
+        trading: TradingState,
+    },
     /// `Scope::Connection`: the number of this message.
     Frame(u64),
     Hello,

@@ -12,6 +12,8 @@ use wire::decimal::Decimal;
 
 /// A venue, as seen by whoever reads recordings of it.
 pub trait Dialect: Send {
+    /// A recorded connection begins.
+    fn connected(&mut self, _line: u32, _url: &str) {}
     /// Notes what a recorded message holds.
     fn message(&mut self, line: u32, bytes: &[u8], notes: &mut Notes);
     /// Notes what a recorded answer to a REST request holds.
@@ -83,6 +85,15 @@ fn pair(raw: RawLevel) -> (Decimal, Decimal) {
 }
 
 impl Dialect for EngineDialect {
+    fn connected(&mut self, line: u32, url: &str) {
+        let path = |url: &str| {
+            url.split_once("://").map_or(url, |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path).to_owned()
+        };
+        let known = self.protocol.urls("ws://x");
+        let endpoint = known.iter().position(|known| path(known) == path(url)).unwrap_or(0);
+        self.protocol.greeting(Line(line), endpoint, false);
+    }
+
     fn message(&mut self, line: u32, bytes: &[u8], notes: &mut Notes) {
         self.decoded.clear();
         if self.protocol.decode(Line(line), &mut bytes.to_vec(), &mut self.decoded).is_ok() {
@@ -91,7 +102,9 @@ impl Dialect for EngineDialect {
     }
 
     fn response(&mut self, key: &str, bytes: &[u8], notes: &mut Notes) {
-        if self.protocol.facts().listing == ListingFrom::Rest && self.protocol.listing_keys().iter().any(|known| key.starts_with(known)) {
+        if self.protocol.facts().listing == ListingFrom::Rest
+            && self.protocol.listing_keys().iter().any(|known| key.starts_with(known))
+        {
             notes.has_listing |= self.protocol.listing(bytes).is_ok_and(|found| !found.is_empty());
             return;
         }

@@ -138,7 +138,8 @@ impl Engine {
                 }
                 Item::Book { instrument, book, bids, asks } => {
                     let Some(overlap) = feed.data(now, line, out) else { break };
-                    let message = BookMessage { update: book, bids: &decoded.bids[bids.clone()], asks: &decoded.asks[asks.clone()] };
+                    let message =
+                        BookMessage { update: book, bids: &decoded.bids[bids.clone()], asks: &decoded.asks[asks.clone()] };
                     feed.on_book(now, line, *instrument, message, overlap, protocol.as_ref(), scratch, out);
                 }
                 Item::Trading { instrument, trading } => feed.markets[*instrument as usize].on_trading(now, *trading, out),
@@ -189,7 +190,7 @@ impl Adapter for Engine {
     }
 
     fn on_open(&mut self, now: Now, line: Line, out: &mut Output) {
-        let greeting = self.protocol.greeting(line, self.feed.lines.is_first(line));
+        let greeting = self.protocol.greeting(line, self.feed.lines.endpoint_of(line), self.feed.lines.is_first(line));
         let markets = &self.feed.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();
         self.feed.lines.opened(now, line, greeting, &Words { protocol: self.protocol.as_ref(), native: &native }, out);

@@ -79,7 +79,14 @@ impl Feed {
         self.on_list(now, found, protocol, decoded, out);
     }
 
-    pub(super) fn on_list(&mut self, now: Now, found: Vec<Listed>, protocol: &dyn Protocol, decoded: &mut Decoded, out: &mut Output) {
+    pub(super) fn on_list(
+        &mut self,
+        now: Now,
+        found: Vec<Listed>,
+        protocol: &dyn Protocol,
+        decoded: &mut Decoded,
+        out: &mut Output,
+    ) {
         for listed in &found {
             if let Some(index) = decoded.index_of(&listed.native) {
                 let market = &mut self.markets[index as usize];
@@ -122,7 +129,7 @@ impl Feed {
         self.snapshots.add_instrument();
         let markets = &self.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();
-        let link = self.lines.add(now, index, &mut Words { protocol, native: &native }, out);
+        let link = self.lines.add(now, index, &Words { protocol, native: &native }, out);
         self.lost.resize(self.lost.len().max(link as usize + 1), None);
         self.markets[index as usize].introduce(now, link, out);
         if self.facts.answered_by == AnsweredBy::Nothing

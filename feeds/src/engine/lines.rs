@@ -54,6 +54,8 @@ struct Connection {
 
 struct Slot {
     endpoint: usize,
+    /// Its instruments' link; else the second place of instruments whose streams are spread over endpoints.
+    is_link: bool,
     markets: Vec<u32>,
     current: Connection,
     next: Option<Connection>,
@@ -109,7 +111,7 @@ impl Lines {
         if self.slots.is_empty() {
             let endpoint = self.streams.first().map_or(0, |stream| stream.endpoint);
             let current = self.connect(endpoint, out);
-            self.slots.push(Slot { endpoint, markets: Vec::new(), current, next: None });
+            self.slots.push(Slot { endpoint, is_link: true, markets: Vec::new(), current, next: None });
         }
     }
 
@@ -119,13 +121,19 @@ impl Lines {
         let mut endpoints: Vec<usize> = self.streams.iter().map(|stream| stream.endpoint).collect();
         endpoints.dedup();
         let mut link = None;
+        let native = (words.native)(market);
+        endpoints.retain(|endpoint| words.protocol.serves(*endpoint, &native));
         for endpoint in endpoints {
+            let is_link = link.is_none();
             let streams = self.streams.iter().filter(|stream| stream.endpoint == endpoint).count();
             let room = (self.facts.topics_per_line / streams.max(1)).min(self.facts.symbols_per_line).max(1);
-            let free = self.slots.iter().rposition(|slot| slot.endpoint == endpoint && slot.markets.len() < room);
+            let free = self
+                .slots
+                .iter()
+                .rposition(|slot| slot.endpoint == endpoint && slot.is_link == is_link && slot.markets.len() < room);
             let at = free.unwrap_or_else(|| {
                 let current = self.connect(endpoint, out);
-                self.slots.push(Slot { endpoint, markets: Vec::new(), current, next: None });
+                self.slots.push(Slot { endpoint, is_link, markets: Vec::new(), current, next: None });
                 self.slots.len() - 1
             });
             link.get_or_insert(at as u32);
@@ -197,6 +205,12 @@ impl Lines {
         self.slots.first().is_some_and(of)
     }
 
+    /// Which address it is connected to.
+    pub fn endpoint_of(&self, line: Line) -> usize {
+        let of = |slot: &&Slot| slot.current.line == line || slot.next.as_ref().is_some_and(|next| next.line == line);
+        self.slots.iter().find(of).map_or(0, |slot| slot.endpoint)
+    }
+
     /// All topics of this line's slot; `channel`: those that carry it.
     pub fn topics_of(&self, line: Line, channel: Option<Channel>) -> Vec<TopicKey> {
         let of = |slot: &&Slot| slot.current.line == line || slot.next.as_ref().is_some_and(|next| next.line == line);
@@ -208,7 +222,8 @@ impl Lines {
 
     /// The line that carries this channel of this market (the older of two).
     pub fn line_of(&self, market: u32, channel: Channel) -> Option<Line> {
-        let carries = |endpoint| self.streams.iter().any(|stream| stream.endpoint == endpoint && stream.carries.contains(&channel));
+        let carries =
+            |endpoint| self.streams.iter().any(|stream| stream.endpoint == endpoint && stream.carries.contains(&channel));
         let slot = self.slots.iter().find(|slot| slot.markets.contains(&market) && carries(slot.endpoint))?;
         Some(slot.current.line)
     }
@@ -293,7 +308,8 @@ impl Lines {
         let Some((topics, operation)) = self.answered(line, about, words.native) else { return };
         let Some((_, connection)) = self.find(line) else { return };
         // What cannot be taken off is put on again all the same.
-        let pause = if topics.len() == 1 && operation == Operation::Subscribe { RETRY_REFUSED_ALONE_NS } else { RETRY_REFUSED_NS };
+        let pause =
+            if topics.len() == 1 && operation == Operation::Subscribe { RETRY_REFUSED_ALONE_NS } else { RETRY_REFUSED_NS };
         let at = now.mono.saturating_add(pause);
         connection.requests.push(Open { id: 0, operation: Operation::Subscribe, topics, at, resend: true });
     }
@@ -400,7 +416,11 @@ impl Lines {
             out.actions.push(Action::Close { line });
             let fresh = self.connect(endpoint, out);
             let slot = &mut self.slots[index];
-            if slot.current.line == line { slot.current = fresh } else { slot.next = Some(fresh) }
+            if slot.current.line == line {
+                slot.current = fresh
+            } else {
+                slot.next = Some(fresh)
+            }
             let covered = slot.next.is_some();
             return Some(if covered { Lost::Covered(Vec::new()) } else { self.uncarried(index) });
         }
@@ -424,8 +444,7 @@ impl Lines {
     /// All of a slot: its link, or at a second endpoint single channels.
     fn uncarried(&self, index: usize) -> Lost {
         let slot = &self.slots[index];
-        let first = self.streams.first().map_or(0, |stream| stream.endpoint);
-        if slot.endpoint == first {
+        if slot.is_link {
             return Lost::Link(index as u32, slot.markets.clone());
         }
         Lost::Uncovered(self.topics(slot.endpoint, &slot.markets))
@@ -511,7 +530,8 @@ impl Sender<'_> {
                 .zip(&natives)
                 .map(|(topic, native)| Topic { stream: &self.streams[usize::from(topic.stream)], native })
                 .collect();
-            let request = Request { id: *self.next_request, operation, topics: &named };
+            let (id, line) = (*self.next_request, connection.line);
+            let request = Request { id, line, time: now.wall, operation, topics: &named };
             out.actions.push(Action::Send { line: connection.line, text: words.protocol.request(&request) });
             let at = now.mono.saturating_add(ACK_TIMEOUT_NS);
             connection.requests.push(Open { id: *self.next_request, operation, topics: chunk.to_vec(), at, resend: false });
@@ -544,7 +564,7 @@ impl Sender<'_> {
         if now.mono.saturating_sub(since) >= every {
             connection.last_ping = now.mono;
             *self.next_request += 1;
-            out.actions.push(Action::Send { line: connection.line, text: words.protocol.ping(*self.next_request) });
+            out.actions.push(Action::Send { line: connection.line, text: words.protocol.ping(*self.next_request, now.wall) });
         }
     }
 }

@@ -34,12 +34,20 @@ impl Listed {
     }
 
     pub fn perpetual(native: &str, base: &str, quote: &str) -> Self {
-        Self { symbol: format!("{base}-{quote}-PERP").to_ascii_uppercase(), class: InstrumentClass::Perpetual, ..Self::spot(native, "", "") }
+        Self {
+            symbol: format!("{base}-{quote}-PERP").to_ascii_uppercase(),
+            class: InstrumentClass::Perpetual,
+            ..Self::spot(native, "", "")
+        }
     }
 
     /// `expiry` as `20261225`.
     pub fn future(native: &str, base: &str, quote: &str, expiry: &str) -> Self {
-        Self { symbol: format!("{base}-{quote}-{expiry}").to_ascii_uppercase(), class: InstrumentClass::Future, ..Self::spot(native, "", "") }
+        Self {
+            symbol: format!("{base}-{quote}-{expiry}").to_ascii_uppercase(),
+            class: InstrumentClass::Future,
+            ..Self::spot(native, "", "")
+        }
     }
 
     #[must_use]

@@ -18,11 +18,14 @@ mod listing;
 mod market;
 mod protocol;
 pub(crate) mod snapshots;
+#[cfg(test)]
+pub(crate) mod testkit;
 
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};
 pub use facts::{
-    AnsweredBy, COMMON, Facts, Grouping, Keepalive, ListingFrom, OrphanDelete, Proof, QuoteIds, Scope, SnapshotFrom, Stream, TradeIds,
+    AnsweredBy, COMMON, Facts, Grouping, Keepalive, ListingFrom, OrphanDelete, Proof, QuoteIds, Scope, SnapshotFrom, Stream,
+    TradeIds,
 };
 pub use feed::{Addresses, engine};
 pub use ladder::{Ladder, put_digits, put_text};

@@ -7,7 +7,7 @@ use super::ladder::Ladder;
 use super::listing::Listed;
 use crate::adapter::Line;
 use crate::settings::FeedSettings;
-use wire::event::Channel;
+use wire::event::{Channel, Nanos};
 
 /// What a message lacks or has wrong, for the log. The whole message is then ignored.
 pub type Complaint = &'static str;
@@ -29,6 +29,10 @@ pub struct Topic<'a> {
 /// One request to (un)subscribe; `topics` are grouped as `Facts` say.
 pub struct Request<'a> {
     pub id: u64,
+    /// The connection it goes out on.
+    pub line: Line,
+    /// The time now, for venues that want it in the request.
+    pub time: Nanos,
     pub operation: Operation,
     pub topics: &'a [Topic<'a>],
 }
@@ -47,9 +51,14 @@ pub trait Protocol: Send {
     /// Reads one message. An error drops all of it. `payload` may be altered in place, or replaced (by `json::inflate`).
     fn decode(&mut self, line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint>;
 
-    /// A connection begins: what was known of an earlier one of this number is void. Returned messages are sent before anything else
-    /// (`first`: this line also has to bring the list of instruments, where that comes in band).
-    fn greeting(&mut self, _line: Line, _first: bool) -> Vec<String> {
+    /// Is this instrument to be had at this endpoint? (Where categories have addresses of their own.)
+    fn serves(&self, _endpoint: usize, _native: &str) -> bool {
+        true
+    }
+
+    /// A connection to an endpoint begins: what was known of an earlier one of this number is void. Returned messages are sent before
+    /// anything else (`first`: this line also has to bring the list of instruments, where that comes in band).
+    fn greeting(&mut self, _line: Line, _endpoint: usize, _first: bool) -> Vec<String> {
         Vec::new()
     }
 
@@ -59,7 +68,7 @@ pub trait Protocol: Send {
     }
 
     /// The application's sign of life, if `Facts::keepalive` asks for one.
-    fn ping(&self, _id: u64) -> String {
+    fn ping(&self, _id: u64, _time: Nanos) -> String {
         String::new()
     }
 

@@ -94,12 +94,14 @@ impl Survey {
 
     /// Instruments made from the data: tick and lot are the largest powers of ten that divide every price and size of the recording.
     pub(super) fn instruments(&self) -> Vec<Listed> {
-        let scale = |(native, symbol): (&String, &SurveyedSymbol)| (native.clone(), (symbol.price_exponent, symbol.size_exponent));
+        let scale =
+            |(native, symbol): (&String, &SurveyedSymbol)| (native.clone(), (symbol.price_exponent, symbol.size_exponent));
         self.dialect.instruments(&self.notes.symbols.iter().map(scale).collect())
     }
 
     fn note(&mut self, body: &Body) {
         match body {
+            Body::Connect { line, url } => self.dialect.connected(*line, url),
             Body::Received { line, bytes } => self.dialect.message(*line, bytes, &mut self.notes),
             Body::Response { url, status, bytes } => {
                 let key = self.dialect.address_key(url);

@@ -265,7 +265,8 @@ impl Market {
             Verdict::Ignored => return Need::SnapshotAndRepeat,
             Verdict::Duplicate => self.duplicate(overlap, "book update", update.last, out),
             Verdict::Gap { missing } => {
-                let (missing, at) = (if self.rules.rule == Rule::Chain { "some".to_owned() } else { missing.to_string() }, update.first);
+                let (missing, at) =
+                    (if self.rules.rule == Rule::Chain { "some".to_owned() } else { missing.to_string() }, update.first);
                 fault(FaultKind::SequenceGap, format!("{native}: {missing} book updates missing before {at}"));
                 return match self.give_up(now, Cause::SequenceGap, out) {
                     Need::Nothing => Need::Nothing,

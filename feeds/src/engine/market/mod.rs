@@ -165,7 +165,8 @@ impl Market {
         }
         let mut need = Need::Nothing;
         let quote = self.quote(update).or_else(|misfit| {
-            let raw = [update.bid, update.ask].into_iter().filter_map(|part| if let Part::At(raw) = part { Some(raw) } else { None });
+            let raw =
+                [update.bid, update.ask].into_iter().filter_map(|part| if let Part::At(raw) = part { Some(raw) } else { None });
             need = self.fit(now, misfit, raw, out)?;
             self.quote(update)
         });

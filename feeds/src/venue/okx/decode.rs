@@ -1,6 +1,8 @@
 //! OKX messages and instrument lists. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
+use crate::engine::{
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number,
+};
 use crate::json::Value;
 use crate::time::millis;
 use serde::Deserialize;
@@ -16,7 +18,8 @@ pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Comp
         return Err("not an object");
     }
     let [event, arg, action, data] = root.fields(["event", "arg", "action", "data"]);
-    let [channel, native] = arg.map_or([None; 2], |arg| arg.fields(["channel", "instId"]).map(|value| value.and_then(Value::text)));
+    let [channel, native] =
+        arg.map_or([None; 2], |arg| arg.fields(["channel", "instId"]).map(|value| value.and_then(Value::text)));
     if let Some(event) = event.and_then(Value::text) {
         answer(root, event, channel.zip(native), out);
         return Ok(());

@@ -13,7 +13,7 @@ use crate::engine::{
 use crate::json::Parser;
 use crate::registry::{Speaks, Venue};
 use std::fmt::Write as _;
-use wire::event::Channel;
+use wire::event::{Channel, Nanos};
 
 pub const VENUE: Venue = Venue {
     name: "okx",
@@ -73,7 +73,7 @@ impl Protocol for Okx {
         vec![format!("{base}/ws/v5/public")]
     }
 
-    fn ping(&self, _id: u64) -> String {
+    fn ping(&self, _id: u64, _time: Nanos) -> String {
         "ping".to_owned()
     }
 

@@ -7,14 +7,14 @@ mod decode;
 
 use crate::adapter::{Line, VenueCaps};
 use crate::engine::{
-    AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Ladder, Listed, ListingFrom, Operation, OrphanDelete, Proof,
-    Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen, put_digits,
+    AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Ladder, Listed, ListingFrom, Operation, OrphanDelete,
+    Proof, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen, put_digits,
 };
 use crate::json::Parser;
 use crate::registry::{Speaks, Venue};
 use crate::settings::FeedSettings;
 use std::fmt::Write as _;
-use wire::event::Channel;
+use wire::event::{Channel, Nanos};
 
 pub const V2: Venue = Venue {
     name: "kraken",
@@ -88,12 +88,12 @@ impl Protocol for KrakenV2 {
         Some(self.depth)
     }
 
-    fn greeting(&mut self, _line: Line, first: bool) -> Vec<String> {
+    fn greeting(&mut self, _line: Line, _endpoint: usize, first: bool) -> Vec<String> {
         let instruments = r#"{"method":"subscribe","params":{"channel":"instrument","snapshot":true}}"#;
         if first { vec![instruments.to_owned()] } else { Vec::new() }
     }
 
-    fn ping(&self, id: u64) -> String {
+    fn ping(&self, id: u64, _time: Nanos) -> String {
         format!(r#"{{"method":"ping","req_id":{id}}}"#)
     }
 
