@@ -20,6 +20,8 @@ mod protocol;
 pub(crate) mod snapshots;
 #[cfg(test)]
 pub(crate) mod testkit;
+#[cfg(test)]
+mod tests;
 
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};

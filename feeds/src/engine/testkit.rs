@@ -16,6 +16,8 @@ pub struct Bench {
     pub now: Now,
     /// Lines in the order in which they were opened; closed ones are taken out.
     pub lines: Vec<Line>,
+    /// Their addresses, of all that ever were.
+    pub urls: Vec<String>,
     pub sent: Vec<(Line, String)>,
     pub fetches: Vec<(Fetch, String)>,
     /// `Quote 1.5 2 1.6 3`, `Trade 1.5 2 buy 7`, `Gap Trade 3`, `Book live`, `Link 0 down`, `fault kind: detail`.
@@ -32,17 +34,24 @@ pub struct Bench {
 impl Bench {
     /// Started, and nothing answered yet.
     pub fn start(settings: &FeedSettings) -> Self {
+        let adapter = registry::adapter(&settings.venue, settings).unwrap();
+        Self::of(adapter, registry::dialect(&settings.venue).unwrap())
+    }
+
+    /// The same for a protocol that is not registered.
+    pub fn of(adapter: Box<dyn Adapter>, dialect: Box<dyn Dialect>) -> Self {
         let mut bench = Self {
-            adapter: registry::adapter(&settings.venue, settings).unwrap(),
+            adapter,
             now: Now { wall: 1_000_000_000_000, mono: 0 },
             lines: Vec::new(),
+            urls: Vec::new(),
             sent: Vec::new(),
             fetches: Vec::new(),
             log: Vec::new(),
             books: Vec::new(),
             exponents: Vec::new(),
             grant: true,
-            dialect: registry::dialect(&settings.venue).unwrap(),
+            dialect,
             out: Output::default(),
         };
         bench.adapter.start(bench.now, &mut bench.out);
@@ -115,8 +124,9 @@ impl Bench {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Open { line, .. } => {
+            Action::Open { line, url } => {
                 self.lines.push(line);
+                self.urls.push(url);
                 self.adapter.on_open(self.now, line, &mut self.out);
             }
             Action::Send { line, text } => {
