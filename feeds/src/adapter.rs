@@ -1,6 +1,7 @@
 //! The contract between a venue's protocol and the rest: messages, responses and clock ticks in; events and actions out.
 //! Adapters do no I/O and own no clock, so every fault is a plain function call in a test. Bounded by the message at hand.
 
+use crate::engine::Listed;
 use wire::event::{Batch, Cause, Nanos};
 
 /// What time it is, told by the caller. `wall` stamps events; `mono` (ns since an arbitrary start) drives timers.
@@ -25,8 +26,8 @@ pub enum Action {
     Open { line: Line, url: String },
     /// Send a text message; the supervisor spaces messages by `VenueCaps::messages_per_second`.
     Send { line: Line, text: String },
-    /// GET `url`; answered by exactly one `on_response`. `weight` counts against the venue's request budget.
-    Fetch { fetch: Fetch, url: String, weight: u32 },
+    /// GET `url` (`post`: an empty POST); answered by exactly one `on_response`. `weight` counts against the venue's request budget.
+    Fetch { fetch: Fetch, url: String, weight: u32, post: bool },
     /// Drop the line and do not open it again.
     Close { line: Line },
     /// Drop the line and open it again after back-off.
@@ -75,10 +76,12 @@ pub enum FaultKind {
     BufferFull,
     /// A snapshot request failed.
     SnapshotFailed,
+    /// The venue's checksum is not that of the book.
+    ChecksumMismatch,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadMessage,
         Self::Refused,
         Self::SequenceGap,
@@ -87,6 +90,7 @@ impl FaultKind {
         Self::UnknownInstrument,
         Self::BufferFull,
         Self::SnapshotFailed,
+        Self::ChecksumMismatch,
     ];
 
     pub fn name(self) -> &'static str {
@@ -99,6 +103,7 @@ impl FaultKind {
             Self::UnknownInstrument => "unknown_instrument",
             Self::BufferFull => "buffer_full",
             Self::SnapshotFailed => "snapshot_failed",
+            Self::ChecksumMismatch => "checksum_mismatch",
         }
     }
 }
@@ -150,6 +155,9 @@ pub trait Adapter: Send {
     fn on_close(&mut self, now: Now, line: Line, cause: Cause, out: &mut Output);
     /// At least every 100 ms: retries, time-outs, planned replacement of lines.
     fn on_tick(&mut self, now: Now, out: &mut Output);
+    /// Before `start`: a recording is going to be played. `instruments` were made from its data, for what its list does not have;
+    /// `listed`: it has a list.
+    fn replayed(&mut self, _instruments: Vec<Listed>, _listed: bool) {}
     /// True once every configured instrument is known: until then unknown symbols may still turn up.
     fn instruments_known(&self) -> bool;
 }

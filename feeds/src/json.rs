@@ -1,7 +1,10 @@
 //! JSON as adapters need it. In: one message's bytes (altered in place). Out: a walk over simd-json's tape, without allocation once
 //! the buffers are warm. Bounded by the message, and by `MAX_DEPTH` levels of nesting.
 
+use crate::engine::{BAD, Number, number};
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
+use std::io::Read as _;
+use wire::decimal::Decimal;
 
 /// No venue message nests deeper; a bomb of brackets is refused.
 const MAX_DEPTH: usize = 16;
@@ -11,11 +14,13 @@ pub struct Parser {
     buffers: Buffers,
     /// Always empty between messages, so it borrows nothing.
     tape: Tape<'static>,
+    /// The message with its numbers quoted.
+    quoted: Vec<u8>,
 }
 
 impl Default for Parser {
     fn default() -> Self {
-        Self { buffers: Buffers::with_max_depth(64 * 1024, MAX_DEPTH), tape: Tape(Vec::with_capacity(4_096)) }
+        Self { buffers: Buffers::with_max_depth(64 * 1024, MAX_DEPTH), tape: Tape(Vec::with_capacity(4_096)), quoted: Vec::new() }
     }
 }
 
@@ -30,6 +35,76 @@ impl Parser {
         self.tape = tape.reset();
         result
     }
+
+    /// `parse` for venues that send prices as bare numbers: those with a fraction, an exponent or more digits than 64 bits hold become
+    /// texts, so that none is ever a float. `Value::number` reads either.
+    pub fn parse_exact<R>(&mut self, payload: &[u8], each: impl FnOnce(Value<'_, '_>) -> R) -> Option<R> {
+        let mut quoted = std::mem::take(&mut self.quoted);
+        quoted.clear();
+        quote_numbers(payload, &mut quoted);
+        let result = self.parse(&mut quoted, each);
+        self.quoted = quoted;
+        result
+    }
+}
+
+/// More digits than this may not fit 64 bits.
+const SAFE_DIGITS: usize = 18;
+
+/// Copies `json` with a quote on both sides of every number that is not a short integer.
+fn quote_numbers(json: &[u8], out: &mut Vec<u8>) {
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => at = end_of_text(json, at),
+            b'-' | b'0'..=b'9' => {
+                let start = at;
+                let mut simple = true;
+                while let Some(byte) = json.get(at) {
+                    match byte {
+                        b'0'..=b'9' | b'-' => {}
+                        b'.' | b'e' | b'E' | b'+' => simple = false,
+                        _ => break,
+                    }
+                    at += 1;
+                }
+                if !simple || at - start > SAFE_DIGITS {
+                    out.extend_from_slice(&json[copied..start]);
+                    out.push(b'"');
+                    out.extend_from_slice(&json[start..at]);
+                    out.push(b'"');
+                    copied = at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    out.extend_from_slice(&json[copied..]);
+}
+
+/// Behind the text that begins at `start`, or the end of a torn one.
+fn end_of_text(json: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(next) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+        at += next;
+        if json[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    json.len()
+}
+
+/// Unpacks a gzip message in place; `scratch` is reused. False: it is none, or longer than `limit`.
+pub fn inflate(payload: &mut Vec<u8>, scratch: &mut Vec<u8>, limit: usize) -> bool {
+    scratch.clear();
+    let mut unpacked = flate2::read::GzDecoder::new(payload.as_slice()).take(limit as u64 + 1);
+    let whole = unpacked.read_to_end(scratch).is_ok_and(|length| length <= limit);
+    if whole {
+        std::mem::swap(payload, scratch);
+    }
+    whole
 }
 
 /// One value: the nodes from its own first one to (at least) its last one.
@@ -57,6 +132,40 @@ impl<'t, 'a> Value<'t, 'a> {
             Node::Static(StaticNode::I64(number)) => u64::try_from(*number).ok(),
             _ => None,
         }
+    }
+
+    /// A price or size, text or bare (then only after `Parser::parse_exact`), or `BAD`.
+    pub fn number(self) -> Number {
+        match self.0.first() {
+            Some(Node::String(text)) => number(text),
+            Some(Node::Static(StaticNode::I64(number))) => Decimal::new(*number, 0),
+            Some(Node::Static(StaticNode::U64(number))) => i64::try_from(*number).map_or(BAD, |number| Decimal::new(number, 0)),
+            _ => BAD,
+        }
+    }
+
+    /// An id or a time, text or bare.
+    pub fn whole(self) -> Option<u64> {
+        match self.text() {
+            Some(text) => text.parse().ok(),
+            None => self.unsigned(),
+        }
+    }
+
+    /// The values of these keys, in one walk.
+    pub fn fields<const N: usize>(self, keys: [&str; N]) -> [Option<Self>; N] {
+        let mut found = [None; N];
+        for (key, value) in self.entries() {
+            if let Some(at) = keys.iter().position(|known| *known == key) {
+                found[at] = Some(value);
+            }
+        }
+        found
+    }
+
+    /// The value of this key; keys are looked through in order.
+    pub fn get(self, key: &str) -> Option<Self> {
+        self.entries().find(|(name, _)| *name == key).map(|(_, value)| value)
     }
 
     pub fn signed(self) -> Option<i64> {
@@ -144,6 +253,26 @@ impl<'t, 'a> Iterator for Elements<'t, 'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_keep_every_digit() {
+        let mut parser = Parser::default();
+        let text = br#"{"a":98765432109.12345,"b":[1.50,-2e-7,7,123456789012345678901],"c":"x\"1.5","d":0.00000000,"e":true}"#;
+        let seen = parser.parse_exact(text, |root| {
+            let inner: Vec<Number> = root.get("b").unwrap().elements().map(Value::number).collect();
+            (
+                root.get("a").unwrap().number(),
+                inner,
+                root.get("c").unwrap().text().unwrap().to_owned(),
+                root.get("d").unwrap().number(),
+            )
+        });
+        let numbers = vec![Decimal::new(150, -2), Decimal::new(-2, -7), Decimal::new(7, 0), BAD];
+        assert_eq!(seen, Some((Decimal::new(9_876_543_210_912_345, -5), numbers, "x\"1.5".to_owned(), Decimal::new(0, -8))));
+        for torn in ["{\"a", "{\"a\\", "[1.", "-"] {
+            assert!(parser.parse_exact(torn.as_bytes(), |_| ()).is_none(), "{torn}");
+        }
+    }
 
     #[test]
     fn walks_nested_values_and_refuses_depth_bombs() {

@@ -2,6 +2,7 @@
 //! Knows nothing of topics, sessions or the server.
 
 pub mod adapter;
+pub mod engine;
 pub mod error;
 pub mod json;
 pub mod recording;
@@ -12,6 +13,7 @@ pub mod sequencer;
 pub mod settings;
 pub mod sim;
 pub mod supervisor;
+pub mod time;
 pub mod trail;
 pub mod transport;
 pub mod venue;

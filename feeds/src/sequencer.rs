@@ -28,11 +28,27 @@ impl Default for Limits {
 /// Diffs in a row that lie wholly in the past before the numbering counts as restarted: more than a lagging second line brings.
 const RESTART_AFTER: u32 = 256;
 
+/// How one diff follows another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rule {
+    /// It begins at or before the id after the last one.
+    #[default]
+    Range,
+    /// It names the last one as its predecessor.
+    Chain,
+    /// Its number is so much above the last one.
+    Counter { step: u64 },
+    /// In no way that could be checked; what lies before the snapshot is known by its id.
+    Free,
+}
+
 /// One message of changes: all update ids from `first` to `last`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Diff<'a> {
     pub first: u64,
     pub last: u64,
+    /// For `Rule::Chain`; without it the diff is taken to follow.
+    pub previous: Option<u64>,
     pub event_time: Nanos,
     pub received: Nanos,
     pub bids: &'a [Level],
@@ -75,9 +91,10 @@ enum Stage {
     Idle,
     /// A snapshot is on its way.
     Keeping,
-    /// The book contains all ids up to `last`.
+    /// The book contains all ids up to `last`. `spliced`: it is a snapshot's, and the next diff is measured against that.
     Live {
         last: u64,
+        spliced: bool,
     },
 }
 
@@ -85,6 +102,7 @@ enum Stage {
 struct Kept {
     first: u64,
     last: u64,
+    previous: Option<u64>,
     event_time: Nanos,
     received: Nanos,
     bids: usize,
@@ -95,6 +113,9 @@ struct Kept {
 pub struct Sequencer {
     stage: Stage,
     limits: Limits,
+    rule: Rule,
+    /// The first diff after a snapshot is the one that contains its id, not the one after it.
+    equal: bool,
     kept: Vec<Kept>,
     /// Levels of the kept diffs in order, bids before asks.
     levels: Vec<Level>,
@@ -102,8 +123,14 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
+    /// For ranges of ids.
     pub fn new(limits: Limits) -> Self {
-        Self { stage: Stage::Idle, limits, kept: Vec::new(), levels: Vec::new(), stale_in_a_row: 0 }
+        Self::with_rule(limits, Rule::Range, false)
+    }
+
+    /// `equal`: the first diff after a snapshot is the one that contains its id.
+    pub fn with_rule(limits: Limits, rule: Rule, equal: bool) -> Self {
+        Self { stage: Stage::Idle, limits, rule, equal, kept: Vec::new(), levels: Vec::new(), stale_in_a_row: 0 }
     }
 
     /// The book is given up: connection lost, or the caller knows better.
@@ -131,14 +158,42 @@ impl Sequencer {
     /// The last update id the live book contains.
     pub fn last(&self) -> Option<u64> {
         match self.stage {
-            Stage::Live { last } => Some(last),
+            Stage::Live { last, .. } => Some(last),
             _ => None,
         }
     }
 
+    /// The venue sent the whole book unasked, as of `last`.
+    pub fn restart(&mut self, last: u64) {
+        self.reset();
+        self.stage = Stage::Live { last, spliced: false };
+    }
+
     /// Would this diff tear a hole into a live book? Lets a caller with two lines wait for the other one first.
-    pub fn skips(&self, first: u64) -> bool {
-        matches!(self.stage, Stage::Live { last } if first > last.saturating_add(1))
+    pub fn skips(&self, diff: &Diff<'_>) -> bool {
+        matches!(self.stage, Stage::Live { last, spliced } if self.step(last, spliced, diff).is_some_and(|missing| missing > 0))
+    }
+
+    /// What lies between the book and this diff: `Some(0)` nothing, `Some(n)` a hole (of `n` ids, or of at least one), `None` the diff
+    /// lies in the past.
+    fn step(&self, last: u64, spliced: bool, diff: &Diff<'_>) -> Option<u64> {
+        if spliced {
+            return if self.equal {
+                (diff.last >= last).then(|| diff.first.saturating_sub(last))
+            } else {
+                (diff.last > last).then(|| diff.first.saturating_sub(last.saturating_add(1)))
+            };
+        }
+        match self.rule {
+            Rule::Chain => match diff.previous {
+                Some(previous) if previous != last => (diff.last > last).then_some(1),
+                _ => Some(0),
+            },
+            _ if diff.last <= last => None,
+            Rule::Range => Some(diff.first.saturating_sub(last.saturating_add(1))),
+            Rule::Counter { step } => Some(diff.last.abs_diff(last.saturating_add(step))),
+            Rule::Free => Some(0),
+        }
     }
 
     pub fn on_diff(&mut self, diff: &Diff<'_>) -> Verdict {
@@ -148,16 +203,18 @@ impl Sequencer {
         match self.stage {
             Stage::Idle => Verdict::Ignored,
             Stage::Keeping => self.keep(diff),
-            Stage::Live { last } if diff.last <= last => self.stale(),
-            Stage::Live { last } if diff.first > last.saturating_add(1) => {
-                self.reset();
-                Verdict::Gap { missing: diff.first - last - 1 }
-            }
-            Stage::Live { .. } => {
-                self.stale_in_a_row = 0;
-                self.stage = Stage::Live { last: diff.last };
-                Verdict::Apply
-            }
+            Stage::Live { last, spliced } => match self.step(last, spliced, diff) {
+                None => self.stale(),
+                Some(0) => {
+                    self.stale_in_a_row = 0;
+                    self.stage = Stage::Live { last: diff.last, spliced: false };
+                    Verdict::Apply
+                }
+                Some(missing) => {
+                    self.reset();
+                    Verdict::Gap { missing }
+                }
+            },
         }
     }
 
@@ -174,13 +231,13 @@ impl Sequencer {
     fn keep(&mut self, diff: &Diff<'_>) -> Verdict {
         let mut verdict = Verdict::Kept;
         if let Some(newest) = self.kept.last() {
-            if diff.last <= newest.last {
-                return Verdict::Duplicate;
-            }
-            let expected = newest.last.saturating_add(1);
-            if diff.first > expected {
-                self.drop_kept();
-                verdict = Verdict::Gap { missing: diff.first - expected };
+            match self.step(newest.last, false, diff) {
+                None => return Verdict::Duplicate,
+                Some(0) => {}
+                Some(missing) => {
+                    self.drop_kept();
+                    verdict = Verdict::Gap { missing };
+                }
             }
         }
         let levels = diff.bids.len() + diff.asks.len();
@@ -194,6 +251,7 @@ impl Sequencer {
         self.kept.push(Kept {
             first: diff.first,
             last: diff.last,
+            previous: diff.previous,
             event_time: diff.event_time,
             received: diff.received,
             bids: diff.bids.len(),
@@ -211,34 +269,38 @@ impl Sequencer {
         }
         // `first == last_id + 1` is contiguous and so proves itself; only an older snapshot leaves ids between the two.
         // With nothing kept there is nothing to compare: the next diff will be, against `last_id`.
-        if self.kept.first().is_some_and(|kept| kept.first > last_id.saturating_add(1)) {
+        let reach = if self.equal { last_id } else { last_id.saturating_add(1) };
+        if self.rule != Rule::Free && self.kept.first().is_some_and(|kept| kept.first > reach) {
             return Splice::TooOld;
         }
-        self.stage = Stage::Live { last: last_id };
+        // A range that follows a snapshot follows it like any other.
+        self.stage = Stage::Live { last: last_id, spliced: !matches!(self.rule, Rule::Range | Rule::Free) || self.equal };
         Splice::Live
     }
 
     /// After `Splice::Live`: hands out the kept diffs that the snapshot does not contain, in order, and forgets all.
     pub fn replay(&mut self, mut each: impl FnMut(&Diff<'_>)) {
-        let Stage::Live { mut last } = self.stage else { return };
+        let Stage::Live { mut last, mut spliced } = self.stage else { return };
         let mut at = 0;
         for kept in &self.kept {
             let (bids, rest) = self.levels[at..].split_at(kept.bids);
             at += kept.bids + kept.asks;
-            if kept.last <= last {
+            // They follow each other, or would not have been kept: only the past of the snapshot is left out.
+            if kept.last < last || (kept.last == last && !(self.equal && spliced)) {
                 continue;
             }
-            last = kept.last;
+            (last, spliced) = (kept.last, false);
             each(&Diff {
                 first: kept.first,
                 last: kept.last,
+                previous: kept.previous,
                 event_time: kept.event_time,
                 received: kept.received,
                 bids,
                 asks: &rest[..kept.asks],
             });
         }
-        self.stage = Stage::Live { last };
+        self.stage = Stage::Live { last, spliced };
         self.drop_kept();
         // A splice happens rarely: give the memory back.
         self.kept.shrink_to(64);

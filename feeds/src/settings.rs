@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use wire::event::Channel;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +28,9 @@ pub struct FeedSettings {
     /// Take the venue's merged trades (Binance `aggTrade`) instead of single ones.
     #[serde(default)]
     pub aggregated_trades: bool,
+    /// Levels a side to subscribe books with, where the venue lets choose; its own default if left out.
+    #[serde(default)]
+    pub depth: Option<u32>,
     /// Silence on a connection after which its data is stale; the venue's own default if left out.
     #[serde(default)]
     pub silence_ms: Option<u64>,
@@ -52,6 +56,7 @@ impl FeedSettings {
             rest_url: None,
             channels: all_channels(),
             aggregated_trades: false,
+            depth: None,
             silence_ms: None,
             quiet_after_ms: ten_seconds(),
             sim: None,
@@ -66,6 +71,16 @@ pub enum ChannelName {
     Quote,
     Trade,
     Book,
+}
+
+impl ChannelName {
+    pub fn channel(self) -> Channel {
+        match self {
+            Self::Quote => Channel::Quote,
+            Self::Trade => Channel::Trade,
+            Self::Book => Channel::Book,
+        }
+    }
 }
 
 fn ten_seconds() -> u64 {

@@ -121,16 +121,16 @@ impl Transport {
         }
     }
 
-    /// One GET on a connection of its own: snapshots are rare, and a kept connection would only die unnoticed.
-    pub async fn get(self: Arc<Self>, url: String) -> Result<Vec<u8>, FetchError> {
+    /// One GET (or empty POST) on a connection of its own: snapshots are rare, and a kept connection would only die unnoticed.
+    pub async fn fetch(self: Arc<Self>, url: String, post: bool) -> Result<Vec<u8>, FetchError> {
         let timeout = self.fetch_timeout;
-        match tokio::time::timeout(timeout, self.get_unhurried(&url)).await {
+        match tokio::time::timeout(timeout, self.fetch_unhurried(&url, post)).await {
             Ok(result) => result,
             Err(_) => Err(FetchError::Timeout(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX))),
         }
     }
 
-    async fn get_unhurried(&self, url: &str) -> Result<Vec<u8>, FetchError> {
+    async fn fetch_unhurried(&self, url: &str, post: bool) -> Result<Vec<u8>, FetchError> {
         let io = |error: &dyn std::fmt::Display| FetchError::Io(error.to_string());
         let address = Address::parse(url).map_err(|error| io(&error))?;
         let stream = self.connect(&address).await.map_err(|error| io(&error))?;
@@ -138,7 +138,10 @@ impl Transport {
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| io(&error))?;
         // Ends with the response or when this future is dropped, because `sender` and the body go with it.
         tokio::spawn(connection);
-        let request = hyper::Request::get(&address.path)
+        let method = if post { hyper::Method::POST } else { hyper::Method::GET };
+        let request = hyper::Request::builder()
+            .method(method)
+            .uri(&address.path)
             .header(HOST, &address.authority)
             .header(USER_AGENT, AGENT)
             .header(ACCEPT_ENCODING, "identity")

@@ -47,7 +47,7 @@ async fn http(answer: &'static str) -> u16 {
 
 async fn get(answer: &'static str) -> Result<Vec<u8>, FetchError> {
     let port = http(answer).await;
-    transport(None).get(format!("http://127.0.0.1:{port}/x?y=z")).await
+    transport(None).fetch(format!("http://127.0.0.1:{port}/x?y=z"), false).await
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn answers_are_bodies_or_typed_errors() {
     assert!(matches!(get("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nx").await, Err(FetchError::Io(_))));
     assert!(matches!(get("no HTTP at all\r\n\r\n").await, Err(FetchError::Io(_))));
     assert_eq!(get("").await, Err(FetchError::Timeout(2_000)));
-    assert!(matches!(transport(None).get("http://127.0.0.1:1/".into()).await, Err(FetchError::Io(_))));
+    assert!(matches!(transport(None).fetch("http://127.0.0.1:1/".into(), false).await, Err(FetchError::Io(_))));
 }
 
 #[tokio::test]

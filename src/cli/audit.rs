@@ -7,7 +7,7 @@ use super::CliError;
 use aws_lc_rs::digest::{Context, SHA256};
 use feeds::adapter::{FaultKind, Output};
 use feeds::registry;
-use feeds::replay::{Player, Survey, adapter_settings};
+use feeds::replay::{Player, adapter_settings};
 use feeds::settings::FeedSettings;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,13 +60,13 @@ impl Report {
 /// Plays `files` through the adapter of `venue`.
 pub fn audit(venue: &str, files: &[PathBuf]) -> Result<Report, CliError> {
     let venue = registry::venue(venue).map_err(CliError::usage)?;
-    let survey = Survey::take(files).map_err(CliError::usage)?;
-    if survey.symbols.is_empty() {
+    let survey = registry::survey(venue.name, files).map_err(CliError::usage)?;
+    if survey.notes.symbols.is_empty() {
         let files: Vec<_> = files.iter().map(|file: &PathBuf| Path::display(file).to_string()).collect();
         return Err(CliError::usage(format!("{}: no market data of {}", files.join(", "), venue.name)));
     }
     let mut remarks: Vec<String> = survey.tears.iter().map(|tear| format!("warning: {tear}")).collect();
-    if !survey.has_exchange_info {
+    if !survey.notes.has_listing {
         remarks.push("note: no list of instruments in the recording; tick and lot were made from its data".to_owned());
     }
     if survey.dropped > 0 {

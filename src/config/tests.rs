@@ -282,6 +282,7 @@ fn full() -> Config {
             rest_url: some(),
             channels: Vec::new(),
             aggregated_trades: false,
+            depth: Some(10),
             silence_ms: Some(1),
             quiet_after_ms: 1,
             sim: Some(SimSettings::default()),

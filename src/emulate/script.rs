@@ -4,7 +4,8 @@
 use super::book::VenueBook;
 use super::options::EmulateError;
 use feeds::recording::{Body, Recording};
-use feeds::replay::{ReplayError, Survey, binance};
+use feeds::registry;
+use feeds::replay::{ReplayError, binance};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
@@ -25,12 +26,12 @@ pub struct Script {
 
 impl Script {
     pub fn read(files: &[PathBuf]) -> Result<Self, EmulateError> {
-        let survey = Survey::take(files)?;
-        if survey.symbols.is_empty() {
+        let survey = registry::survey("binance", files)?;
+        if survey.notes.symbols.is_empty() {
             return Err(EmulateError::NoData);
         }
         let mut books: BTreeMap<String, VenueBook> =
-            survey.symbols.keys().map(|native| (native.clone(), VenueBook::default())).collect();
+            survey.notes.symbols.keys().map(|native| (native.clone(), VenueBook::default())).collect();
         let mut exchange_info = None;
         let mut with_snapshot = std::collections::BTreeSet::new();
         for entry in Recording::open(files).map_err(ReplayError::from)? {
@@ -58,7 +59,7 @@ impl Script {
             first: survey.first,
             books,
             synthesized: exchange_info.is_none(),
-            exchange_info: exchange_info.unwrap_or_else(|| survey.synthesize_exchange_info()),
+            exchange_info: exchange_info.unwrap_or_else(|| binance::exchange_info(&survey.notes, survey.first / 1_000_000)),
             entries: survey.entries,
             remarks,
         })

@@ -65,6 +65,7 @@ async fn start(files: &[PathBuf], speed: f64, symbols: &[&str], faults: Faults) 
         rest_url: Some(format!("http://{}", venue.address)),
         channels: feeds::settings::all_channels(),
         aggregated_trades: false,
+        depth: None,
         silence_ms: None,
         // The recording ends before the test does.
         quiet_after_ms: 0,

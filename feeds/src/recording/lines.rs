@@ -76,6 +76,17 @@ impl Lines {
         }
     }
 
+    /// All that is left of the file.
+    pub(super) fn rest(&mut self) -> Result<Vec<u8>, RecordingError> {
+        let mut bytes = Vec::new();
+        let read = self.reader.by_ref().take(MAX_RECORD_BYTES as u64 + 1).read_to_end(&mut bytes);
+        read.map_err(|error| RecordingError::new(&self.file, self.number + 1, error))?;
+        if bytes.len() > MAX_RECORD_BYTES {
+            return Err(RecordingError::new(&self.file, self.number + 1, ErrorKind::TooLong));
+        }
+        Ok(bytes)
+    }
+
     /// Notes that the file ends in the middle of something.
     pub(super) fn tear_here(&mut self, reason: &str) {
         self.tear = Some(Tear { file: self.file.clone(), line: self.number, reason: reason.to_owned() });

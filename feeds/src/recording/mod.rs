@@ -1,4 +1,4 @@
-//! In: files of recorded venue traffic in one of three formats. Out: one `Entry` after the other, in time order; and the writer
+//! In: files of recorded venue traffic in one of four formats. Out: one `Entry` after the other, in time order; and the writer
 //! of our own format. Bounded: files are streamed, one line or record at a time, and none may be longer than `MAX_RECORD_BYTES`.
 //!
 //! | format | looks like | written by |
@@ -6,11 +6,13 @@
 //! | own | `tickwire-recording 1 VENUE`, then framed records ([`own`]) | `tickwire record` |
 //! | cryptofeed | JSON lines `{t, conn, ts, url or addr, data or b64}` | cryptofeed's raw capture |
 //! | hft | `<receive ns> <message>` lines, REST snapshots inline | hftbacktest's collector |
+//! | frames | one JSON object `{captured_utc, endpoint, raw_text: […]}` over several lines | single captures |
 //!
 //! The format is recognised by content; each may be plain, gzip or zstd. Several files are read one after the other.
 
 mod cryptofeed;
 mod error;
+mod frames;
 mod hft;
 mod lines;
 mod own;

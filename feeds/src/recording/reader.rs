@@ -3,6 +3,7 @@
 use super::Entry;
 use super::cryptofeed::{self, CryptofeedReader};
 use super::error::{ErrorKind, RecordingError, Tear};
+use super::frames::{self, FramesReader};
 use super::hft::{self, HftReader};
 use super::lines::Lines;
 use super::own::{OwnReader, SIGNATURE};
@@ -20,6 +21,7 @@ enum Reader {
     Own(OwnReader),
     Cryptofeed(CryptofeedReader),
     Hft(HftReader),
+    Frames(FramesReader),
 }
 
 impl Recording {
@@ -72,6 +74,7 @@ enum Format {
     Own,
     Cryptofeed,
     Hft,
+    Frames,
 }
 
 impl Reader {
@@ -82,6 +85,7 @@ impl Reader {
                 (Format::Own, line.starts_with(SIGNATURE)),
                 (Format::Hft, hft::recognises(line)),
                 (Format::Cryptofeed, cryptofeed::recognises(line)),
+                (Format::Frames, frames::recognises(line)),
             ];
             known.into_iter().find(|(_, recognised)| *recognised).map(|(format, _)| format)
         });
@@ -96,6 +100,7 @@ impl Reader {
             Format::Own => Self::Own(OwnReader::new(Lines::open(file)?)?),
             Format::Cryptofeed => Self::Cryptofeed(CryptofeedReader::open(file)?),
             Format::Hft => Self::Hft(HftReader::new(Lines::open(file)?)),
+            Format::Frames => Self::Frames(FramesReader::open(file)?),
         })
     }
 
@@ -104,6 +109,7 @@ impl Reader {
             Self::Own(reader) => reader.next(),
             Self::Cryptofeed(reader) => reader.next(),
             Self::Hft(reader) => reader.next(),
+            Self::Frames(reader) => Ok(reader.next()),
         }
     }
 
@@ -112,6 +118,7 @@ impl Reader {
             Self::Own(reader) => reader.take_tear(),
             Self::Cryptofeed(reader) => reader.take_tear(),
             Self::Hft(reader) => reader.take_tear(),
+            Self::Frames(_) => None,
         }
     }
 }

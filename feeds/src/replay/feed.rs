@@ -33,8 +33,9 @@ pub fn adapter_settings(base: &FeedSettings, venue: &str, survey: &Survey) -> Fe
     settings.venue = venue.to_owned();
     settings.replay = None;
     if settings.symbols.is_empty() {
-        settings.symbols = survey.symbols.keys().map(|native| format!("!{native}")).collect();
+        settings.symbols = survey.notes.symbols.keys().map(|native| format!("!{native}")).collect();
     }
+    settings.depth = settings.depth.or(survey.notes.depth);
     settings.aggregated_trades |= survey.only_aggregated_trades();
     settings
 }
@@ -70,14 +71,14 @@ impl ReplayFeed {
         let pace = Pace::new(replay.speed)
             .ok_or_else(|| complaint(format!("speed {} is neither 0 nor between 0.001 and 1000000", replay.speed)))?;
         let venue = registry::venue(&replay.venue)?.name.to_owned();
-        let survey = Survey::take(&replay.files).map_err(|error| complaint(error.to_string()))?;
-        if survey.symbols.is_empty() {
+        let survey = registry::survey(&venue, &replay.files).map_err(|error| complaint(error.to_string()))?;
+        if survey.notes.symbols.is_empty() {
             return Err(complaint(ReplayError::NoData(venue).to_string()));
         }
         for tear in &survey.tears {
             tracing::warn!("{tear}");
         }
-        if !survey.has_exchange_info {
+        if !survey.notes.has_listing {
             tracing::info!(venue, "no list of instruments in the recording: tick, lot and names are made from its data");
         }
         let settings = adapter_settings(settings, &venue, &survey);
@@ -142,7 +143,7 @@ impl ReplayFeed {
 
     /// From the start again, with an adapter that remembers nothing.
     fn again(&self) -> Result<Player, ReplayError> {
-        let survey = Survey::take(&self.replay.files)?;
+        let survey = registry::survey(&self.venue, &self.replay.files)?;
         let adapter = registry::adapter(&self.venue, &self.settings).map_err(|_| ReplayError::NoData(self.venue.clone()))?;
         Player::new(adapter, &self.replay.files, survey)
     }

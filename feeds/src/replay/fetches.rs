@@ -1,7 +1,6 @@
 //! Answers an adapter's REST requests from a recording. In: requests, and recorded answers as their time comes. Out: which answer
 //! goes to which request, and when. Bounded by `MAX_ANSWERS` remembered answers and the adapter's open requests.
 
-use super::binance::address_key;
 use super::survey::Survey;
 use crate::adapter::{Fetch, FetchError};
 use std::collections::HashMap;
@@ -30,19 +29,19 @@ struct Answers {
 }
 
 impl Fetches {
-    pub(super) fn ask(&mut self, fetch: Fetch, url: &str) {
-        self.open.push((fetch, address_key(url)));
+    pub(super) fn ask(&mut self, fetch: Fetch, key: String) {
+        self.open.push((fetch, key));
     }
 
     /// A recorded answer's time has come. Successful ones are kept.
-    pub(super) fn arrived(&mut self, url: &str, status: u16, bytes: Vec<u8>) {
+    pub(super) fn arrived(&mut self, key: String, status: u16, bytes: Vec<u8>) {
         let newest = if status == 200 { Ok(bytes) } else { Err(FetchError::Status { status, retry_after_s: None }) };
-        self.put(address_key(url), newest, 1);
+        self.put(key, newest, 1);
     }
 
     /// An answer that does not stand in the recording.
-    pub(super) fn provide(&mut self, key: &str, bytes: Vec<u8>) {
-        self.put(key.to_owned(), Ok(bytes), 0);
+    pub(super) fn provide(&mut self, key: String, bytes: Vec<u8>) {
+        self.put(key, Ok(bytes), 0);
     }
 
     fn put(&mut self, key: String, newest: Outcome, count: u32) {

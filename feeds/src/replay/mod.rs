@@ -16,7 +16,7 @@ mod tests;
 pub use feed::{adapter_settings, start};
 pub use pace::Pace;
 pub use player::Player;
-pub use survey::{Survey, SurveyedSymbol};
+pub use survey::{Noted, Notes, Survey, SurveyedSymbol};
 
 /// Why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]

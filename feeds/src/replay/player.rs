@@ -2,7 +2,6 @@
 //! Bounded by one entry in hand and the adapter's own limits.
 
 use super::ReplayError;
-use super::binance::{acknowledgement, is_answer};
 use super::fetches::Fetches;
 use super::survey::Survey;
 use crate::adapter::{Action, Adapter, Line, Now, Output};
@@ -40,13 +39,16 @@ struct PlayedLine {
 }
 
 impl Player {
-    /// `survey` must have been taken of the same files. If it found no exchangeInfo, one made from the data is given instead.
-    pub fn new(adapter: Box<dyn Adapter>, files: &[PathBuf], survey: Survey) -> Result<Self, ReplayError> {
+    /// `survey` must have been taken of the same files. If it found no list of instruments, one made from the data is given instead.
+    pub fn new(mut adapter: Box<dyn Adapter>, files: &[PathBuf], survey: Survey) -> Result<Self, ReplayError> {
         let mut recording = Recording::open(files)?;
         let head = recording.next().transpose()?;
         let mut fetches = Fetches::default();
-        if !survey.has_exchange_info {
-            fetches.provide("exchangeInfo", survey.synthesize_exchange_info().into_bytes());
+        adapter.replayed(survey.instruments(), survey.notes.has_listing);
+        if !survey.notes.has_listing
+            && let Some((key, list)) = survey.dialect.synthesized_list(&survey.notes)
+        {
+            fetches.provide(key, list);
         }
         let now = Now { wall: survey.first, mono: 0 };
         let next_tick = survey.first + TICK;
@@ -110,7 +112,7 @@ impl Player {
             }
             Body::Received { line, mut bytes } => {
                 // Answers to requests are given when this adapter asks, with its own ids.
-                if is_answer(&bytes) {
+                if self.survey.dialect.is_answer(&bytes) {
                     return;
                 }
                 if let Some(line) = self.line_of(line, each) {
@@ -119,7 +121,7 @@ impl Player {
             }
             Body::Closed { line, .. } => self.closed(line, each),
             Body::Response { url, status, bytes } => {
-                self.fetches.arrived(&url, status, bytes);
+                self.fetches.arrived(self.survey.dialect.address_key(&url), status, bytes);
                 self.settle(each);
             }
             Body::Sent { .. } | Body::Dropped { .. } => {}
@@ -213,11 +215,11 @@ impl Player {
                 self.lines.push(PlayedLine { line, url, open: false, recorded: Vec::new() });
             }
             Action::Send { line, text } => {
-                if let Some(answer) = acknowledgement(&text) {
+                for answer in self.survey.dialect.grants(&text) {
                     self.adapter.on_message(self.now, line, &mut answer.into_bytes(), &mut self.out);
                 }
             }
-            Action::Fetch { fetch, url, .. } => self.fetches.ask(fetch, &url),
+            Action::Fetch { fetch, url, .. } => self.fetches.ask(fetch, self.survey.dialect.address_key(&url)),
             Action::Close { line } => self.lines.retain(|played| played.line != line),
             Action::Reconnect { line, cause } => {
                 if let Some(played) = self.lines.iter_mut().find(|played| played.line == line)

@@ -1,44 +1,73 @@
 //! One pass over a recording before it is replayed. In: entries. Out: which symbols and channels it holds, how fine their numbers
-//! are, which REST answers it has, and an exchangeInfo if none was recorded. Bounded by the number of symbols.
+//! are, which REST answers it has, and instruments made from the data. Bounded by the number of symbols.
 
 use super::ReplayError;
-use super::binance::{Snapshot, StreamKind, StreamMessage, address_key, split_symbol};
+use crate::engine::{Dialect, Listed};
 use crate::recording::{Body, Recording, Tear};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use wire::decimal::{Decimal, plain};
+use wire::decimal::Decimal;
 use wire::event::Nanos;
 
 /// What a recording holds.
-#[derive(Debug, Default)]
 pub struct Survey {
     pub first: Nanos,
     pub last: Nanos,
     pub entries: u64,
-    /// By native symbol.
-    pub symbols: BTreeMap<String, SurveyedSymbol>,
-    pub has_exchange_info: bool,
+    pub notes: Notes,
     pub tears: Vec<Tear>,
     /// Entries the recorder had to leave out.
     pub dropped: u64,
     answers: HashMap<String, u32>,
+    pub(super) dialect: Box<dyn Dialect>,
+}
+
+/// What the messages of a recording amount to.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// By native symbol.
+    pub symbols: BTreeMap<String, SurveyedSymbol>,
+    /// There is a list of instruments.
+    pub has_listing: bool,
+    /// Levels a side that the recorder had subscribed, where the venue says so.
+    pub depth: Option<u32>,
+}
+
+/// What a recorded message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    Book,
+    Trade,
+    AggregatedTrade,
+    Quote,
+    /// Levels of a snapshot by REST: they count for the scale only.
+    Levels,
 }
 
 #[derive(Clone, Debug, Default)]
 pub struct SurveyedSymbol {
-    pub depth_messages: u64,
+    pub books: u64,
     pub trades: u64,
     pub aggregated_trades: u64,
-    pub book_tickers: u64,
+    pub quotes: u64,
     /// Exponents of the finest price and size seen.
     pub price_exponent: i8,
     pub size_exponent: i8,
 }
 
 impl Survey {
-    pub fn take(files: &[PathBuf]) -> Result<Self, ReplayError> {
-        let mut survey = Self::default();
+    pub fn take(files: &[PathBuf], dialect: Box<dyn Dialect>) -> Result<Self, ReplayError> {
         let mut recording = Recording::open(files)?;
+        let mut survey = Self {
+            first: 0,
+            last: 0,
+            entries: 0,
+            notes: Notes::default(),
+            tears: Vec::new(),
+            dropped: 0,
+            answers: HashMap::new(),
+            dialect,
+        };
         for entry in recording.by_ref() {
             let entry = entry?;
             if survey.entries == 0 {
@@ -59,32 +88,25 @@ impl Survey {
 
     /// True if the recording holds merged trades and no single ones.
     pub fn only_aggregated_trades(&self) -> bool {
-        let any = |count: fn(&SurveyedSymbol) -> u64| self.symbols.values().any(|symbol| count(symbol) > 0);
+        let any = |count: fn(&SurveyedSymbol) -> u64| self.notes.symbols.values().any(|symbol| count(symbol) > 0);
         any(|symbol| symbol.aggregated_trades) && !any(|symbol| symbol.trades)
     }
 
-    /// An exchangeInfo made from the data: tick and lot are the largest powers of ten that divide every price and size of the
-    /// recording, base and quote are split by the usual quote assets.
-    pub fn synthesize_exchange_info(&self) -> String {
-        let symbols: Vec<String> = self.symbols.iter().map(|(native, symbol)| symbol.exchange_info(native)).collect();
-        format!(
-            r#"{{"timezone":"UTC","serverTime":{},"rateLimits":[],"exchangeFilters":[],"symbols":[{}]}}"#,
-            self.first / 1_000_000,
-            symbols.join(",")
-        )
+    /// Instruments made from the data: tick and lot are the largest powers of ten that divide every price and size of the recording.
+    pub(super) fn instruments(&self) -> Vec<Listed> {
+        let scale =
+            |(native, symbol): (&String, &SurveyedSymbol)| (native.clone(), (symbol.price_exponent, symbol.size_exponent));
+        self.dialect.instruments(&self.notes.symbols.iter().map(scale).collect())
     }
 
     fn note(&mut self, body: &Body) {
         match body {
-            Body::Received { bytes, .. } => {
-                if let Some(message) = StreamMessage::parse(bytes) {
-                    self.note_message(&message);
-                }
-            }
+            Body::Connect { line, url } => self.dialect.connected(*line, url),
+            Body::Received { line, bytes } => self.dialect.message(*line, bytes, &mut self.notes),
             Body::Response { url, status, bytes } => {
-                let key = address_key(url);
+                let key = self.dialect.address_key(url);
                 if *status == 200 {
-                    self.note_answer(&key, bytes);
+                    self.dialect.response(&key, bytes, &mut self.notes);
                 }
                 *self.answers.entry(key).or_default() += 1;
             }
@@ -92,76 +114,29 @@ impl Survey {
             _ => {}
         }
     }
+}
 
-    fn note_message(&mut self, message: &StreamMessage<'_>) {
-        if matches!(message.kind, StreamKind::Other) {
-            return;
-        }
-        let symbol = self.symbol(&message.symbol);
-        match &message.kind {
-            StreamKind::Depth { bids, asks, .. } => {
-                symbol.depth_messages += 1;
-                bids.iter().chain(asks).for_each(|level| symbol.note(level));
-            }
-            StreamKind::Trade { price, size } => {
-                symbol.trades += 1;
-                symbol.note(&[price, size]);
-            }
-            StreamKind::AggregatedTrade { price, size } => {
-                symbol.aggregated_trades += 1;
-                symbol.note(&[price, size]);
-            }
-            StreamKind::BookTicker { bid, ask } => {
-                symbol.book_tickers += 1;
-                [bid, ask].into_iter().for_each(|level| symbol.note(level));
-            }
-            StreamKind::Other => {}
-        }
-    }
-
-    fn note_answer(&mut self, key: &str, bytes: &[u8]) {
-        self.has_exchange_info |= key == "exchangeInfo";
-        if let Some(native) = key.strip_prefix("depth?symbol=")
-            && let Ok(snapshot) = serde_json::from_slice::<Snapshot<'_>>(bytes)
-        {
-            let symbol = self.symbol(native);
-            snapshot.bids.iter().chain(&snapshot.asks).for_each(|level| symbol.note(level));
-        }
-    }
-
-    fn symbol(&mut self, native: &str) -> &mut SurveyedSymbol {
+impl Notes {
+    pub fn add(&mut self, native: &str, kind: Noted, levels: impl Iterator<Item = (Decimal, Decimal)>) {
         if !self.symbols.contains_key(native) {
             self.symbols.insert(native.to_owned(), SurveyedSymbol::default());
         }
-        self.symbols.get_mut(native).expect("it was put there just now")
+        let symbol = self.symbols.get_mut(native).expect("it was put there just now");
+        match kind {
+            Noted::Book => symbol.books += 1,
+            Noted::Trade => symbol.trades += 1,
+            Noted::AggregatedTrade => symbol.aggregated_trades += 1,
+            Noted::Quote => symbol.quotes += 1,
+            Noted::Levels => {}
+        }
+        for (price, size) in levels {
+            symbol.price_exponent = symbol.price_exponent.min(finest(price));
+            symbol.size_exponent = symbol.size_exponent.min(finest(size));
+        }
     }
 }
 
-impl SurveyedSymbol {
-    fn note(&mut self, level: &[&str; 2]) {
-        for (text, finest) in level.iter().zip([&mut self.price_exponent, &mut self.size_exponent]) {
-            if let Ok(value) = Decimal::parse(text.as_bytes()) {
-                *finest = (*finest).min(value.normalized().exponent);
-            }
-        }
-    }
-
-    fn exchange_info(&self, native: &str) -> String {
-        let (base, quote) = split_symbol(native);
-        let (tick, lot) = (plain(1, self.price_exponent), plain(1, self.size_exponent));
-        format!(
-            concat!(
-                r#"{{"symbol":"{native}","status":"TRADING","baseAsset":"{base}","baseAssetPrecision":8,"quoteAsset":"{quote}","#,
-                r#""quotePrecision":8,"quoteAssetPrecision":8,"orderTypes":["LIMIT","MARKET"],"isSpotTradingAllowed":true,"#,
-                r#""isMarginTradingAllowed":false,"filters":[{{"filterType":"PRICE_FILTER","minPrice":"{tick}","#,
-                r#""maxPrice":"1000000000","tickSize":"{tick}"}},{{"filterType":"LOT_SIZE","minQty":"{lot}","#,
-                r#""maxQty":"1000000000","stepSize":"{lot}"}}],"permissions":["SPOT"]}}"#
-            ),
-            native = native,
-            base = base,
-            quote = quote,
-            tick = tick,
-            lot = lot,
-        )
-    }
+/// The exponent that holds this number; what is no number asks for none.
+fn finest(number: Decimal) -> i8 {
+    if number == crate::engine::BAD { 0 } else { number.normalized().exponent }
 }

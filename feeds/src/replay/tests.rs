@@ -23,7 +23,7 @@ impl Diary {
     }
 
     fn fetch(&mut self, url: &str, out: &mut Output) {
-        out.actions.push(Action::Fetch { fetch: Fetch(self.fetches), url: url.into(), weight: 1 });
+        out.actions.push(Action::Fetch { fetch: Fetch(self.fetches), url: url.into(), weight: 1, post: false });
         self.fetches += 1;
     }
 }
@@ -96,7 +96,7 @@ fn played(entries: &[(i64, Body)]) -> Vec<String> {
         max_message_bytes: 1,
     };
     let diary = Diary { caps, lines: Arc::clone(&lines), ticks: 0, fetches: 0 };
-    let survey = Survey::take(&files).unwrap();
+    let survey = Survey::take(&files, Box::new(binance::BinanceDialect)).unwrap();
     let mut player = Player::new(Box::new(diary), &files, survey).unwrap();
     let mut last = i64::MIN;
     while let Some(time) = player.next_time() {
@@ -184,11 +184,11 @@ fn a_survey_knows_how_fine_the_numbers_are() {
         "\n",
     );
     std::fs::write(&path, lines).unwrap();
-    let survey = Survey::take(&[path]).unwrap();
-    let symbol = &survey.symbols["BTCUSDT"];
+    let survey = Survey::take(&[path], Box::new(binance::BinanceDialect)).unwrap();
+    let symbol = &survey.notes.symbols["BTCUSDT"];
     assert_eq!((symbol.price_exponent, symbol.size_exponent), (-1, -3));
-    assert!(survey.only_aggregated_trades() && !survey.has_exchange_info && survey.entries == 3);
-    let info: serde_json::Value = serde_json::from_str(&survey.synthesize_exchange_info()).unwrap();
+    assert!(survey.only_aggregated_trades() && !survey.notes.has_listing && survey.entries == 3);
+    let info: serde_json::Value = serde_json::from_str(&binance::exchange_info(&survey.notes, 0)).unwrap();
     assert_eq!(info["symbols"][0]["baseAsset"], "BTC");
     assert_eq!(info["symbols"][0]["filters"][0]["tickSize"], "0.1");
     assert_eq!(info["symbols"][0]["filters"][1]["stepSize"], "0.001");

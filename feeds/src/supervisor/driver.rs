@@ -128,7 +128,7 @@ impl Driver {
                 // Not open: it will hear of `on_open` and send again. Full: the missing answer will end it.
                 connection.send(text);
             }
-            Action::Fetch { fetch, url, weight } => self.requests.ask(fetch, url, weight),
+            Action::Fetch { fetch, url, weight, post } => self.requests.ask(fetch, url, weight, post),
             Action::Close { line } => {
                 if let Some(connection) = self.connections.iter_mut().find(|connection| connection.line == line) {
                     connection.close(cx);

@@ -23,6 +23,7 @@ struct Waiting {
     fetch: Fetch,
     url: String,
     weight: u32,
+    post: bool,
 }
 
 pub struct Requests {
@@ -44,8 +45,8 @@ impl Requests {
         }
     }
 
-    pub fn ask(&mut self, fetch: Fetch, url: String, weight: u32) {
-        self.waiting.push_back(Waiting { fetch, url, weight });
+    pub fn ask(&mut self, fetch: Fetch, url: String, weight: u32, post: bool) {
+        self.waiting.push_back(Waiting { fetch, url, weight, post });
     }
 
     /// The next result. What must wait for its weight is looked at again on the next call, so call it on every tick.
@@ -56,14 +57,14 @@ impl Requests {
             if refused.is_none() && !self.weight.take_weight(next.weight) {
                 break;
             }
-            let Some(Waiting { fetch, url, .. }) = self.waiting.pop_front() else { break };
+            let Some(Waiting { fetch, url, post, .. }) = self.waiting.pop_front() else { break };
             if let Some(ms) = refused {
                 return Poll::Ready(Response { fetch, url, result: Err(FetchError::CircuitOpen(ms)) });
             }
             self.breaker.sent(now);
             let transport = Arc::clone(&self.transport);
             self.running.push(Box::pin(async move {
-                let result = transport.get(url.clone()).await;
+                let result = transport.fetch(url.clone(), post).await;
                 Response { fetch, url, result }
             }));
         }

@@ -9,9 +9,9 @@ mod decode;
 mod lines;
 mod listing;
 mod market;
-mod snapshots;
 
 use crate::adapter::{Action, Adapter, Fault, FaultKind, Fetch, FetchError, Line, Now, Output, VenueCaps};
+use crate::engine::snapshots::Snapshots;
 use crate::error::FeedError;
 use crate::json::Parser;
 use crate::settings::{ChannelName, FeedSettings};
@@ -19,7 +19,6 @@ use decode::Message;
 use foldhash::HashMap;
 use lines::{Answered, Lines, Lost};
 use market::{Market, Need, Spliced};
-use snapshots::Snapshots;
 use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags};
 
 /// What differs between the venues of this protocol.
@@ -147,7 +146,7 @@ impl Feed {
         let fetch = self.fetch_id();
         self.list_fetch = Some(fetch);
         let url = format!("{}/api/v3/exchangeInfo", self.rest_url);
-        out.actions.push(Action::Fetch { fetch, url, weight: self.spec.list_weight });
+        out.actions.push(Action::Fetch { fetch, url, weight: self.spec.list_weight, post: false });
     }
 
     fn on_list(&mut self, now: Now, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
@@ -241,7 +240,7 @@ impl Feed {
                 market.sequencer.begin();
             }
             let url = format!("{}/api/v3/depth?symbol={}&limit={DEPTH_LIMIT}", self.rest_url, market.instrument.native);
-            out.actions.push(Action::Fetch { fetch, url, weight: self.spec.depth_weight });
+            out.actions.push(Action::Fetch { fetch, url, weight: self.spec.depth_weight, post: false });
         }
     }
 

@@ -24,7 +24,10 @@ pub enum Spliced {
 impl Market {
     pub fn on_diff(&mut self, now: Now, text: &DepthText<'_, '_>, overlap: bool, out: &mut Output) -> Need {
         // The other line still has what is missing here; unless it has been here already, and had not either.
-        if overlap && self.sequencer.skips(text.first) && text.last > self.early_diff {
+        if overlap
+            && self.sequencer.skips(&Diff { first: text.first, last: text.last, ..Diff::default() })
+            && text.last > self.early_diff
+        {
             self.early_diff = text.last;
             return Need::Nothing;
         }
@@ -45,6 +48,7 @@ impl Market {
         let verdict = self.sequencer.on_diff(&Diff {
             first: text.first,
             last: text.last,
+            previous: None,
             event_time: text.time,
             received: now.wall,
             bids: bid_levels,

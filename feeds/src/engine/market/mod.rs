@@ -1,0 +1,304 @@
+//! One instrument of any venue. In: decoded updates. Out: normalized events, exact, in order, each id once.
+//! Bounded by the sequencer's limits; no allocation for a quote, a trade or a book update once the batch is warm.
+//!
+//! Here are quotes and trades; `book` has the book, `scale` the exponents, `state` what is live and what is not.
+
+mod book;
+mod scale;
+mod state;
+
+use super::decoded::{Part, QuoteUpdate, RawLevel, TradeUpdate};
+use super::facts::{Facts, OrphanDelete, Proof, QuoteIds, SnapshotFrom, TradeIds};
+use super::ladder::Ladder;
+use crate::adapter::{Fault, FaultKind, Line, Now, Output};
+use crate::sequencer::{Limits, Rule, Sequencer};
+use crate::trail::{Step, Trail};
+use scale::Misfit;
+use state::{CHANNELS, Told, slot};
+use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags, Nanos, Quote, Trade, TradingState};
+use wire::instrument::Instrument;
+
+pub use book::{BookMessage, Spliced};
+
+/// What the caller must do for the book after a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    Nothing,
+    /// The book is not live and no snapshot is on its way.
+    Snapshot,
+    /// The same, and this diff is the first of those to keep for it.
+    SnapshotAndRepeat,
+}
+
+/// The facts a market goes by, resolved once.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    trade_ids: TradeIds,
+    quote_ids: QuoteIds,
+    rule: Rule,
+    restart_floor: Option<u64>,
+    in_band: bool,
+    equal: bool,
+    /// Checksums or orphan deletes need the book itself.
+    ladder: bool,
+    orphans_count: bool,
+    finest_exponent: i8,
+    /// Levels a side beyond which the venue sends no deletes.
+    pub depth: Option<usize>,
+}
+
+impl Rules {
+    pub fn of(facts: &Facts) -> Self {
+        let (rule, restart_floor) = match facts.numbering() {
+            Some(Proof::Counter { step, restart_floor }) => (Rule::Counter { step }, Some(restart_floor)),
+            Some(Proof::Chain) => (Rule::Chain, None),
+            Some(Proof::Range) => (Rule::Range, None),
+            _ => (Rule::Free, None),
+        };
+        let orphans_count = facts.orphan_delete == OrphanDelete::Loss;
+        let (in_band, equal) = match facts.snapshot {
+            SnapshotFrom::Subscription { .. } => (true, false),
+            SnapshotFrom::Rest { equal, .. } => (false, equal),
+        };
+        Self {
+            trade_ids: facts.trade_ids,
+            quote_ids: facts.quote_ids,
+            rule,
+            restart_floor,
+            in_band,
+            equal,
+            ladder: orphans_count || facts.checksum_depth().is_some(),
+            orphans_count,
+            finest_exponent: facts.finest_exponent,
+            depth: None,
+        }
+    }
+}
+
+pub struct Market {
+    pub index: u32,
+    pub instrument: Instrument,
+    pub trading: TradingState,
+    pub sequencer: Sequencer,
+    /// In band: when the book's subscription was granted without a snapshot so far.
+    pub awaited_since: Option<i64>,
+    /// In band, while two lines carry the same: whose book it is.
+    pub book_line: Option<Line>,
+    rules: Rules,
+    ladder: Ladder,
+    told: [Option<Told>; 3],
+    quotes: Trail,
+    trades: Trail,
+    last_quote: Option<Quote>,
+    /// Quotes up to this update id are older than the snapshot whose best prices stood in for one.
+    quote_floor: u64,
+    /// Why the next jump of trade ids came about, if the line was lost meanwhile.
+    lost: Cause,
+    /// While two lines carry the same data: the newest ids that came too early on one of them.
+    early_trade: u64,
+    early_diff: u64,
+    /// The newest trade of before the first subscription.
+    past_trade: u64,
+}
+
+impl Market {
+    pub fn new(index: u32, instrument: Instrument, trading: TradingState, channels: &[Channel], rules: Rules) -> Self {
+        let told = CHANNELS
+            .map(|channel| channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::Startup }));
+        Self {
+            index,
+            instrument,
+            trading,
+            sequencer: Sequencer::with_rule(Limits::default(), rules.rule, rules.equal),
+            awaited_since: None,
+            book_line: None,
+            rules,
+            ladder: Ladder::default(),
+            told,
+            quotes: Trail::default(),
+            trades: Trail::default(),
+            last_quote: None,
+            quote_floor: 0,
+            lost: Cause::None,
+            early_trade: 0,
+            early_diff: 0,
+            past_trade: 0,
+        }
+    }
+
+    /// The first that is heard of it: `link` carries it, with these channels.
+    pub fn introduce(&self, now: Now, link: u32, out: &mut Output) {
+        self.emit(out, 0, now.wall, EventBody::Carrier { link });
+        self.announce(now, out);
+        for channel in CHANNELS {
+            if let Some(Told { state, cause }) = self.told[slot(channel)] {
+                self.emit(out, 0, now.wall, EventBody::State { channel: Some(channel), state, cause });
+            }
+        }
+    }
+
+    pub fn announce(&self, now: Now, out: &mut Output) {
+        self.emit(out, 0, now.wall, EventBody::Instrument(Box::new(self.instrument.clone())));
+        self.emit(out, 0, now.wall, EventBody::Trading(self.trading));
+    }
+
+    pub fn on_trading(&mut self, now: Now, trading: TradingState, out: &mut Output) {
+        if self.trading != trading {
+            self.trading = trading;
+            self.emit(out, 0, now.wall, EventBody::Trading(trading));
+        }
+    }
+
+    pub fn on_quote(&mut self, now: Now, update: &QuoteUpdate, overlap: bool, out: &mut Output) -> Need {
+        if self.rules.quote_ids != QuoteIds::None {
+            if self.quote_is_awaited() {
+                // What a new connection brings is newer than what the old one brought, even if the venue numbers anew.
+                self.quotes = Trail::default();
+            }
+            if self.quotes.step(update.id) == Step::Duplicate {
+                self.duplicate(overlap, "quote", update.id, out);
+                return Need::Nothing;
+            }
+            if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
+                return Need::Nothing;
+            }
+        }
+        let mut need = Need::Nothing;
+        let quote = self.quote(update).or_else(|misfit| {
+            let raw =
+                [update.bid, update.ask].into_iter().filter_map(|part| if let Part::At(raw) = part { Some(raw) } else { None });
+            need = self.fit(now, misfit, raw, out)?;
+            self.quote(update)
+        });
+        let Ok(quote) = quote else {
+            self.bad(out, "quote", update.id);
+            return need;
+        };
+        if self.rules.quote_ids == QuoteIds::None && self.last_quote == Some(quote) && !self.quote_is_awaited() {
+            // A ticker that told something else.
+            return need;
+        }
+        self.last_quote = Some(quote);
+        self.data(now, Channel::Quote, out);
+        self.emit(out, update.time, now.wall, EventBody::Quote(quote));
+        need
+    }
+
+    fn quote(&self, update: &QuoteUpdate) -> Result<Quote, Misfit> {
+        let last = self.last_quote.unwrap_or_default();
+        let side = |part, price, size| match part {
+            Part::Same => Ok((price, size)),
+            Part::Nothing => Ok((None, None)),
+            Part::At(raw) => {
+                let level = self.level(raw)?;
+                // An empty side is often filled with zeros: there is none.
+                Ok(if level.price == 0 { (None, None) } else { (Some(level.price), Some(level.size)) })
+            }
+        };
+        let (bid_price, bid_size) = side(update.bid, last.bid_price, last.bid_size)?;
+        let (ask_price, ask_size) = side(update.ask, last.ask_price, last.ask_size)?;
+        Ok(Quote { bid_price, bid_size, ask_price, ask_size })
+    }
+
+    pub fn on_trade(&mut self, now: Now, update: &TradeUpdate, overlap: bool, out: &mut Output) -> Need {
+        if let Some(id) = update.id.filter(|_| self.rules.trade_ids != TradeIds::None)
+            && !self.follow_trade(now, id, update, overlap, out)
+        {
+            return Need::Nothing;
+        }
+        if update.id.is_none() && update.past {
+            return Need::Nothing;
+        }
+        self.lost = Cause::None;
+        let raw = RawLevel { price: update.price, size: update.size };
+        let mut need = Need::Nothing;
+        let level = self.priced(raw).or_else(|misfit| {
+            need = self.fit(now, misfit, std::iter::once(raw), out)?;
+            self.priced(raw)
+        });
+        let Ok(level) = level else {
+            self.bad(out, "trade", update.id.unwrap_or(0));
+            let gap = EventBody::Gap { channel: Channel::Trade, missing: Some(1), cause: Cause::BadData };
+            self.emit(out, update.time, now.wall, gap);
+            return need;
+        };
+        self.data(now, Channel::Trade, out);
+        let trade = Trade {
+            price: level.price,
+            size: level.size,
+            aggressor: update.aggressor,
+            id: update.id.and_then(|id| i64::try_from(id).ok()),
+            aggregated: update.aggregated,
+        };
+        self.emit(out, update.time, now.wall, EventBody::Trade(trade));
+        need
+    }
+
+    /// False: this trade is to be left out.
+    fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, overlap: bool, out: &mut Output) -> bool {
+        if update.past && self.trades.last().is_none_or(|last| id <= last) {
+            // History; but what follows it is measured against it.
+            if self.trades.last().is_none() {
+                self.past_trade = self.past_trade.max(id);
+            }
+            return false;
+        }
+        if self.trades.last().is_none() && self.past_trade > 0 {
+            self.trades.step(self.past_trade);
+        }
+        let counted = self.rules.trade_ids == TradeIds::Counted;
+        if overlap && counted && id > self.early_trade && matches!(self.trades.look(id), Step::Jump { .. }) {
+            // The other line still has what is missing here, and will then bring this one too. (Or has been here already, and had
+            // not either: then the venue itself skipped some.)
+            self.early_trade = id;
+            return false;
+        }
+        match self.trades.step(id) {
+            Step::Next => {}
+            Step::Duplicate => {
+                self.duplicate(overlap || update.past, "trade", id, out);
+                return false;
+            }
+            Step::Jump { missing } if counted => self.trade_gap(now, Some(missing), Some(id), out),
+            // Where ids only rise, a lost line is all that tells of a loss.
+            Step::Jump { .. } if self.lost != Cause::None => self.trade_gap(now, None, Some(id), out),
+            Step::Jump { .. } => {}
+            Step::Restart => self.trade_gap(now, None, Some(id), out),
+        }
+        true
+    }
+
+    /// Trades are missing: so many, or nobody knows how many.
+    pub fn trade_gap(&mut self, now: Now, missing: Option<u64>, id: Option<u64>, out: &mut Output) {
+        let cause = if self.lost == Cause::None { Cause::SequenceGap } else { self.lost };
+        let native = &self.instrument.native;
+        let detail = match (missing, id) {
+            (Some(missing), Some(id)) => format!("{native}: {missing} trades missing before {id}"),
+            (None, Some(id)) => format!("{native}: trade ids restart at {id}"),
+            _ => format!("{native}: trades may be missing"),
+        };
+        out.faults.push(Fault { kind: FaultKind::SequenceGap, detail });
+        self.emit(out, 0, now.wall, EventBody::Gap { channel: Channel::Trade, missing, cause });
+    }
+
+    fn bad(&self, out: &mut Output, what: &str, id: u64) {
+        let detail = format!("{}: {what} {id} has a number that cannot be read", self.instrument.native);
+        out.faults.push(Fault { kind: FaultKind::BadMessage, detail });
+    }
+
+    /// Two lines that carry the same bring everything twice: no fault then.
+    fn duplicate(&self, overlap: bool, what: &str, id: u64, out: &mut Output) {
+        if !overlap {
+            let detail = format!("{}: {what} {id} again", self.instrument.native);
+            out.faults.push(Fault { kind: FaultKind::Duplicate, detail });
+        }
+    }
+
+    fn emit(&self, out: &mut Output, event_time: Nanos, received: Nanos, body: EventBody) {
+        out.batch.events.push(event(self.index, event_time, received, body));
+    }
+}
+
+fn event(instrument: u32, event_time: Nanos, received: Nanos, body: EventBody) -> Event {
+    Event { instrument, event_time, received, flags: Flags::default(), body }
+}

@@ -1,0 +1,213 @@
+//! A venue's adapter on a bench, for tests of any venue. In: messages, answers, time. Out: what was sent, the books, a readable log of
+//! the events. Lines open at once; requests are granted in the venue's own words unless a test wants otherwise.
+
+use crate::adapter::{Action, Adapter, FaultKind, Fetch, Line, Now, Output};
+use crate::engine::Dialect;
+use crate::recording::{Body, Recording};
+use crate::registry;
+use crate::settings::FeedSettings;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use wire::decimal::plain;
+use wire::event::{Cause, EventBody, Level};
+
+pub struct Bench {
+    pub adapter: Box<dyn Adapter>,
+    pub now: Now,
+    /// Lines in the order in which they were opened; closed ones are taken out.
+    pub lines: Vec<Line>,
+    /// Their addresses, of all that ever were.
+    pub urls: Vec<String>,
+    pub sent: Vec<(Line, String)>,
+    pub fetches: Vec<(Fetch, String)>,
+    /// `Quote 1.5 2 1.6 3`, `Trade 1.5 2 buy 7`, `Gap Trade 3`, `Book live`, `Link 0 down`, `fault kind: detail`.
+    pub log: Vec<String>,
+    /// By instrument: bids and asks by price.
+    pub books: Vec<[BTreeMap<i64, i64>; 2]>,
+    pub exponents: Vec<(i8, i8)>,
+    /// Answer requests with a yes.
+    pub grant: bool,
+    dialect: Box<dyn Dialect>,
+    out: Output,
+}
+
+impl Bench {
+    /// Started, and nothing answered yet.
+    pub fn start(settings: &FeedSettings) -> Self {
+        let adapter = registry::adapter(&settings.venue, settings).unwrap();
+        Self::of(adapter, registry::dialect(&settings.venue).unwrap())
+    }
+
+    /// The same for a protocol that is not registered.
+    pub fn of(adapter: Box<dyn Adapter>, dialect: Box<dyn Dialect>) -> Self {
+        let mut bench = Self {
+            adapter,
+            now: Now { wall: 1_000_000_000_000, mono: 0 },
+            lines: Vec::new(),
+            urls: Vec::new(),
+            sent: Vec::new(),
+            fetches: Vec::new(),
+            log: Vec::new(),
+            books: Vec::new(),
+            exponents: Vec::new(),
+            grant: true,
+            dialect,
+            out: Output::default(),
+        };
+        bench.adapter.start(bench.now, &mut bench.out);
+        bench.settle();
+        bench
+    }
+
+    pub fn message(&mut self, line: Line, text: &str) {
+        self.adapter.on_message(self.now, line, &mut text.as_bytes().to_vec(), &mut self.out);
+        self.settle();
+    }
+
+    /// Answers the open request whose address contains `part`.
+    pub fn answer(&mut self, part: &str, body: &str) {
+        let at = self.fetches.iter().position(|(_, url)| url.contains(part)).unwrap_or_else(|| panic!("no request for {part}"));
+        let (fetch, _) = self.fetches.remove(at);
+        self.adapter.on_response(self.now, fetch, Ok(body.as_bytes().to_vec()), &mut self.out);
+        self.settle();
+    }
+
+    pub fn lose(&mut self, line: Line, cause: Cause) {
+        self.adapter.on_close(self.now, line, cause, &mut self.out);
+        self.settle();
+        if self.lines.contains(&line) {
+            self.adapter.on_open(self.now, line, &mut self.out);
+            self.settle();
+        }
+    }
+
+    pub fn wait_ms(&mut self, ms: i64) {
+        for _ in 0..ms / 100 {
+            self.now.mono += 100_000_000;
+            self.now.wall += 100_000_000;
+            self.adapter.on_tick(self.now, &mut self.out);
+            self.settle();
+        }
+    }
+
+    /// The log since the last call.
+    pub fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    /// What was sent since the last call.
+    pub fn take_sent(&mut self) -> Vec<String> {
+        self.sent.drain(..).map(|(_, text)| text).collect()
+    }
+
+    /// Best levels of one side (0 bids, 1 asks) as texts.
+    pub fn levels(&self, instrument: usize, side: usize) -> Vec<[String; 2]> {
+        let (price, size) = self.exponents[instrument];
+        let text = |(p, s): (&i64, &i64)| [plain(i128::from(*p), price), plain(i128::from(*s), size)];
+        let levels = &self.books[instrument][side];
+        if side == 0 { levels.iter().rev().map(text).collect() } else { levels.iter().map(text).collect() }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..1_000 {
+            let mut out = std::mem::take(&mut self.out);
+            self.note(&out);
+            for action in out.actions.drain(..) {
+                self.act(action);
+            }
+            if self.out.batch.is_empty() && self.out.actions.is_empty() && self.out.faults.is_empty() {
+                return;
+            }
+        }
+        panic!("the adapter never comes to rest");
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Open { line, url } => {
+                self.lines.push(line);
+                self.urls.push(url);
+                self.adapter.on_open(self.now, line, &mut self.out);
+            }
+            Action::Send { line, text } => {
+                let grants = if self.grant { self.dialect.grants(&text) } else { Vec::new() };
+                self.sent.push((line, text));
+                for grant in grants {
+                    self.adapter.on_message(self.now, line, &mut grant.into_bytes(), &mut self.out);
+                }
+            }
+            Action::Fetch { fetch, url, .. } => self.fetches.push((fetch, url)),
+            Action::Close { line } => self.lines.retain(|known| *known != line),
+            Action::Reconnect { line, cause } => {
+                self.log.push(format!("reconnect {} {cause}", line.0));
+                self.adapter.on_close(self.now, line, cause, &mut self.out);
+                self.adapter.on_open(self.now, line, &mut self.out);
+            }
+        }
+    }
+
+    fn note(&mut self, out: &Output) {
+        for fault in &out.faults {
+            self.log.push(format!("fault {}: {}", FaultKind::name(fault.kind), fault.detail));
+        }
+        for event in &out.batch.events {
+            let index = event.instrument as usize;
+            let number = |value: Option<i64>, exponent: i8| value.map_or("-".to_owned(), |v| plain(i128::from(v), exponent));
+            match &event.body {
+                EventBody::Instrument(instrument) => {
+                    self.books.resize_with(self.books.len().max(index + 1), Default::default);
+                    self.exponents.resize(self.exponents.len().max(index + 1), (0, 0));
+                    self.exponents[index] = (instrument.price_exponent, instrument.size_exponent);
+                    self.books[index] = Default::default();
+                    self.log.push(format!("Instrument {} {}", instrument.symbol, instrument.native));
+                }
+                EventBody::Quote(quote) => {
+                    let (price, size) = self.exponents[index];
+                    let bid = format!("{} {}", number(quote.bid_price, price), number(quote.bid_size, size));
+                    let ask = format!("{} {}", number(quote.ask_price, price), number(quote.ask_size, size));
+                    self.log.push(format!("Quote {bid} {ask}"));
+                }
+                EventBody::Trade(trade) => {
+                    let (price, size) = self.exponents[index];
+                    let (price, size) = (number(Some(trade.price), price), number(Some(trade.size), size));
+                    self.log.push(format!("Trade {price} {size} {} {}", trade.aggressor, trade.id.unwrap_or(-1)));
+                }
+                EventBody::Book { bids, asks, snapshot } => {
+                    for (side, range) in self.books[index].iter_mut().zip([bids, asks]) {
+                        if *snapshot {
+                            side.clear();
+                        }
+                        for Level { price, size } in out.batch.levels(range) {
+                            if *size == 0 {
+                                side.remove(price)
+                            } else {
+                                side.insert(*price, *size)
+                            };
+                        }
+                    }
+                }
+                EventBody::State { channel, state, cause } => {
+                    self.log.push(format!("{:?} {state} {cause}", channel.expect("one channel")));
+                }
+                EventBody::Link { link, state, cause } => self.log.push(format!("Link {link} {state} {cause}")),
+                EventBody::Gap { channel, missing, .. } => self.log.push(format!("Gap {channel:?} {missing:?}")),
+                EventBody::Carrier { .. } | EventBody::Trading(_) => {}
+            }
+        }
+    }
+}
+
+/// All messages that a recording of `../shared/data` received; `None`, said aloud, where the data is not there (in CI a failure).
+pub fn recorded(path: &str) -> Option<Vec<String>> {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
+    if !file.exists() {
+        assert!(std::env::var_os("CI").is_none(), "{} is missing", file.display());
+        println!("SKIPPED: no {}", file.display());
+        return None;
+    }
+    let message = |entry: crate::recording::Entry| match entry.body {
+        Body::Received { bytes, .. } => Some(String::from_utf8(bytes).expect("messages are texts")),
+        _ => None,
+    };
+    Some(Recording::open(&[file]).unwrap().filter_map(|entry| message(entry.unwrap())).collect())
+}

@@ -1,0 +1,261 @@
+//! The engine against a made-up venue whose facts can be set one by one: what the registered venues do not use, or not all together.
+
+use super::testkit::Bench;
+use super::*;
+use crate::adapter::Line;
+use crate::settings::FeedSettings;
+use wire::event::{Aggressor, Cause, Channel, Nanos};
+
+/// Speaks in words: `book A first last previous price size`, `snap A last price size`, `trade A id`, `frame n`, `hello`, `ok n`, `no n`.
+struct Words {
+    facts: Facts,
+    streams: Vec<Stream>,
+    categories: bool,
+}
+
+fn stream(name: &'static str, channel: &'static [Channel], endpoint: usize) -> Stream {
+    Stream { name, carries: channel, endpoint }
+}
+
+impl Words {
+    fn new(facts: Facts) -> Self {
+        let facts = Facts { listing: ListingFrom::Nothing, answered_by: AnsweredBy::Id, ..facts };
+        let streams = vec![stream("book", &[Channel::Book], 0), stream("trade", &[Channel::Trade], 0)];
+        Self { facts, streams, categories: false }
+    }
+
+    fn bench(self, symbols: &[&str]) -> Bench {
+        let again = Self { facts: self.facts.clone(), streams: self.streams.clone(), categories: self.categories };
+        let symbols = symbols.iter().map(|symbol| format!("!{symbol}")).collect();
+        let settings = FeedSettings { symbols, ..FeedSettings::of_venue("words") };
+        let own = Addresses { name: "words", ws_url: "wss://words", rest_url: "https://words" };
+        Bench::of(engine(Box::new(self), own, &settings).unwrap(), Box::new(EngineDialect::new(Box::new(again))))
+    }
+}
+
+impl Protocol for Words {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn streams(&self) -> &[Stream] {
+        &self.streams
+    }
+
+    fn urls(&self, base: &str) -> Vec<String> {
+        vec![format!("{base}/0"), format!("{base}/1")]
+    }
+
+    fn serves(&self, endpoint: usize, native: &str) -> bool {
+        !self.categories || native.starts_with('B') == (endpoint == 1)
+    }
+
+    fn request(&self, request: &Request<'_>) -> String {
+        let topics: Vec<String> = request.topics.iter().map(|topic| format!("{}.{}", topic.stream.name, topic.native)).collect();
+        let word = if request.operation == Operation::Subscribe { "sub" } else { "unsub" };
+        format!("{word} {} {}", request.id, topics.join(" "))
+    }
+
+    fn decode(&mut self, _line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
+        let text = std::str::from_utf8(payload).map_err(|_| "not text")?;
+        let words: Vec<&str> = text.split(' ').collect();
+        let int = |at: usize| words.get(at).and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        match words[..] {
+            ["book", native, _, _, _, price, size] => {
+                let previous = Some(int(4)).filter(|id| *id > 0);
+                out.book(native, BookUpdate { first: int(2), last: int(3), previous, ..BookUpdate::default() });
+                out.bid(number(price), number(size));
+            }
+            ["snap", native, _, price, size] => {
+                out.book(native, BookUpdate { snapshot: true, first: int(2), last: int(2), ..BookUpdate::default() });
+                out.bid(number(price), number(size));
+            }
+            ["trade", native, _] => {
+                let (price, size) = (number("1"), number("1"));
+                let (aggressor, id) = (Aggressor::Buy, Some(int(2)));
+                out.trade(native, TradeUpdate { id, time: 0, price, size, aggressor, aggregated: false, past: false });
+            }
+            ["frame", _, ref rest @ ..] => {
+                out.frame(int(1));
+                if let [native, price] = rest {
+                    out.book(native, BookUpdate::default());
+                    out.bid(number(price), number("1"));
+                }
+            }
+            ["hello"] => out.hello(),
+            ["ok", _] => out.granted(About::Id(int(1))),
+            ["no", _] => out.refused(About::Id(int(1)), "no"),
+            _ => return Err("unknown words"),
+        }
+        Ok(())
+    }
+
+    fn snapshot_url(&self, base: &str, native: &str) -> String {
+        format!("{base}/book/{native}")
+    }
+
+    fn snapshot(&mut self, _native: &str, body: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
+        self.decode(Line(0), body, out)
+    }
+
+    fn token_request(&self, base: &str) -> String {
+        format!("{base}/token")
+    }
+
+    fn token_url(&self, json: &[u8]) -> Option<String> {
+        String::from_utf8(json.to_vec()).ok()
+    }
+
+    fn ping(&self, id: u64, _time: Nanos) -> String {
+        format!("ping {id}")
+    }
+
+    fn guess(&self, native: &str) -> Listed {
+        Listed::spot(native, native, "USD")
+    }
+
+    fn is_answer(&self, message: &[u8]) -> bool {
+        message.starts_with(b"ok")
+    }
+
+    fn grants(&self, request: &str) -> Vec<String> {
+        let mut words = request.split(' ');
+        let word = words.next();
+        if matches!(word, Some("sub" | "unsub")) { vec![format!("ok {}", words.next().unwrap())] } else { Vec::new() }
+    }
+}
+
+fn rest(proof: &'static [Proof], equal: bool) -> Facts {
+    Facts { proofs: proof, snapshot: SnapshotFrom::Rest { weight: 1, equal }, trade_ids: TradeIds::Counted, ..COMMON }
+}
+
+fn books(bench: &Bench, side: usize) -> Vec<String> {
+    bench.levels(0, side).into_iter().map(|[price, _]| price).collect()
+}
+
+#[test]
+fn a_range_is_spliced_with_its_snapshot() {
+    let mut bench = Words::new(rest(&[Proof::Range], false)).bench(&["A"]);
+    for message in ["book A 3 4 0 1 1", "book A 5 6 0 2 1", "book A 7 8 0 3 1"] {
+        bench.message(Line(0), message);
+    }
+    // Older than what is kept: it is asked for again.
+    bench.answer("/book/A", "snap A 1 9 1");
+    bench.wait_ms(1_000);
+    bench.answer("/book/A", "snap A 5 9 1");
+    assert_eq!(books(&bench, 0), ["9", "3", "2"]);
+    bench.message(Line(0), "book A 10 11 0 4 1");
+    assert_eq!(bench.take_log().last().unwrap(), "Book resyncing sequence_gap");
+    // The third time takes a pause.
+    bench.wait_ms(2_000);
+    bench.answer("/book/A", "snap A 11 9 1");
+    assert_eq!((books(&bench, 0), bench.take_log()), (vec!["9".to_owned()], vec!["Book live none".to_owned()]));
+}
+
+#[test]
+fn a_chain_is_spliced_at_the_update_that_holds_the_snapshot() {
+    let mut bench = Words::new(rest(&[Proof::Chain], true)).bench(&["A"]);
+    for message in ["book A 10 14 9 1 1", "book A 20 24 14 2 1", "book A 30 34 24 3 1"] {
+        bench.message(Line(0), message);
+    }
+    bench.answer("/book/A", "snap A 24 9 1");
+    assert_eq!(books(&bench, 0), ["9", "3", "2"]);
+    bench.message(Line(0), "book A 40 44 34 4 1");
+    assert_eq!(books(&bench, 0).len(), 4);
+    bench.message(Line(0), "book A 60 64 50 5 1");
+    assert_eq!(bench.take_log().last().unwrap(), "Book resyncing sequence_gap");
+    // Nothing kept but the one after the hole: the next update has to hold the snapshot's id.
+    bench.answer("/book/A", "snap A 70 9 1");
+    bench.message(Line(0), "book A 66 69 64 5 1");
+    bench.message(Line(0), "book A 70 74 69 6 1");
+    assert_eq!(books(&bench, 0), ["9", "6"]);
+    bench.message(Line(0), "book A 80 84 74 7 1");
+    assert_eq!(books(&bench, 0).len(), 3);
+}
+
+#[test]
+fn without_a_proof_only_the_past_is_left_out() {
+    let mut bench = Words::new(rest(&[Proof::None], false)).bench(&["A"]);
+    for message in ["book A 10 10 0 1 1", "book A 20 20 0 2 1"] {
+        bench.message(Line(0), message);
+    }
+    bench.answer("/book/A", "snap A 15 9 1");
+    bench.message(Line(0), "book A 90 90 0 3 1");
+    assert_eq!(books(&bench, 0), ["9", "3", "2"]);
+}
+
+#[test]
+fn a_counter_is_followed_and_starts_over_at_its_floor() {
+    let facts = Facts { proofs: &[Proof::Counter { step: 1, restart_floor: 1 }], ..COMMON };
+    let mut bench = Words::new(facts).bench(&["A"]);
+    bench.message(Line(0), "snap A 7 9 1");
+    bench.message(Line(0), "book A 8 8 0 1 1");
+    bench.message(Line(0), "book A 1 1 0 5 1");
+    assert_eq!(books(&bench, 0), ["5"], "a new beginning");
+    bench.take_log();
+    bench.take_sent();
+    bench.message(Line(0), "book A 3 3 0 6 1");
+    assert_eq!(bench.take_log(), ["fault sequence_gap: A: 1 book updates missing before 3", "Book resyncing sequence_gap"]);
+    assert_eq!(bench.take_sent(), ["unsub 2 book.A", "sub 3 book.A"]);
+}
+
+#[test]
+fn a_hole_in_a_connections_numbers_condemns_all_it_carries() {
+    let facts = Facts { scope: Scope::Connection, ..COMMON };
+    let mut bench = Words::new(facts).bench(&["A", "B"]);
+    bench.message(Line(0), "snap A 0 9 1");
+    bench.message(Line(0), "snap B 0 9 1");
+    bench.message(Line(0), "frame 0 A 8");
+    bench.message(Line(0), "frame 1");
+    bench.take_log();
+    bench.message(Line(0), "frame 3 A 7");
+    let log = bench.take_log();
+    assert_eq!(log.iter().filter(|line| *line == "Gap Trade None").count(), 2, "{log:?}");
+    assert!(
+        log.contains(&"reconnect 0 sequence_gap".to_owned()) && log.contains(&"Link 0 down sequence_gap".to_owned()),
+        "{log:?}"
+    );
+    bench.message(Line(0), "frame 0 A 7");
+    bench.message(Line(0), "snap A 0 6 1");
+    assert_eq!(books(&bench, 0), ["6"]);
+}
+
+#[test]
+fn an_address_is_asked_for_and_a_greeting_waited_for() {
+    let facts = Facts { token: true, waits_for_hello: true, ..rest(&[Proof::Range], false) };
+    let mut bench = Words::new(facts).bench(&["A"]);
+    assert!(bench.lines.is_empty());
+    bench.answer("/token", "wss://words/secret1");
+    assert_eq!(bench.urls, ["wss://words/secret1"]);
+    assert_eq!(bench.take_sent(), [""; 0]);
+    bench.message(Line(0), "hello");
+    assert_eq!(bench.take_sent(), ["sub 1 book.A trade.A"]);
+    bench.lose(Line(0), Cause::Disconnected);
+    assert!(bench.lines.is_empty());
+    bench.wait_ms(1_100);
+    bench.answer("/token", "wss://words/secret2");
+    bench.message(Line(1), "hello");
+    assert_eq!(bench.take_sent(), ["sub 2 book.A trade.A"]);
+    assert!(bench.take_log().contains(&"Link 0 resyncing disconnected".to_owned()));
+}
+
+#[test]
+fn streams_and_categories_are_spread_over_addresses() {
+    let mut words = Words::new(rest(&[Proof::Range], false));
+    words.streams[1].endpoint = 1;
+    let mut bench = words.bench(&["A"]);
+    assert_eq!(bench.urls, ["wss://words/0", "wss://words/1"]);
+    assert_eq!(bench.take_sent(), ["sub 1 book.A", "sub 2 trade.A"]);
+    bench.take_log();
+    bench.lose(Line(1), Cause::Disconnected);
+    assert_eq!(bench.take_log(), ["Trade down disconnected", "Trade live none"], "the book has its own line");
+
+    let mut words = Words::new(rest(&[Proof::Range], false));
+    words.streams = [0, 1].into_iter().flat_map(|endpoint| [stream("book", &[Channel::Book], endpoint)]).collect();
+    words.categories = true;
+    let mut bench = words.bench(&["A", "B"]);
+    assert_eq!(bench.take_sent(), ["sub 1 book.A", "sub 2 book.B"]);
+    bench.take_log();
+    bench.lose(Line(1), Cause::Silence);
+    assert_eq!(bench.take_log(), ["Link 1 stale silence", "Link 1 resyncing silence"]);
+}

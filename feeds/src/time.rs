@@ -1,0 +1,73 @@
+//! Venue times to nanoseconds. In: RFC 3339 text, or a count since the epoch. Out: `Nanos`. Bounded: the years 1970 to 2262.
+
+use wire::event::Nanos;
+
+/// Milliseconds since the epoch; 0 (no time) if they do not fit.
+pub fn millis(count: u64) -> Nanos {
+    i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000_000)).unwrap_or(0)
+}
+
+/// Microseconds since the epoch; 0 (no time) if they do not fit.
+pub fn micros(count: u64) -> Nanos {
+    i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000)).unwrap_or(0)
+}
+
+/// `2026-08-24T22:34:13.813379359Z`, in UTC, with any number of decimals up to nine; 0 (no time) if it is something else.
+pub fn rfc3339(text: &str) -> Nanos {
+    parse(text.as_bytes()).unwrap_or(0)
+}
+
+fn parse(text: &[u8]) -> Option<Nanos> {
+    let (date, rest) = text.split_at_checked(19)?;
+    let digits = |from: usize, count: usize| {
+        date[from..from + count]
+            .iter()
+            .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+    };
+    if [date[4], date[7], date[13], date[16]] != *b"--::" || !matches!(date[10], b'T' | b' ') {
+        return None;
+    }
+    let (year, month, day) = (digits(0, 4)?, digits(5, 2)?, digits(8, 2)?);
+    let seconds = days(year, month, day)? * 86_400 + digits(11, 2)? * 3_600 + digits(14, 2)? * 60 + digits(17, 2)?;
+    let decimals = rest.strip_suffix(b"Z")?;
+    let mut nanos = 0;
+    if let Some(decimals) = decimals.strip_prefix(b".") {
+        if decimals.is_empty() || decimals.len() > 9 {
+            return None;
+        }
+        for at in 0..9 {
+            let digit = decimals.get(at).copied().unwrap_or(b'0');
+            nanos = nanos * 10 + i64::from(digit.is_ascii_digit().then(|| digit - b'0')?);
+        }
+    } else if !decimals.is_empty() {
+        return None;
+    }
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
+}
+
+/// Days since 1970-01-01 in the Gregorian calendar: years counted from March, so that the leap day is the last of a year.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1970..=2261).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    Some(365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 719_469)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_venues_write() {
+        assert_eq!(rfc3339("1970-01-01T00:00:00Z"), 0);
+        assert_eq!(rfc3339("2026-08-24T22:34:13.813379359Z"), 1_787_610_853_813_379_359);
+        assert_eq!(rfc3339("2024-02-29T23:59:59.5Z"), 1_709_251_199_500_000_000);
+        for bad in
+            ["", "2026-08-24", "2026-08-24T22:34:13", "2026-13-24T22:34:13Z", "2026-08-24T22:34:13.Z", "x026-08-24T22:34:13Z"]
+        {
+            assert_eq!(rfc3339(bad), 0, "{bad}");
+        }
+        assert_eq!((millis(1_652_459_225_464), micros(u64::MAX)), (1_652_459_225_464_000_000, 0));
+    }
+}
