@@ -75,16 +75,17 @@ pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<
         cut: Rc::default(),
     };
     match Box::pin(http(tls, Rc::new(context), deadline)).await {
-        Ok(Some(upgraded)) => begin(sessions, upgraded).await,
+        Ok(Some(upgraded)) => {
+            // The box is gone before the session runs.
+            let session = {
+                let (socket, client) = *upgraded;
+                sessions.stream(socket, client)
+            };
+            session.await;
+        }
         Ok(None) => {}
         Err(failure) => gate.metrics.handshake_failed(failure),
     }
-}
-
-/// The session's future is made here, and the box gone before it runs.
-fn begin<S: Sessions>(sessions: Rc<S>, upgraded: Box<(Socket, Client)>) -> impl Future<Output = ()> {
-    let (socket, client) = *upgraded;
-    sessions.stream(socket, client)
 }
 
 async fn handshake(

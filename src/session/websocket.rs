@@ -217,6 +217,7 @@ where
         }
     }
 
+    /// What happens now and then is boxed, so that a session that waits keeps no room for it.
     async fn serve(&mut self) -> Result<End, End> {
         let link = self.link;
         self.greet().await?;
@@ -227,12 +228,12 @@ where
                 self.finish(rest).await?;
             }
             if *draining.borrow() {
-                return self.drain().await;
+                return Box::pin(self.drain()).await;
             }
             // Asked for in every round, not only in a quiet one: a busy session must not outlive its token, forget to ping, or
             // leave its client waiting for a topic.
             if Instant::now() >= self.alarm.deadline() {
-                self.on_alarm().await?;
+                Box::pin(self.on_alarm()).await?;
             }
             self.look_at_listings();
             // Read what is there, so that a busy session still hears its client, then write what is due.
@@ -241,9 +242,10 @@ where
                     break;
                 }
                 let Some(message) = link.next().now_or_never() else { break };
-                self.on_message(message).await?;
+                Box::pin(self.on_message(message)).await?;
             }
-            let worked = self.work().await?;
+            let works = self.waiting.is_some() || link.core.borrow().is_working();
+            let worked = works && Box::pin(self.work()).await?;
             // What holds from now on, before data under it.
             while let Some(news) = self.news() {
                 self.reply(&news).await?;
@@ -267,7 +269,7 @@ where
                 self.finish(rest).await?;
             }
             if let Some(message) = message {
-                self.on_message(message).await?;
+                Box::pin(self.on_message(message)).await?;
             }
         }
     }
