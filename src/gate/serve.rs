@@ -46,7 +46,7 @@ pub trait Sessions: 'static {
 /// Request head: a token of 4 KiB and a hundred topics fit.
 const HEAD_BYTES: usize = 16 * 1024;
 /// Most requests are shorter, and it is kept for as long as the session lives.
-const READ_BUFFER: usize = 256;
+const READ_BUFFER: usize = 128;
 const CONTROL_BYTES: usize = 4 * 1024;
 const PLAIN_HTTP: &str = "this port speaks TLS only: use an https:// or wss:// address\n";
 
