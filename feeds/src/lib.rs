@@ -13,6 +13,7 @@ pub mod sequencer;
 pub mod settings;
 pub mod sim;
 pub mod supervisor;
+mod symbol;
 pub mod trail;
 pub mod transport;
 pub mod venue;
