@@ -3,6 +3,7 @@
 
 pub mod adapter;
 pub mod error;
+pub mod files;
 pub mod json;
 pub mod recording;
 pub mod registry;
@@ -12,6 +13,7 @@ pub mod sequencer;
 pub mod settings;
 pub mod sim;
 pub mod supervisor;
+mod symbol;
 pub mod trail;
 pub mod transport;
 pub mod venue;
