@@ -5,6 +5,7 @@ pub mod adapter;
 pub mod error;
 pub mod files;
 pub mod json;
+pub mod orders;
 pub mod recording;
 pub mod registry;
 pub mod replay;
