@@ -5,7 +5,8 @@ use super::udp::{self, NotUdp};
 use super::{FileError, FileFault};
 use pcap_parser::pcapng::Block;
 use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
-use pcap_parser::{Linktype, PcapBlockOwned, PcapError, create_reader};
+use pcap_parser::{LegacyPcapBlock, Linktype, PcapBlockOwned, PcapError, create_reader};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use wire::event::Nanos;
 
@@ -46,6 +47,8 @@ pub struct Capture {
     file: PathBuf,
     reader: Box<dyn PcapReaderIterator + Send>,
     interfaces: Vec<Interface>,
+    /// Of a pcap file (not pcap-ng): are its numbers big-endian.
+    legacy: Option<bool>,
     payload: Vec<u8>,
     counts: CaptureCounts,
     torn: bool,
@@ -61,13 +64,13 @@ enum Found {
 
 impl Capture {
     pub fn open(file: &Path) -> Result<Self, FileError> {
-        let source = super::open(file)?;
+        let source = Whole(super::open(file)?);
         let reader = create_reader(BUFFER_BYTES, source).map_err(|error| match error {
             PcapError::ReadError => FileError::new(file, FileFault::Damaged("it cannot be unpacked")),
             _ => FileError::new(file, FileFault::NotACapture),
         })?;
         let counts = CaptureCounts::default();
-        Ok(Self { file: file.to_owned(), reader, interfaces: Vec::new(), payload: Vec::new(), counts, torn: false })
+        Ok(Self { file: file.to_owned(), reader, interfaces: Vec::new(), legacy: None, payload: Vec::new(), counts, torn: false })
     }
 
     pub fn counts(&self) -> CaptureCounts {
@@ -86,6 +89,9 @@ impl Capture {
                 // A block of no length would be read for ever.
                 Ok((0, _)) => Err(Problem::Damaged),
                 Ok((consumed, block)) => {
+                    if let PcapBlockOwned::LegacyHeader(header) = &block {
+                        self.legacy = Some(header.is_bigendian());
+                    }
                     Ok((consumed, take(&block, &mut self.interfaces, &mut self.counts, &mut self.payload)))
                 }
                 Err(error) => Err(shape(&error)),
@@ -103,13 +109,28 @@ impl Capture {
         }
     }
 
+    /// The file ends in the middle of a packet: what there is of it is the last one.
+    fn tear(&mut self) -> Found {
+        if std::mem::replace(&mut self.torn, true) {
+            return Found::End;
+        }
+        let (Some(is_big), data) = (self.legacy, self.reader.data()) else { return Found::End };
+        let field = |at: usize| {
+            let bytes = *data.get(at..)?.first_chunk()?;
+            Some(if is_big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+        };
+        let (Some(ts_sec), Some(ts_usec), Some(data)) = (field(0), field(4), data.get(16..)) else { return Found::End };
+        let packet = LegacyPcapBlock { ts_sec, ts_usec, caplen: data.len() as u32, origlen: data.len() as u32, data };
+        match take(&PcapBlockOwned::Legacy(packet), &mut self.interfaces, &mut self.counts, &mut self.payload) {
+            Found::Nothing => Found::End,
+            found => found,
+        }
+    }
+
     fn refill(&mut self, problem: Problem) -> Result<Found, FileError> {
         match problem {
             Problem::Eof => return Ok(Found::End),
-            Problem::Torn => {
-                self.torn = true;
-                return Ok(Found::End);
-            }
+            Problem::Torn => return Ok(self.tear()),
             Problem::More => {}
             Problem::Larger => {
                 let size = self.reader.data().len().max(BUFFER_BYTES) * 2;
@@ -122,13 +143,32 @@ impl Capture {
         let before = self.reader.data().len();
         if self.reader.refill().is_err() {
             // A compressed capture that stops in the middle was being written when its recorder was killed.
-            self.torn = true;
-            return Ok(Found::End);
+            return Ok(self.tear());
         }
         if self.reader.data().len() == before && !self.reader.reader_exhausted() {
             return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture has no end")));
         }
         Ok(Found::Nothing)
+    }
+}
+
+/// Fills what it is given: the parser takes a short read for the end of its header.
+struct Whole(Box<dyn Read + Send>);
+
+impl Read for Whole {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < into.len() {
+            match self.0.read(&mut into[filled..]) {
+                Ok(0) => break,
+                Ok(bytes) => filled += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What came before the error is read first; it comes again.
+                Err(_) if filled > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
     }
 }
 

@@ -8,15 +8,21 @@
 //! JSON venues' recordings go another way: through an adapter, see [`crate::replay`].
 
 mod capture;
+mod driver;
 mod iex;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 mod udp;
 
 pub use capture::{Capture, CaptureCounts, Datagram};
+pub use driver::start;
 pub use iex::IexTape;
 
 use crate::adapter::Output;
+use crate::error::FeedError;
+use crate::settings::{FeedSettings, ReplaySettings};
+use settings::FileSettings;
 use crate::recording::decompressed;
 use std::fmt;
 use std::io::{self, Read};
@@ -41,6 +47,39 @@ pub trait Tape: Send {
     fn counts(&self) -> Vec<(String, u64)>;
     /// What is worth saying about the files themselves.
     fn remarks(&self) -> Vec<String>;
+}
+
+/// Venues whose files are read here.
+pub const VENUES: &[&str] = &["iex"];
+
+/// The files of `venue` as one tape: an error of the settings, or of a file.
+pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<Result<Box<dyn Tape>, FileError>, FeedError> {
+    fn boxed(tape: impl Tape + 'static) -> Box<dyn Tape> {
+        Box::new(tape)
+    }
+    match venue {
+        "iex" => Ok(IexTape::open(files, settings)?.map(boxed)),
+        name => Err(FeedError::UnknownVenue { name: name.to_owned(), known: VENUES.join(", ") }),
+    }
+}
+
+/// The files that `settings` want played, and their venue, if that is done here.
+pub fn of(settings: &FeedSettings) -> Option<(&str, FileSettings)> {
+    match (settings.venue.as_str(), &settings.replay) {
+        ("replay", Some(replay)) if VENUES.contains(&replay.venue.as_str()) => {
+            let ReplaySettings { venue, files, speed, repeat } = replay.clone();
+            let venue = VENUES.iter().copied().find(|name| *name == venue)?;
+            Some((venue, FileSettings { files, speed, repeat }))
+        }
+        ("iex", None) => Some(("iex", settings.iex.clone()?)),
+        _ => None,
+    }
+}
+
+/// True if `files` hold books but no quotes, which are then to be made from the books.
+pub fn only_books(venue: &str, files: &[PathBuf]) -> bool {
+    let first = files.first().filter(|_| venue == "iex").map(|file| iex::protocol(file));
+    matches!(first, Some(Ok(crate::venue::iex::Protocol::Deep)))
 }
 
 /// Why a file cannot be read, or not on from here.
