@@ -3,6 +3,7 @@
 
 pub mod adapter;
 pub mod error;
+pub mod files;
 pub mod json;
 pub mod orders;
 pub mod recording;

@@ -3,6 +3,7 @@
 
 use crate::adapter::Adapter;
 use crate::error::FeedError;
+use crate::files;
 use crate::settings::{ChannelName, FeedSettings};
 use crate::venue::binance;
 
@@ -38,7 +39,7 @@ pub const VENUES: &[Venue] = &[
 ];
 
 /// Feeds that speak no venue's protocol: started by `run::start`, without an adapter.
-pub const BUILT_IN: &[&str] = &["sim", "replay"];
+pub const BUILT_IN: &[&str] = &["sim", "replay", "iex"];
 
 pub fn venue(name: &str) -> Result<&'static Venue, FeedError> {
     VENUES
@@ -60,10 +61,17 @@ pub fn topic_venue(settings: &FeedSettings) -> String {
     settings.name.clone().unwrap_or_else(|| own.to_owned())
 }
 
-/// True if the quotes of this feed are to be made from its books: it takes books, but no quotes. The simulator always has both.
+/// True if the quotes of this feed are to be made from its books: it takes books, but no quotes, or
+/// its files hold none. The simulator always has both.
 pub fn quotes_from_books(settings: &FeedSettings) -> bool {
     let takes = |channel| settings.channels.contains(&channel);
-    settings.venue != "sim" && takes(ChannelName::Book) && !takes(ChannelName::Quote)
+    let has_none = || files::of(settings).is_some_and(|(venue, files)| files::only_books(venue, &files.files));
+    settings.venue != "sim" && takes(ChannelName::Book) && (!takes(ChannelName::Quote) || has_none())
+}
+
+/// True if what comes was received when it was recorded.
+pub fn is_recording(settings: &FeedSettings) -> bool {
+    settings.replay.is_some() || files::of(settings).is_some()
 }
 
 /// Every name that may stand in `FeedSettings::venue`, for messages.
@@ -81,6 +89,6 @@ mod tests {
         assert_eq!(venue("binance-spot").unwrap().name, "binance");
         assert_eq!(venue("binance-us").unwrap().name, "binance-us");
         let error = venue("bimance").err().unwrap().to_string();
-        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, sim, replay");
+        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, sim, replay, iex");
     }
 }

@@ -1,6 +1,7 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
 pub(crate) mod audit;
+mod audit_files;
 mod bench;
 mod check;
 mod demo;

@@ -6,6 +6,7 @@ use feeds::error::FeedError;
 use feeds::registry::{self, BUILT_IN, VENUES};
 use feeds::settings::{FeedSettings, ReplaySettings};
 use std::net::IpAddr;
+use std::path::PathBuf;
 use wire::topic::TopicKey;
 
 /// quote, trade, five books, status, instrument, four bars, stats.
@@ -19,9 +20,9 @@ fn known_venues() -> Vec<&'static str> {
     venues.chain(BUILT_IN.iter().copied()).collect()
 }
 
-/// Names a recording's protocol may have: those that have an adapter.
+/// Names a recording's protocol may have: those that have an adapter, or files of their own.
 fn known_protocols() -> Vec<&'static str> {
-    known_venues().into_iter().filter(|name| !BUILT_IN.contains(name)).collect()
+    known_venues().into_iter().filter(|name| !BUILT_IN.contains(name) || feeds::files::VENUES.contains(name)).collect()
 }
 
 pub(super) fn check(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault> {
@@ -79,6 +80,9 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     if feed.sim.is_some() && feed.venue != "sim" {
         return Err(Fault::new(format!("{at}.sim"), "is for venue \"sim\" only", "remove it"));
     }
+    if feed.iex.is_some() && feed.venue != "iex" {
+        return Err(Fault::new(format!("{at}.iex"), "is for venue \"iex\" only", "remove it"));
+    }
     match (feed.venue.as_str(), &feed.replay) {
         ("replay", Some(replay)) => check_replay(at, replay),
         ("replay", None) => {
@@ -100,6 +104,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
             }
             check_number(&format!("{at}.sim.zipf"), sim.zipf)
         }),
+        ("iex", None) => match &feed.iex {
+            Some(iex) => check_files(&format!("{at}.iex"), &iex.files, iex.speed),
+            None => Err(Fault::new(format!("{at}.iex"), "is missing for venue \"iex\"", "add [feeds.iex] with files")),
+        },
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
@@ -130,16 +138,20 @@ fn check_replay(at: &str, replay: &ReplaySettings) -> Result<(), Fault> {
         let what = format!("unknown venue '{}'", replay.venue);
         return Err(Fault::new(format!("{at}.replay.venue"), what, format!("a recording speaks one of: {}", known.join(", "))));
     }
-    if replay.files.is_empty() {
-        return Err(Fault::new(format!("{at}.replay.files"), "names no file", "name at least one recording"));
+    check_files(&format!("{at}.replay"), &replay.files, replay.speed)
+}
+
+fn check_files(at: &str, files: &[PathBuf], speed: f64) -> Result<(), Fault> {
+    if files.is_empty() {
+        return Err(Fault::new(format!("{at}.files"), "names no file", "name at least one recording"));
     }
-    for (number, file) in replay.files.iter().enumerate() {
+    for (number, file) in files.iter().enumerate() {
         std::fs::File::open(file).map_err(|error| {
             let what = format!("{}: cannot be read: {error}", file.display());
-            Fault::new(format!("{at}.replay.files[{number}]"), what, "relative paths start at the configuration's folder")
+            Fault::new(format!("{at}.files[{number}]"), what, "relative paths start at the configuration's folder")
         })?;
     }
-    check_number(&format!("{at}.replay.speed"), replay.speed)
+    check_number(&format!("{at}.speed"), speed)
 }
 
 fn check_number(key: &str, number: f64) -> Result<(), Fault> {

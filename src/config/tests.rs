@@ -1,6 +1,7 @@
 //! What an operator reads: each fault is one line with file, line, column, key and remedy.
 
 use super::*;
+use feeds::files::settings::{DatabentoSettings, FileSettings};
 use feeds::settings::{FeedSettings, ReplaySettings, SimSettings};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -286,6 +287,8 @@ fn full() -> Config {
             quiet_after_ms: 1,
             sim: Some(SimSettings::default()),
             replay: Some(ReplaySettings { venue: "x".to_owned(), files: vec!["x".into()], speed: 1.0, repeat: false }),
+            iex: Some(FileSettings { files: vec!["x".into()], speed: 1.0, repeat: false }),
+            databento: Some(DatabentoSettings { gateway: some(), ..DatabentoSettings::default() }),
         }],
         ..default
     }
