@@ -3,6 +3,7 @@
 //!
 //! | venue | files | read by |
 //! |---|---|---|
+//! | `itch` | BinaryFILE, and pcap and pcap-ng with MoldUDP64 | [`ItchTape`] |
 //! | `iex` | pcap and pcap-ng with TOPS 1.5, 1.6 or DEEP 1.0 | [`IexTape`] |
 //!
 //! JSON venues' recordings go another way: through an adapter, see [`crate::replay`].
@@ -10,6 +11,7 @@
 mod capture;
 mod driver;
 mod iex;
+mod itch;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -18,12 +20,14 @@ mod udp;
 pub use capture::{Capture, CaptureCounts, Datagram};
 pub use driver::start;
 pub use iex::IexTape;
+pub use itch::ItchTape;
 
 use crate::adapter::Output;
 use crate::error::FeedError;
+use crate::itch::settings::ItchSettings;
+use crate::recording::decompressed;
 use crate::settings::{FeedSettings, ReplaySettings};
 use settings::FileSettings;
-use crate::recording::decompressed;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -50,7 +54,7 @@ pub trait Tape: Send {
 }
 
 /// Venues whose files are read here.
-pub const VENUES: &[&str] = &["iex"];
+pub const VENUES: &[&str] = &["iex", "itch"];
 
 /// The files of `venue` as one tape: an error of the settings, or of a file.
 pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<Result<Box<dyn Tape>, FileError>, FeedError> {
@@ -59,6 +63,7 @@ pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<R
     }
     match venue {
         "iex" => Ok(IexTape::open(files, settings)?.map(boxed)),
+        "itch" => Ok(ItchTape::open(files, settings)?.map(boxed)),
         name => Err(FeedError::UnknownVenue { name: name.to_owned(), known: VENUES.join(", ") }),
     }
 }
@@ -72,6 +77,10 @@ pub fn of(settings: &FeedSettings) -> Option<(&str, FileSettings)> {
             Some((venue, FileSettings { files, speed, repeat }))
         }
         ("iex", None) => Some(("iex", settings.iex.clone()?)),
+        ("itch", None) => {
+            let ItchSettings { files, speed, repeat, .. } = settings.itch.clone()?;
+            (!files.is_empty()).then_some(("itch", FileSettings { files, speed, repeat }))
+        }
         _ => None,
     }
 }

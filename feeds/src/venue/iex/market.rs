@@ -8,7 +8,9 @@ use crate::adapter::{Fault, FaultKind, Output};
 use crate::settings::ChannelName;
 use crate::symbol::topic_symbol;
 use std::collections::{HashMap, HashSet};
-use wire::event::{Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState};
+use wire::event::{
+    Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState,
+};
 use wire::instrument::{Instrument, InstrumentClass};
 
 /// An event changes one level, seldom a few dozen; one without an end is put out in parts.
@@ -183,7 +185,9 @@ impl Market {
         }
         if messages.missing() > 0 && position != Position::Duplicate {
             self.counts.cut += 1;
-            fault(out, FaultKind::BadMessage, || format!("segment {}: {} messages are cut off", header.first, messages.missing()));
+            fault(out, FaultKind::BadMessage, || {
+                format!("segment {}: {} messages are cut off", header.first, messages.missing())
+            });
             self.lost(received, out);
         }
     }
@@ -294,7 +298,9 @@ impl Market {
             }
             Err(MessageError::Short) => {
                 self.counts.short += 1;
-                return fault(out, FaultKind::BadMessage, || format!("a message of {} bytes is too short: {bytes:?}", bytes.len()));
+                return fault(out, FaultKind::BadMessage, || {
+                    format!("a message of {} bytes is too short: {bytes:?}", bytes.len())
+                });
             }
         };
         match message {
@@ -425,8 +431,13 @@ impl Market {
             return fault(out, FaultKind::BadMessage, || format!("{}: trade {id} of nothing", trade.symbol.text()));
         }
         self.listed[at.index as usize].traded_since_gap = true;
-        let trade =
-            Trade { price: trade.price, size: i64::from(trade.size), aggressor: Aggressor::Unknown, id: Some(id), aggregated: false };
+        let trade = Trade {
+            price: trade.price,
+            size: i64::from(trade.size),
+            aggressor: Aggressor::Unknown,
+            id: Some(id),
+            aggregated: false,
+        };
         put(out, at, Flags::LAST, EventBody::Trade(trade));
     }
 

@@ -462,6 +462,12 @@ impl Market {
         }
     }
 
+    /// The connection that carries all stocks is lost or back. Nothing counts until `set_state` says that it does.
+    pub fn link(&mut self, now: Nanos, state: FeedState, cause: Cause, out: &mut Output) {
+        self.state = (FeedState::Resyncing, cause);
+        Stamp { event: 0, received: now }.put(0, Flags::default(), EventBody::Link { link: 0, state, cause }, out);
+    }
+
     /// The messages so far are not all there were: orders rest that we do not know.
     pub fn begin_in_the_middle(&mut self) {
         self.whole = false;

@@ -16,7 +16,7 @@ mod stock;
 #[cfg(test)]
 mod tests;
 
-pub use binary_file::{BinaryFile, Framing};
+pub use binary_file::{BinaryFile, Framing, put};
 pub use counts::Counts;
 pub use market::{Market, Options};
 pub use message::{Malformed, Message, Stock};

@@ -102,7 +102,10 @@ impl Day {
             self.advance()?;
         }
         let (locate, body) = self.pending.pop_front()?;
-        let time_ns = self.clock.next(&mut self.random, self.stage != Stage::Directory);
+        if matches!(body, Body::SystemEvent(SystemEvent { event: b'S' })) {
+            self.clock.open();
+        }
+        let time_ns = self.clock.next(&mut self.random);
         Some(Message { header: Header { locate, tracking: 0, time_ns }, body })
     }
 
