@@ -4,10 +4,12 @@
 //! | venue | files | read by |
 //! |---|---|---|
 //! | `iex` | pcap and pcap-ng with TOPS 1.5, 1.6 or DEEP 1.0 | [`IexTape`] |
+//! | `databento` | DBN 1 to 3 of most schemas, see [`crate::venue::databento`] | [`DatabentoTape`] |
 //!
 //! JSON venues' recordings go another way: through an adapter, see [`crate::replay`].
 
 mod capture;
+mod databento;
 mod driver;
 mod iex;
 pub mod settings;
@@ -16,13 +18,14 @@ mod tests;
 mod udp;
 
 pub use capture::{Capture, CaptureCounts, Datagram};
+pub use databento::DatabentoTape;
 pub use driver::start;
 pub use iex::IexTape;
 
 use crate::adapter::Output;
 use crate::error::FeedError;
 use crate::settings::{FeedSettings, ReplaySettings};
-use settings::FileSettings;
+use settings::{DatabentoSettings, FileSettings};
 use crate::recording::decompressed;
 use std::fmt;
 use std::io::{self, Read};
@@ -50,7 +53,7 @@ pub trait Tape: Send {
 }
 
 /// Venues whose files are read here.
-pub const VENUES: &[&str] = &["iex"];
+pub const VENUES: &[&str] = &["iex", "databento"];
 
 /// The files of `venue` as one tape: an error of the settings, or of a file.
 pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<Result<Box<dyn Tape>, FileError>, FeedError> {
@@ -59,6 +62,7 @@ pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<R
     }
     match venue {
         "iex" => Ok(IexTape::open(files, settings)?.map(boxed)),
+        "databento" => Ok(DatabentoTape::open(files, settings)?.map(boxed)),
         name => Err(FeedError::UnknownVenue { name: name.to_owned(), known: VENUES.join(", ") }),
     }
 }
@@ -72,6 +76,10 @@ pub fn of(settings: &FeedSettings) -> Option<(&str, FileSettings)> {
             Some((venue, FileSettings { files, speed, repeat }))
         }
         ("iex", None) => Some(("iex", settings.iex.clone()?)),
+        ("databento", None) => {
+            let DatabentoSettings { files, speed, repeat, .. } = settings.databento.clone()?;
+            (!files.is_empty()).then_some(("databento", FileSettings { files, speed, repeat }))
+        }
         _ => None,
     }
 }
@@ -94,6 +102,7 @@ pub struct FileError {
 pub enum FileFault {
     Io(io::Error),
     NotACapture,
+    NotDbn,
     /// No packet or record of this venue in it.
     NoData(&'static str),
     Damaged(&'static str),
@@ -107,6 +116,7 @@ impl fmt::Display for FileFault {
             // Without "(os error 2)".
             Self::Io(error) => write!(f, "{}", error.to_string().split(" (os error").next().unwrap_or_default()),
             Self::NotACapture => f.write_str("not a pcap or pcap-ng capture"),
+            Self::NotDbn => f.write_str("not a DBN file"),
             Self::NoData(venue) => write!(f, "no data of {venue} in it"),
             Self::Damaged(what) => write!(f, "damaged: {what}"),
             Self::Malformed(what) => write!(f, "malformed: {what}"),

@@ -1,4 +1,5 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod databento;
 pub mod iex;
