@@ -184,20 +184,7 @@ fn the_other_collection_adds_up() {
         assert_eq!(seen.doubtful, seen.books.values().sum::<u64>());
         assert!(seen.live_books.is_empty());
     }
-    let types = [
-        ("P", 202),
-        ("O", 202),
-        ("H", 194),
-        ("I", 192),
-        ("E", 70),
-        ("S", 10),
-        ("T", 8),
-        ("L", 6),
-        ("B", 2),
-        ("D", 2),
-        ("M", 2),
-        ("R", 2),
-    ];
+    let types = [("P", 202), ("O", 202), ("H", 194), ("I", 192), ("E", 70), ("S", 10), ("T", 8), ("L", 6), ("B", 2), ("D", 2), ("M", 2), ("R", 2)];
     for (kind, count) in types {
         assert_eq!(sum[&format!("messages {kind}")], count, "{kind}");
     }
@@ -215,7 +202,8 @@ fn named_symbols_and_channels_keep_their_say() {
     let (index, trades) = all.traded.iter().next().unwrap();
     let symbol = &all.instruments[index];
     let symbols = vec!["!0NOSUCH".to_owned(), symbol.clone()];
-    let settings = FeedSettings { symbols, channels: vec![feeds::settings::ChannelName::Trade], ..FeedSettings::of_venue("iex") };
+    let settings =
+        FeedSettings { symbols, channels: vec![feeds::settings::ChannelName::Trade], ..FeedSettings::of_venue("iex") };
     let some = Seen::of(&[file], &settings);
     assert_eq!(some.instruments.values().collect::<Vec<_>>(), ["0NOSUCH", symbol]);
     assert_eq!((some.trades, some.quotes, some.bytes), (*trades, 0, all.bytes));

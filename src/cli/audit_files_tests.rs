@@ -19,9 +19,7 @@ fn a_capture_of_deep_adds_up() {
     let Some(file) = captured("iex/DEEP10.pcap.gz") else { return };
     let report = audit("iex", &[file]).unwrap();
     let json = report.json();
-    for (name, count) in
-        [("messages T", 83_343), ("messages 8", 12_949), ("restarts", 11), ("gaps", 0), ("segments cut short", 1)]
-    {
+    for (name, count) in [("messages T", 83_343), ("messages 8", 12_949), ("restarts", 11), ("gaps", 0), ("segments cut short", 1)] {
         assert_eq!(json["feed"][name], count, "{name}");
     }
     let sum = |field: &str| report.symbols.values().filter_map(|symbol| symbol[field].as_u64()).sum::<u64>();

@@ -138,9 +138,7 @@ impl Capture {
                     return Err(FileError::new(&self.file, FileFault::Damaged("a packet is longer than any can be")));
                 }
             }
-            Problem::Damaged => {
-                return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed")));
-            }
+            Problem::Damaged => return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed"))),
         }
         let before = self.reader.data().len();
         if self.reader.refill().is_err() {

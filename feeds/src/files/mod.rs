@@ -5,10 +5,12 @@
 //! |---|---|---|
 //! | `itch` | BinaryFILE, and pcap and pcap-ng with MoldUDP64 | [`ItchTape`] |
 //! | `iex` | pcap and pcap-ng with TOPS 1.5, 1.6 or DEEP 1.0 | [`IexTape`] |
+//! | `databento` | DBN 1 to 3 of most schemas, see [`crate::venue::databento`] | [`DatabentoTape`] |
 //!
 //! JSON venues' recordings go another way: through an adapter, see [`crate::replay`].
 
 mod capture;
+mod databento;
 mod driver;
 mod iex;
 mod itch;
@@ -18,6 +20,7 @@ mod tests;
 mod udp;
 
 pub use capture::{Capture, CaptureCounts, Datagram};
+pub use databento::DatabentoTape;
 pub use driver::start;
 pub use iex::IexTape;
 pub use itch::ItchTape;
@@ -27,7 +30,7 @@ use crate::error::FeedError;
 use crate::itch::settings::ItchSettings;
 use crate::recording::decompressed;
 use crate::settings::{FeedSettings, ReplaySettings};
-use settings::FileSettings;
+use settings::{DatabentoSettings, FileSettings};
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -54,7 +57,7 @@ pub trait Tape: Send {
 }
 
 /// Venues whose files are read here.
-pub const VENUES: &[&str] = &["iex", "itch"];
+pub const VENUES: &[&str] = &["iex", "databento", "itch"];
 
 /// The files of `venue` as one tape: an error of the settings, or of a file.
 pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<Result<Box<dyn Tape>, FileError>, FeedError> {
@@ -63,6 +66,7 @@ pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<R
     }
     match venue {
         "iex" => Ok(IexTape::open(files, settings)?.map(boxed)),
+        "databento" => Ok(DatabentoTape::open(files, settings)?.map(boxed)),
         "itch" => Ok(ItchTape::open(files, settings)?.map(boxed)),
         name => Err(FeedError::UnknownVenue { name: name.to_owned(), known: VENUES.join(", ") }),
     }
@@ -77,6 +81,10 @@ pub fn of(settings: &FeedSettings) -> Option<(&str, FileSettings)> {
             Some((venue, FileSettings { files, speed, repeat }))
         }
         ("iex", None) => Some(("iex", settings.iex.clone()?)),
+        ("databento", None) => {
+            let DatabentoSettings { files, speed, repeat, .. } = settings.databento.clone()?;
+            (!files.is_empty()).then_some(("databento", FileSettings { files, speed, repeat }))
+        }
         ("itch", None) => {
             let ItchSettings { files, speed, repeat, .. } = settings.itch.clone()?;
             (!files.is_empty()).then_some(("itch", FileSettings { files, speed, repeat }))
@@ -103,6 +111,7 @@ pub struct FileError {
 pub enum FileFault {
     Io(io::Error),
     NotACapture,
+    NotDbn,
     /// No packet or record of this venue in it.
     NoData(&'static str),
     Damaged(&'static str),
@@ -116,6 +125,7 @@ impl fmt::Display for FileFault {
             // Without "(os error 2)".
             Self::Io(error) => write!(f, "{}", error.to_string().split(" (os error").next().unwrap_or_default()),
             Self::NotACapture => f.write_str("not a pcap or pcap-ng capture"),
+            Self::NotDbn => f.write_str("not a DBN file"),
             Self::NoData(venue) => write!(f, "no data of {venue} in it"),
             Self::Damaged(what) => write!(f, "damaged: {what}"),
             Self::Malformed(what) => write!(f, "malformed: {what}"),

@@ -8,9 +8,7 @@ use crate::adapter::{Fault, FaultKind, Output};
 use crate::settings::ChannelName;
 use crate::symbol::topic_symbol;
 use std::collections::{HashMap, HashSet};
-use wire::event::{
-    Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState,
-};
+use wire::event::{Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState};
 use wire::instrument::{Instrument, InstrumentClass};
 
 /// An event changes one level, seldom a few dozen; one without an end is put out in parts.
@@ -99,7 +97,8 @@ struct Listed {
     status: TradingState,
     halted_here: bool,
     told: [Option<FeedState>; 3],
-    traded_since_gap: bool,
+    /// No gap was told since the last trade.
+    gap_is_news: bool,
     bids: Vec<Level>,
     asks: Vec<Level>,
 }
@@ -185,9 +184,7 @@ impl Market {
         }
         if messages.missing() > 0 && position != Position::Duplicate {
             self.counts.cut += 1;
-            fault(out, FaultKind::BadMessage, || {
-                format!("segment {}: {} messages are cut off", header.first, messages.missing())
-            });
+            fault(out, FaultKind::BadMessage, || format!("segment {}: {} messages are cut off", header.first, messages.missing()));
             self.lost(received, out);
         }
     }
@@ -210,7 +207,7 @@ impl Market {
             }
             Position::Gap { missing } => {
                 self.counts.gaps += 1;
-                self.counts.missing_messages += missing.unwrap_or(0);
+                self.counts.missing_messages = self.counts.missing_messages.saturating_add(missing.unwrap_or(0));
                 fault(out, FaultKind::SequenceGap, || match missing {
                     Some(missing) => format!("{missing} messages are missing"),
                     None => "the stream's offset jumps, its numbers do not".to_owned(),
@@ -267,7 +264,7 @@ impl Market {
     /// Told once until the next trade: the same hole twice is one hole.
     fn trades_lost(&mut self, at: At, out: &mut Output) {
         let listed = &mut self.listed[at.index as usize];
-        if self.wants[slot(Channel::Trade)] && std::mem::take(&mut listed.traded_since_gap) {
+        if self.wants[slot(Channel::Trade)] && std::mem::take(&mut listed.gap_is_news) {
             put(out, at, Flags::default(), EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::SequenceGap });
         }
     }
@@ -298,9 +295,7 @@ impl Market {
             }
             Err(MessageError::Short) => {
                 self.counts.short += 1;
-                return fault(out, FaultKind::BadMessage, || {
-                    format!("a message of {} bytes is too short: {bytes:?}", bytes.len())
-                });
+                return fault(out, FaultKind::BadMessage, || format!("a message of {} bytes is too short: {bytes:?}", bytes.len()));
             }
         };
         match message {
@@ -370,8 +365,7 @@ impl Market {
             status: TradingState::Unknown,
             halted_here: false,
             told: [None; 3],
-            // What was traded before a capture began in the middle is missing, too.
-            traded_since_gap: self.doubt.is_some(),
+            gap_is_news: true,
             bids: Vec::new(),
             asks: Vec::new(),
         });
@@ -430,14 +424,9 @@ impl Market {
         if trade.price <= 0 || trade.size == 0 {
             return fault(out, FaultKind::BadMessage, || format!("{}: trade {id} of nothing", trade.symbol.text()));
         }
-        self.listed[at.index as usize].traded_since_gap = true;
-        let trade = Trade {
-            price: trade.price,
-            size: i64::from(trade.size),
-            aggressor: Aggressor::Unknown,
-            id: Some(id),
-            aggregated: false,
-        };
+        self.listed[at.index as usize].gap_is_news = true;
+        let trade =
+            Trade { price: trade.price, size: i64::from(trade.size), aggressor: Aggressor::Unknown, id: Some(id), aggregated: false };
         put(out, at, Flags::LAST, EventBody::Trade(trade));
     }
 

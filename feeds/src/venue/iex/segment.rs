@@ -5,6 +5,8 @@ use wire::event::Nanos;
 
 const HEADER_BYTES: usize = 40;
 const VERSION: u8 = 1;
+/// No copy of a segment is so late.
+const RESTART_AFTER_NS: Nanos = 1_000_000_000;
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,10 +134,12 @@ impl Continuity {
             offset: header.offset.saturating_add(i64::from(header.payload_bytes)),
             sent: header.sent,
         };
-        match position {
-            Position::Duplicate => {}
-            _ => self.last = Some(next),
-        }
+        self.last = match (position, self.last) {
+            (Position::Duplicate, last) => last,
+            // Sent again, so its time says nothing about what comes after it.
+            (Position::Overlap { .. }, Some(last)) => Some(Expected { sent: last.sent.max(next.sent), ..next }),
+            _ => Some(next),
+        };
         position
     }
 
@@ -152,8 +156,9 @@ impl Continuity {
             return if header.offset == last.offset { Position::Next } else { Position::Gap { missing: None } };
         }
         // Numbers that run back: either bytes that came twice or late, or a stream that begins anew within its session (a restart of
-        // the sender). Only the latter is sent later than all before.
-        if header.sent > last.sent {
+        // the sender). Only the latter is sent later than all before; if its first segments are lost, by the time a restart takes.
+        let later = header.sent.saturating_sub(last.sent);
+        if later > RESTART_AFTER_NS || (later > 0 && header.first <= 1) {
             return begins;
         }
         let seen = last.first.abs_diff(header.first);
