@@ -216,9 +216,13 @@ impl Market {
             Ok(change) => change,
             Err(refusal) => {
                 self.refused(index, id, refusal, out);
-                // The trade itself is told whole if it has its own price.
-                if let Some((price, true)) = terms {
-                    self.put_trade(at, index, i64::from(price), i64::from(shares), Aggressor::Unknown, match_number, out);
+                match terms {
+                    Some((price, true)) => {
+                        self.put_trade(at, index, i64::from(price), i64::from(shares), Aggressor::Unknown, match_number, out);
+                    }
+                    Some((_, false)) => {}
+                    // It traded at the order's price, which nobody told us.
+                    None => self.put_gap(at, index, Some(1), Cause::SequenceGap, out),
                 }
                 return;
             }
@@ -345,11 +349,14 @@ impl Market {
 
     /// A trade that was told before does not count any more. What is made of trades cannot be undone; it is told not to be exact.
     fn broken(&mut self, at: Stamp, header: &Header, out: &mut Output) {
-        if let Some(index) = self.find(header, out)
-            && self.options.trades
-        {
-            let body = EventBody::Gap { channel: Channel::Trade, missing: Some(0), cause: Cause::BadData };
-            at.put(index, Flags::default(), body, out);
+        if let Some(index) = self.find(header, out) {
+            self.put_gap(at, index, Some(0), Cause::BadData, out);
+        }
+    }
+
+    fn put_gap(&self, at: Stamp, index: u32, missing: Option<u64>, cause: Cause, out: &mut Output) {
+        if self.options.trades {
+            at.put(index, Flags::default(), EventBody::Gap { channel: Channel::Trade, missing, cause }, out);
         }
     }
 
@@ -481,8 +488,7 @@ impl Market {
         self.fault(FaultKind::SequenceGap, out, || format!("{missing} messages are lost"));
         let at = Stamp { event: 0, received: now };
         for index in 0..self.stocks.len() as u32 {
-            let body = EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::SequenceGap };
-            at.put(index, Flags::default(), body, out);
+            self.put_gap(at, index, None, Cause::SequenceGap, out);
         }
         let (state, _) = self.state;
         self.set_state(now, state, Cause::SequenceGap, out);

@@ -31,6 +31,7 @@ struct Follower {
     book: [std::collections::BTreeMap<i64, i64>; 2],
     quote: Quote,
     tally: Tally,
+    gaps: u64,
     trading: Vec<TradingState>,
     flags: Flags,
 }
@@ -89,6 +90,7 @@ impl Consumer {
                 follower.tally.shares += trade.size.unsigned_abs();
             }
             EventBody::Gap { channel: Channel::Trade, missing: Some(0), cause: Cause::BadData } => follower.tally.broken += 1,
+            EventBody::Gap { channel: Channel::Trade, .. } if event.flags == Flags::default() => follower.gaps += 1,
             EventBody::Trading(trading) => follower.trading.push(*trading),
             EventBody::State { state, .. } => assert_eq!(*state, FeedState::Replay),
             other => panic!("{other:?}"),
@@ -127,7 +129,7 @@ fn compare(day: &Day, market: &Market, consumer: &Consumer) {
             assert_eq!(own.collect::<Vec<_>>(), expected, "{}", follower.symbol);
         }
         assert_eq!(follower.quote, follower.best(), "{}", follower.symbol);
-        assert_eq!(follower.tally, day.tally(at), "{}", follower.symbol);
+        assert_eq!((follower.tally, follower.gaps), (day.tally(at), 0), "{}", follower.symbol);
         assert_eq!(follower.flags, Flags::default());
     }
 }
@@ -251,8 +253,19 @@ fn an_order_that_cannot_be_makes_its_book_doubtful() {
 
 #[test]
 fn a_session_heard_from_its_middle_says_so() {
+    use message::{Body, Executed, ExecutedAtPrice};
     let mut session = Session::new();
     session.market.begin_in_the_middle();
+    session.add(1, b'B', 1, 4);
+    // A trade at the price of an order that is not known is missing; one with its own price is not.
+    session.say(1, Body::Executed(Executed { order: 7, shares: 5, match_number: 1 }));
+    let gap = EventBody::Gap { channel: Channel::Trade, missing: Some(1), cause: Cause::SequenceGap };
+    assert_eq!((session.out.batch.events.len(), &session.out.batch.events[0].body), (1, &gap));
+    let done = |printable| Body::ExecutedAtPrice(ExecutedAtPrice { order: 7, shares: 5, match_number: 1, printable, price: 3 });
+    session.say(1, done(b'N'));
+    assert!(session.out.batch.is_empty());
+    session.say(1, done(b'Y'));
+    assert_eq!((session.out.batch.events.len(), session.consumer.0[0].tally.shares), (1, 5));
     session.say(1, message::Body::Delete(message::Delete { order: 8 }));
     assert!(session.out.faults.is_empty(), "nothing is known of what was before");
     assert_eq!(session.add(9, b'S', 1, 5).batch.events.last().unwrap().flags, Flags::MAYBE_BAD_BOOK);
