@@ -41,7 +41,8 @@ pub fn run(args: Args) -> Result<(), CliError> {
         None => Box::new(std::io::stdout().lock()),
     };
     let mut into = BufWriter::new(into);
-    let written = Day::new(Settings { seed, stocks, messages }).write(&mut into).and_then(|written| into.flush().map(|()| written));
+    let written =
+        Day::new(Settings { seed, stocks, messages }).write(&mut into).and_then(|written| into.flush().map(|()| written));
     match written {
         Ok(written) => eprintln!("tickwire: {written} messages"),
         // Whoever read it (`head`) has seen enough.

@@ -329,5 +329,8 @@ fn the_budget_follows_the_limits() {
     config.listen.max_connections *= 2;
     let connections = sum(&config);
     config.topics.book_levels *= 2;
-    assert!(before < connections && connections < sum(&config));
+    let books = sum(&config);
+    let itch = Some(ItchSettings { max_orders: 1_000_000, ..ItchSettings::default() });
+    config.feeds.push(FeedSettings { itch, ..FeedSettings::of_venue("itch") });
+    assert!(before < connections && connections < books && books + 80_000_000 < sum(&config));
 }

@@ -30,6 +30,14 @@ impl Default for Limits {
     }
 }
 
+impl Limits {
+    /// The most memory that books within these limits take: the table, with the one it grows out of, and a level for each order, in lists
+    /// that grow by doubling.
+    pub fn bytes(&self) -> u64 {
+        table::bytes(self.orders) * 3 / 2 + self.orders as u64 * 2 * size_of::<Level>() as u64
+    }
+}
+
 /// Why nothing was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {

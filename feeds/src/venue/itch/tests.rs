@@ -90,7 +90,7 @@ impl Consumer {
                 follower.tally.shares += trade.size.unsigned_abs();
             }
             EventBody::Gap { channel: Channel::Trade, missing: Some(0), cause: Cause::BadData } => follower.tally.broken += 1,
-            EventBody::Gap { channel: Channel::Trade, .. } if event.flags == Flags::default() => follower.gaps += 1,
+            EventBody::Gap { channel: Channel::Trade, .. } => follower.gaps += 1,
             EventBody::Trading(trading) => follower.trading.push(*trading),
             EventBody::State { state, .. } => assert_eq!(*state, FeedState::Replay),
             other => panic!("{other:?}"),
