@@ -13,14 +13,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
-use tokio::time::MissedTickBehavior;
 use wire::event::{Cause, FeedState, Nanos};
 
 const AT_ONCE: usize = 512;
 /// What the kernel may hold for us while we are busy: some 100 ms of the busiest feed. (It may give less: `net.core.rmem_max`.)
 const RECEIVE_BUFFER_BYTES: usize = 8 << 20;
 const MAX_DATAGRAM_BYTES: usize = 65_536;
+/// How often the clock is looked at: while something is missing, and otherwise.
 const TICK: Duration = Duration::from_millis(2);
+const IDLE_TICK: Duration = Duration::from_millis(50);
 /// A server says something every second, if only that it is there.
 const SILENCE: Duration = Duration::from_secs(5);
 /// The other line, or a datagram out of order, may still bring what is missing.
@@ -101,15 +102,14 @@ impl Mold {
         };
         let started = Instant::now();
         let mono = || Nanos::try_from(started.elapsed().as_nanos()).unwrap_or(Nanos::MAX);
-        let mut ticks = tokio::time::interval(TICK);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut buffer = vec![0; MAX_DATAGRAM_BYTES];
         let mut last = Instant::now();
         loop {
+            let tick = if self.receiver.is_waiting() { TICK } else { IDLE_TICK };
             let ready = tokio::select! {
                 biased;
                 () = readable(&sockets) => true,
-                _ = ticks.tick() => false,
+                () = tokio::time::sleep(tick) => false,
             };
             if ready && self.drain(&sockets, &mut buffer, &mono) {
                 last = Instant::now();
