@@ -1,6 +1,7 @@
 //! Who the instruments are. In: metadata, symbol mappings, definitions. Out: an `Instrument` for an id at a time.
 //! Bounded by `MAX_INSTRUMENTS` names and definitions; a file's own mappings by its metadata.
 
+use super::market::NO_PUBLISHER;
 use super::MAX_INSTRUMENTS;
 use super::scale::{FINEST_EXPONENT, USUAL_EXPONENT, needs, unit};
 use crate::symbol::topic_symbol;
@@ -97,8 +98,8 @@ impl Listing {
     pub fn instrument(&mut self, id: u32, publisher: u16, time: u64) -> Instrument {
         let mut native = self.native(id, time);
         let first = match self.publishers.get(&id) {
-            Some(first) => *first,
-            None => {
+            Some(first) if *first != NO_PUBLISHER => *first,
+            _ => {
                 if self.publishers.len() < MAX_INSTRUMENTS {
                     self.publishers.insert(id, publisher);
                 }

@@ -29,7 +29,7 @@ mod tests;
 
 pub use market::{Counts, Market};
 pub use resume::Resume;
-pub use session::{Refusal, Reply, Request, greeting};
+pub use session::{MAX_LINE_BYTES, Refusal, Reply, Request, greeting};
 pub use stream::{Found, Stream};
 
 use crate::error::FeedError;
