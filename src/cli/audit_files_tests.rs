@@ -30,10 +30,24 @@ fn a_capture_of_deep_adds_up() {
 }
 
 #[test]
+fn orders_of_databento_add_up() {
+    let Some(file) = captured("databento/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst") else { return };
+    let report = audit("databento", &[file]).unwrap();
+    assert_eq!(report.json()["feed"]["mbo A"], 13_678);
+    let symbol = &report.symbols["ESM4"];
+    for (field, expected) in [("trades", "5"), ("trade_qty_sum", "\"6\""), ("book_messages", "185"), ("snapshots", "1"), ("levels", "[976,571]")] {
+        assert_eq!(symbol[field].to_string(), expected, "{field}");
+    }
+    assert_eq!((symbol["final_bids"][0].to_string(), symbol["final_asks"][0].to_string()), ("[\"5214\",\"28\"]".into(), "[\"5214.25\",\"17\"]".into()));
+    assert!(report.remarks.is_empty(), "{:?}", report.remarks);
+}
+
+#[test]
 fn bad_files_are_one_clear_line() {
     let workspace = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     for (venue, file, part) in [
         ("iex", "nowhere.pcap", "nowhere.pcap: No such file or directory"),
+        ("databento", "Cargo.toml", "Cargo.toml: not a DBN file"),
         ("iex", "Cargo.toml", "Cargo.toml: not a pcap or pcap-ng capture"),
     ] {
         let error = audit(venue, &[workspace(file)]).unwrap_err();

@@ -93,7 +93,6 @@ pub struct Market {
 }
 
 struct Listed {
-    symbol: Symbol,
     status: TradingState,
     halted_here: bool,
     told: [Option<FeedState>; 3],
@@ -361,7 +360,6 @@ impl Market {
         let index = self.listed.len() as u32;
         self.index.insert(symbol, index);
         self.listed.push(Listed {
-            symbol,
             status: TradingState::Unknown,
             halted_here: false,
             told: [None; 3],
@@ -465,10 +463,10 @@ impl Market {
         }
     }
 
-    /// The symbols so far and what their feed was told to be, by channel.
     #[cfg(test)]
-    pub(super) fn told(&self) -> impl Iterator<Item = (String, [Option<FeedState>; 3])> {
-        self.listed.iter().map(|listed| (listed.symbol.text(), listed.told))
+    pub(super) fn told(&self, symbol: &str) -> [Option<FeedState>; 3] {
+        let index = Symbol::parse(symbol).and_then(|symbol| self.index.get(&symbol)).expect("the symbol is listed");
+        self.listed[*index as usize].told
     }
 
     pub fn instruments(&self) -> usize {

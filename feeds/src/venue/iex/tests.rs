@@ -100,7 +100,7 @@ impl Rig {
     }
 
     fn told(&self, symbol: &str) -> [Option<FeedState>; 3] {
-        self.market.told().find(|(name, _)| name == symbol).unwrap().1
+        self.market.told(symbol)
     }
 
     fn faults(&self) -> Vec<FaultKind> {
