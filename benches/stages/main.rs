@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod expand;
 mod flush;
+mod itch;
 mod link;
 mod market;
 mod publish;
@@ -29,6 +30,7 @@ fn main() {
         .sample_size(30)
         .configure_from_args();
     decode::group(&mut criterion);
+    itch::group(&mut criterion);
     publish::group(&mut criterion);
     link::group(&mut criterion);
     since::group(&mut criterion);

@@ -75,10 +75,12 @@ pub enum FaultKind {
     BufferFull,
     /// A snapshot request failed.
     SnapshotFailed,
+    /// A message about an order that cannot be: unknown, known already, smaller than what was taken from it.
+    UnknownOrder,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadMessage,
         Self::Refused,
         Self::SequenceGap,
@@ -87,6 +89,7 @@ impl FaultKind {
         Self::UnknownInstrument,
         Self::BufferFull,
         Self::SnapshotFailed,
+        Self::UnknownOrder,
     ];
 
     pub fn name(self) -> &'static str {
@@ -99,6 +102,7 @@ impl FaultKind {
             Self::UnknownInstrument => "unknown_instrument",
             Self::BufferFull => "buffer_full",
             Self::SnapshotFailed => "snapshot_failed",
+            Self::UnknownOrder => "unknown_order",
         }
     }
 }

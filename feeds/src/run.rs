@@ -22,6 +22,7 @@ pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver
         // These speak no venue's protocol and bring their own loop.
         "sim" => crate::sim::start(settings, sink, stop),
         "replay" => crate::replay::start(settings, sink, stop),
+        "itch" => crate::itch::start(settings, sink, stop),
         "iex" => Err(FeedError::Settings { venue: "iex".to_owned(), reason: "needs a [feeds.iex] block with files".to_owned() }),
         "databento" => crate::gateway::start(settings, sink, stop),
         venue => {

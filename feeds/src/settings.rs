@@ -2,6 +2,7 @@
 //! Bounded: unknown keys are refused by name.
 
 use crate::files::settings::{DatabentoSettings, FileSettings};
+use crate::itch::settings::ItchSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -46,6 +47,9 @@ pub struct FeedSettings {
     /// DBN files or Databento's live gateway (venue `databento`).
     #[serde(default)]
     pub databento: Option<DatabentoSettings>,
+    /// Files or lines of Nasdaq ITCH (venue `itch`).
+    #[serde(default)]
+    pub itch: Option<ItchSettings>,
 }
 
 impl FeedSettings {
@@ -54,7 +58,11 @@ impl FeedSettings {
         let replay = self.replay.as_mut().map(|replay| &mut replay.files);
         let iex = self.iex.as_mut().map(|iex| &mut iex.files);
         let databento = self.databento.as_mut().map(|databento| &mut databento.files);
-        [replay, iex, databento].into_iter().flatten().flatten()
+        let (itch, password) = match &mut self.itch {
+            Some(itch) => (Some(&mut itch.files), itch.password_file.as_mut()),
+            None => (None, None),
+        };
+        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password)
     }
 
     /// A feed of this venue with everything else left out.
@@ -73,6 +81,7 @@ impl FeedSettings {
             replay: None,
             iex: None,
             databento: None,
+            itch: None,
         }
     }
 }

@@ -5,6 +5,7 @@ use super::types::Topics;
 use feeds::error::FeedError;
 use feeds::registry::{self, BUILT_IN, VENUES};
 use feeds::settings::{FeedSettings, ReplaySettings};
+use feeds::venue::itch::SessionDate;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use wire::topic::TopicKey;
@@ -85,6 +86,11 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
             return Err(Fault::new(format!("{at}.{name}"), format!("is for venue \"{name}\" only"), "remove it"));
         }
     }
+    // A recording of it takes its day and limits from there.
+    let is_itch = feed.venue == "itch" || feed.replay.as_ref().is_some_and(|replay| replay.venue == "itch");
+    if feed.itch.is_some() && !is_itch {
+        return Err(Fault::new(format!("{at}.itch"), "is for venue \"itch\" only", "remove it"));
+    }
     match (feed.venue.as_str(), &feed.replay) {
         ("replay", Some(replay)) => check_replay(at, replay),
         ("replay", None) => {
@@ -114,11 +120,38 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
             Some(own) if !own.files.is_empty() => check_files(&format!("{at}.databento"), &own.files, own.speed),
             _ => feeds::gateway::check(feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
         },
+        ("itch", None) => check_itch(at, feed),
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
         (venue, None) => registry::adapter(venue, feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
     }
+}
+
+fn check_itch(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    let Some(itch) = &feed.itch else {
+        let remedy = "add [feeds.itch] with files, listen or server";
+        return Err(Fault::new(format!("{at}.itch"), "is missing for venue \"itch\"", remedy));
+    };
+    feeds::itch::check(feed, itch).map_err(|error| match error {
+        FeedError::Settings { .. } => Fault::new(format!("{at}.itch"), error.to_string(), ""),
+        error => of_adapter(at, feed, error),
+    })?;
+    if !itch.files.is_empty() {
+        check_files(&format!("{at}.itch"), &itch.files, itch.speed)?;
+        let undated = |file: &PathBuf| SessionDate::of_file(file).is_none();
+        if let (None, Some(file)) = (&itch.date, itch.files.iter().find(|file| undated(file))) {
+            let what = format!("is missing, and the name of {} does not begin with a day", file.display());
+            return Err(Fault::new(format!("{at}.itch.date"), what, "write for example date = \"2019-01-30\""));
+        }
+    }
+    if let Some(file) = &itch.password_file {
+        std::fs::File::open(file).map_err(|error| {
+            let what = format!("{}: cannot be read: {error}", file.display());
+            Fault::new(format!("{at}.itch.password_file"), what, "relative paths start at the configuration's folder")
+        })?;
+    }
+    Ok(())
 }
 
 /// What only the venue's own adapter knows, for example which symbols it can have.

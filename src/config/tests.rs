@@ -2,8 +2,10 @@
 
 use super::*;
 use feeds::files::settings::{DatabentoSettings, FileSettings};
+use feeds::itch::settings::ItchSettings;
 use feeds::settings::{FeedSettings, ReplaySettings, SimSettings};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 const GOOD: &str = "[listen]\nself_signed = true\n[[feeds]]\nvenue = \"sim\"\n";
@@ -116,6 +118,23 @@ fn values_that_cannot_work_are_refused_at_their_line() {
         (
             "[[feeds]]\nvenue = \"binance\"\nsymbols = [\"A\"]\nws_url = \"ws://example.com\"\n",
             "dir/t.toml:8:10: feeds[1].ws_url: 'ws://example.com' is not encrypted; use wss://, ws:// is for loopback",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\n",
+            "dir/t.toml:5:1: feeds[1].itch: is missing for venue \"itch\"; add [feeds.itch] with files, listen or server",
+        ),
+        ("[[feeds]]\nvenue = \"itch\"\nitch = {}\n", "dir/t.toml:7:8: feeds[1].itch: feed 'itch': names no source: "),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nitch = { files = [\"Cargo.toml\"] }\n",
+            "dir/t.toml:7:19: feeds[1].itch.files[0]: dir/Cargo.toml: cannot be read: ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nsymbols = [\"NINELETTR\"]\nitch = { server = \"a:1\" }\n",
+            "dir/t.toml:7:12: feeds[1].symbols[0]: 'NINELETTR' is not a symbol of itch: stocks have one to eight ASCII characters",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nitch = { server = \"a:1\", password_file = \"none\" }\n",
+            "dir/t.toml:7:42: feeds[1].itch.password_file: dir/none: cannot be read: ",
         ),
         (
             "[[feeds]]\nvenue = \"replay\"\n",
@@ -304,6 +323,14 @@ fn full() -> Config {
             sim: Some(SimSettings::default()),
             replay: Some(ReplaySettings { venue: "x".to_owned(), files: vec!["x".into()], speed: 1.0, repeat: false }),
             iex: Some(FileSettings { files: vec!["x".into()], speed: 1.0, repeat: false }),
+            itch: Some(ItchSettings {
+                date: some(),
+                interface: Some(Ipv4Addr::LOCALHOST),
+                request: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+                server: some(),
+                password_file: file(),
+                ..ItchSettings::default()
+            }),
             databento: Some(DatabentoSettings { gateway: some(), ..DatabentoSettings::default() }),
         }],
         ..default
@@ -318,5 +345,8 @@ fn the_budget_follows_the_limits() {
     config.listen.max_connections *= 2;
     let connections = sum(&config);
     config.topics.book_levels *= 2;
-    assert!(before < connections && connections < sum(&config));
+    let books = sum(&config);
+    let itch = Some(ItchSettings { max_orders: 1_000_000, ..ItchSettings::default() });
+    config.feeds.push(FeedSettings { itch, ..FeedSettings::of_venue("itch") });
+    assert!(before < connections && connections < books && books + 80_000_000 < sum(&config));
 }

@@ -3,6 +3,7 @@
 //!
 //! | venue | files | read by |
 //! |---|---|---|
+//! | `itch` | BinaryFILE, and pcap and pcap-ng with MoldUDP64 | [`ItchTape`] |
 //! | `iex` | pcap and pcap-ng with TOPS 1.5, 1.6 or DEEP 1.0 | [`IexTape`] |
 //! | `databento` | DBN 1 to 3 of most schemas, see [`crate::venue::databento`] | [`DatabentoTape`] |
 //!
@@ -12,6 +13,7 @@ mod capture;
 mod databento;
 mod driver;
 mod iex;
+mod itch;
 pub mod settings;
 #[cfg(test)]
 mod tests;
@@ -21,12 +23,14 @@ pub use capture::{Capture, CaptureCounts, Datagram};
 pub use databento::DatabentoTape;
 pub use driver::start;
 pub use iex::IexTape;
+pub use itch::ItchTape;
 
 use crate::adapter::Output;
 use crate::error::FeedError;
+use crate::itch::settings::ItchSettings;
+use crate::recording::decompressed;
 use crate::settings::{FeedSettings, ReplaySettings};
 use settings::{DatabentoSettings, FileSettings};
-use crate::recording::decompressed;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -53,7 +57,7 @@ pub trait Tape: Send {
 }
 
 /// Venues whose files are read here.
-pub const VENUES: &[&str] = &["iex", "databento"];
+pub const VENUES: &[&str] = &["iex", "databento", "itch"];
 
 /// The files of `venue` as one tape: an error of the settings, or of a file.
 pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<Result<Box<dyn Tape>, FileError>, FeedError> {
@@ -63,6 +67,7 @@ pub fn tape(venue: &str, files: &[PathBuf], settings: &FeedSettings) -> Result<R
     match venue {
         "iex" => Ok(IexTape::open(files, settings)?.map(boxed)),
         "databento" => Ok(DatabentoTape::open(files, settings)?.map(boxed)),
+        "itch" => Ok(ItchTape::open(files, settings)?.map(boxed)),
         name => Err(FeedError::UnknownVenue { name: name.to_owned(), known: VENUES.join(", ") }),
     }
 }
@@ -79,6 +84,10 @@ pub fn of(settings: &FeedSettings) -> Option<(&str, FileSettings)> {
         ("databento", None) => {
             let DatabentoSettings { files, speed, repeat, .. } = settings.databento.clone()?;
             (!files.is_empty()).then_some(("databento", FileSettings { files, speed, repeat }))
+        }
+        ("itch", None) => {
+            let ItchSettings { files, speed, repeat, .. } = settings.itch.clone()?;
+            (!files.is_empty()).then_some(("itch", FileSettings { files, speed, repeat }))
         }
         _ => None,
     }

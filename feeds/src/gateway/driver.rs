@@ -4,11 +4,9 @@
 use super::connection::{ConnectError, open};
 use super::{Key, Timing};
 use crate::adapter::{Fault, FaultKind, Output, Sink};
-use crate::settings::ChannelName;
 use crate::supervisor::BackOff;
 use crate::venue::databento::{Found, Market, Refusal, Request, Resume, Stream};
 use dbn::{ErrorCode, ErrorMsg, RecordRef, SystemCode, SystemMsg, rtype};
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncReadExt;
@@ -58,7 +56,7 @@ impl Driver {
         address: String,
         key: Key,
         timing: Timing,
-        channels: &[ChannelName],
+        market: Market,
         sink: Box<dyn Sink>,
     ) -> Self {
         Self {
@@ -67,8 +65,7 @@ impl Driver {
             key,
             timing,
             sink,
-            // The gateway sends what was asked for: there is nothing to choose from.
-            market: Market::new(channels, HashSet::new()).listing_what_is_mapped(),
+            market: market.listing_what_is_mapped(),
             resume: Resume::default(),
             out: Output::default(),
             back_off: BackOff::new(timing.first_pause, timing.longest_pause),

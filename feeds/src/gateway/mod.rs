@@ -10,7 +10,7 @@ use crate::adapter::Sink;
 use crate::error::FeedError;
 use crate::run::Running;
 use crate::settings::FeedSettings;
-use crate::venue::databento::Request;
+use crate::venue::databento::{self, Request};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -100,9 +100,7 @@ pub fn check(settings: &FeedSettings) -> Result<(Request, String), FeedError> {
     if settings.symbols.is_empty() {
         return Err(FeedError::NoSymbols { venue: "databento".to_owned() });
     }
-    if settings.channels.is_empty() {
-        return Err(FeedError::NoChannels { venue: "databento".to_owned() });
-    }
+    databento::market(settings)?;
     let symbols = settings.symbols.iter().map(|symbol| symbol.strip_prefix('!').unwrap_or(symbol).to_owned());
     let host = || format!("{}.lsg.databento.com:13000", own.dataset.to_ascii_lowercase().replace('.', "-"));
     let address = own.gateway.clone().unwrap_or_else(host);
@@ -136,7 +134,9 @@ pub fn start_with(
     stop: watch::Receiver<bool>,
 ) -> Result<Running, FeedError> {
     let (request, address) = check(settings)?;
-    let driver = driver::Driver::new(request, address, key, timing, &settings.channels, sink);
+    // The gateway sends what was asked for: there is nothing to choose from.
+    let market = databento::market(&FeedSettings { symbols: Vec::new(), ..settings.clone() })?;
+    let driver = driver::Driver::new(request, address, key, timing, market, sink);
     let mut stopped = stop;
     Ok(Box::pin(async move {
         tokio::select! {

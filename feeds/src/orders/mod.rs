@@ -1,5 +1,5 @@
 //! Order-level books. In: single orders that come, trade, shrink, move and go, by the venue's order id. Out: which price levels changed, to
-//! which absolute size. Bounded by `Limits`: orders (24 bytes each and at most 8/5 of that for free places); levels are fewer than orders.
+//! which absolute size. Bounded by `Limits`: an order takes 38 to 77 bytes of a table that doubles; levels are fewer than orders.
 //!
 //! Made for feeds that tell every order (Nasdaq ITCH, Databento MBO). One `OrderBooks` holds all instruments of a feed. An order is named by
 //! its book and its id, so it does not matter whether ids are unique over all instruments of a venue or only within one.
@@ -24,9 +24,17 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// Room for the orders of all Nasdaq stocks at once, several times over: 320 MiB when all of it is taken.
+    /// Room for the orders of all Nasdaq stocks at once, several times over: 384 MiB when all of it is taken.
     fn default() -> Self {
         Self { orders: 8 << 20 }
+    }
+}
+
+impl Limits {
+    /// The most memory that books within these limits take: the table, with the one it grows out of, and a level for each order, in lists
+    /// that grow by doubling.
+    pub fn bytes(&self) -> u64 {
+        table::bytes(self.orders) * 3 / 2 + self.orders as u64 * 2 * size_of::<Level>() as u64
     }
 }
 

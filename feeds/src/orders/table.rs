@@ -39,6 +39,12 @@ impl Order {
     }
 }
 
+/// Of a table with so many orders.
+pub(super) fn bytes(orders: usize) -> u64 {
+    let places = (orders as u64).saturating_mul(8).div_ceil(5).max(FIRST_PLACES as u64);
+    places.next_power_of_two() * size_of::<Order>() as u64
+}
+
 pub(super) struct Table {
     places: Vec<Order>,
     /// Bits of a hash that are not used: 64 - log2(places).
@@ -54,6 +60,11 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.len
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> u64 {
+        (self.places.len() * size_of::<Order>()) as u64
     }
 
     pub(super) fn get(&self, book: u32, id: u64) -> Option<&Order> {

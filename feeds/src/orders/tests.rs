@@ -218,3 +218,16 @@ fn what_is_too_much_is_told() {
     assert_eq!((change.by, change.excess, change.level.size), (-7, 2, 0));
     assert!(books.is_empty());
 }
+
+#[test]
+fn the_table_keeps_to_its_bytes() {
+    for orders in [1, 2_000, 2_560, 2_561, 5_121, 40_000] {
+        let mut books = OrderBooks::new(Limits { orders });
+        books.open(0);
+        for id in 0..orders as u64 {
+            books.add(0, id, Side::Bid, 1, 1).unwrap();
+        }
+        assert_eq!(books.add(0, u64::MAX, Side::Bid, 1, 1), Err(Refusal::Full));
+        assert_eq!(books.orders.bytes(), table::bytes(orders), "{orders}");
+    }
+}

@@ -3,3 +3,4 @@
 pub mod binance;
 pub mod databento;
 pub mod iex;
+pub mod itch;

@@ -112,7 +112,7 @@ pub(super) fn nanos(time: u64) -> Nanos {
 
 impl Market {
     /// `wanted`: only these symbols, the venue's own or as in topics; empty: all that turn up.
-    pub fn new(channels: &[ChannelName], wanted: HashSet<String>) -> Self {
+    pub fn new(channels: &[ChannelName], wanted: HashSet<String>, limits: Limits) -> Self {
         Self {
             wants: [ChannelName::Quote, ChannelName::Trade, ChannelName::Book].map(|channel| channels.contains(&channel)),
             wanted,
@@ -120,7 +120,7 @@ impl Market {
             index: HashMap::default(),
             by_id: HashMap::default(),
             listed: Vec::new(),
-            orders: OrderBooks::new(Limits::default()),
+            orders: OrderBooks::new(limits),
             schema: None,
             lists_mapped: false,
             catching_up: false,
