@@ -37,7 +37,8 @@ struct Segment {
 
 impl Segment {
     fn new(protocol: u16, messages: &[Vec<u8>]) -> Self {
-        let body: Vec<u8> = messages.iter().flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat()).collect();
+        let body: Vec<u8> =
+            messages.iter().flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat()).collect();
         let mut bytes = vec![0; 40];
         bytes[0] = 1;
         bytes[2..4].copy_from_slice(&protocol.to_le_bytes());
@@ -105,8 +106,14 @@ fn dbn_allocates_nothing() {
     let mut out = Output::default();
     none("trades, quotes, levels and orders", |step| {
         out.clear();
-        let trade = TradeMsg { hd: RecordHeader::new::<TradeMsg>(rtype::MBP_0, 1, 7, NOW), price: 100_000_000_000, size: 1, ..TradeMsg::default() };
-        let quote = Mbp1Msg { hd: RecordHeader::new::<Mbp1Msg>(rtype::MBP_1, 1, 7, NOW), levels: [pair(step)], ..Mbp1Msg::default() };
+        let trade = TradeMsg {
+            hd: RecordHeader::new::<TradeMsg>(rtype::MBP_0, 1, 7, NOW),
+            price: 100_000_000_000,
+            size: 1,
+            ..TradeMsg::default()
+        };
+        let quote =
+            Mbp1Msg { hd: RecordHeader::new::<Mbp1Msg>(rtype::MBP_1, 1, 7, NOW), levels: [pair(step)], ..Mbp1Msg::default() };
         let mut ten = Mbp10Msg { hd: RecordHeader::new::<Mbp10Msg>(rtype::MBP_10, 1, 8, NOW), ..Mbp10Msg::default() };
         ten.levels[0] = pair(step);
         let order = MboMsg {

@@ -3,8 +3,8 @@
 
 use dbn::encode::dbn::MetadataEncoder;
 use dbn::{
-    ErrorCode, ErrorMsg, FlagSet, MboMsg, Metadata, MetadataBuilder, RecordHeader, RecordRef, SType, SymbolMappingMsg, SystemCode,
-    SystemMsg, TradeMsg, rtype,
+    ErrorCode, ErrorMsg, FlagSet, MboMsg, Metadata, MetadataBuilder, RecordHeader, RecordRef, SType, SymbolMappingMsg,
+    SystemCode, SystemMsg, TradeMsg, rtype,
 };
 use feeds::adapter::{Fault, FaultKind, Sink};
 use feeds::files::settings::DatabentoSettings;
@@ -20,7 +20,8 @@ use wire::event::{Batch, Cause, Channel, EventBody};
 const KEY: &str = "db-abcdefghijklmnop";
 const CHALLENGE: &str = "t7kNhwj4xqR0QYjzFKtBEG2ec2pXJ4FK";
 /// As Python's hashlib has it for these two.
-const ANSWER: &str = "auth=5a79a4042c863bf7f562767c28b494afb64a20a3d915327062614540e553668f-lmnop|dataset=GLBX.MDP3|encoding=dbn|";
+const ANSWER: &str =
+    "auth=5a79a4042c863bf7f562767c28b494afb64a20a3d915327062614540e553668f-lmnop|dataset=GLBX.MDP3|encoding=dbn|";
 const NOW: u64 = 1_715_126_400_000_000_000;
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -98,11 +99,8 @@ impl Rig {
             heartbeat_s: 5,
             ..DatabentoSettings::default()
         };
-        let settings = FeedSettings {
-            symbols: vec!["!ESM4".to_owned()],
-            databento: Some(databento),
-            ..FeedSettings::of_venue("databento")
-        };
+        let settings =
+            FeedSettings { symbols: vec!["!ESM4".to_owned()], databento: Some(databento), ..FeedSettings::of_venue("databento") };
         let timing = Timing {
             first_pause: Duration::from_millis(5),
             longest_pause: Duration::from_millis(20),
@@ -169,7 +167,8 @@ impl Gateway {
         let mut bytes = Vec::new();
         MetadataEncoder::new(&mut bytes).encode(&metadata()).unwrap();
         self.socket.get_mut().write_all(&bytes).await.unwrap();
-        self.send(&SymbolMappingMsg::new(7, NOW, SType::RawSymbol, "ESM4", SType::RawSymbol, "ESM4", NOW, u64::MAX).unwrap()).await;
+        self.send(&SymbolMappingMsg::new(7, NOW, SType::RawSymbol, "ESM4", SType::RawSymbol, "ESM4", NOW, u64::MAX).unwrap())
+            .await;
         lines
     }
 
@@ -314,7 +313,10 @@ async fn a_book_of_orders_is_kept_over_a_break() {
     }
     gateway.send(&order(b'A', b'B', 3, 99, 0x80)).await;
     let told = rig.until("book 1 0 false").await;
-    assert_eq!(told, ["instrument ESM4", "known", "quotes live", "books live", "book 1 1 true", "quote Some(100) Some(101)", "book 1 0 false"]);
+    assert_eq!(
+        told,
+        ["instrument ESM4", "known", "quotes live", "books live", "book 1 1 true", "quote Some(100) Some(101)", "book 1 0 false"]
+    );
     drop(gateway);
     let mut gateway = rig.accept().await;
     assert!(gateway.welcome().await[0].contains("|snapshot=0|start="), "the book is here: only what was missed is needed");
@@ -357,7 +359,11 @@ fn settings_are_checked() {
     for (databento, symbols, part) in [
         (DatabentoSettings::default(), &["ESM4"][..], "needs files, or a dataset"),
         (good(), &[], "names no symbols"),
-        (DatabentoSettings { schemas: vec!["ohlcv-1s".to_owned()], ..good() }, &["ESM4"], "'ohlcv-1s' is no schema that is read here"),
+        (
+            DatabentoSettings { schemas: vec!["ohlcv-1s".to_owned()], ..good() },
+            &["ESM4"],
+            "'ohlcv-1s' is no schema that is read here",
+        ),
         (DatabentoSettings { stype_in: "isin".to_owned(), ..good() }, &["ESM4"], "stype_in 'isin' is none of raw_symbol"),
         (DatabentoSettings { heartbeat_s: 1, ..good() }, &["ESM4"], "heartbeat_s must be 5 to 1800"),
     ] {
@@ -368,7 +374,8 @@ fn settings_are_checked() {
     assert_eq!(format!("{:?}", Key::new(KEY).unwrap()), "Key(hidden)");
     // A feed without its key does not start, and names the variable.
     let databento = DatabentoSettings { key_env: "TICKWIRE_TEST_NO_SUCH_KEY".to_owned(), ..good() };
-    let settings = FeedSettings { symbols: vec!["ESM4".to_owned()], databento: Some(databento), ..FeedSettings::of_venue("databento") };
+    let settings =
+        FeedSettings { symbols: vec!["ESM4".to_owned()], databento: Some(databento), ..FeedSettings::of_venue("databento") };
     let sink = Told(mpsc::unbounded_channel().0);
     let error = feeds::start(&settings, Box::new(sink), watch::channel(false).1).err().unwrap().to_string();
     assert!(error.contains("the environment variable TICKWIRE_TEST_NO_SUCH_KEY holds no API key"), "{error}");

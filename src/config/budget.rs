@@ -122,7 +122,11 @@ impl Config {
                 self.feeds.len() as u64 * FEED_BYTES,
                 format!("{} feeds x {} MiB: messages and decoders", self.feeds.len(), FEED_BYTES >> 20),
             ),
-            bound("orders", orders, "single orders of feeds that tell them (max_orders of feeds.itch and feeds.databento)".to_owned()),
+            bound(
+                "orders",
+                orders,
+                "single orders of feeds that tell them (max_orders of feeds.itch and feeds.databento)".to_owned(),
+            ),
             bound(
                 "chunks",
                 shards * instruments * CHUNK_BYTES,

@@ -77,7 +77,16 @@ impl Capture {
             _ => FileError::new(file, FileFault::NotACapture),
         })?;
         let counts = CaptureCounts::default();
-        Ok(Self { file: file.to_owned(), reader, interfaces: Vec::new(), legacy: None, payload: Vec::new(), counts, torn: false, unpacked })
+        Ok(Self {
+            file: file.to_owned(),
+            reader,
+            interfaces: Vec::new(),
+            legacy: None,
+            payload: Vec::new(),
+            counts,
+            torn: false,
+            unpacked,
+        })
     }
 
     pub fn counts(&self) -> CaptureCounts {
@@ -90,7 +99,7 @@ impl Capture {
     }
 
     /// The next datagram, or `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Datagram<'_>>, FileError> {
+    pub fn datagram(&mut self) -> Result<Option<Datagram<'_>>, FileError> {
         loop {
             let step = match self.reader.next() {
                 // A block of no length would be read for ever.
@@ -145,7 +154,9 @@ impl Capture {
                     return Err(FileError::new(&self.file, FileFault::Damaged("a packet is longer than any can be")));
                 }
             }
-            Problem::Damaged => return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed"))),
+            Problem::Damaged => {
+                return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed")));
+            }
         }
         let before = self.reader.data().len();
         if self.reader.refill().is_err() {

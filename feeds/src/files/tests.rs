@@ -191,7 +191,10 @@ fn a_torn_capture_is_read_to_the_tear() {
     let packed = packed.finish().unwrap();
     assert_eq!(drain(&packed).0, many.len());
     let (steps, error, remarks) = drain(&packed[..packed.len() / 2]);
-    assert!(steps > many.len() / 4 && steps < many.len() && error.is_none() && remarks.len() == 1, "{steps} {error:?} {remarks:?}");
+    assert!(
+        steps > many.len() / 4 && steps < many.len() && error.is_none() && remarks.len() == 1,
+        "{steps} {error:?} {remarks:?}"
+    );
 }
 
 proptest::proptest! {

@@ -51,14 +51,7 @@ struct CatchUp {
 }
 
 impl Driver {
-    pub(super) fn new(
-        request: Request,
-        address: String,
-        key: Key,
-        timing: Timing,
-        market: Market,
-        sink: Box<dyn Sink>,
-    ) -> Self {
+    pub(super) fn new(request: Request, address: String, key: Key, timing: Timing, market: Market, sink: Box<dyn Sink>) -> Self {
         Self {
             request,
             address,
@@ -132,7 +125,7 @@ impl Driver {
     fn read(&mut self, stream: &mut Stream, catch_up: &mut CatchUp) -> Option<End> {
         let now = wall();
         loop {
-            match stream.next() {
+            match stream.advance() {
                 Ok(Found::More) => return None,
                 Ok(Found::Metadata(metadata)) => {
                     self.market.on_metadata(&metadata);

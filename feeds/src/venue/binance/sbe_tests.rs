@@ -76,7 +76,8 @@ fn trades_frame(grown: usize) -> Vec<u8> {
 }
 
 fn best_frame(grown: usize) -> Vec<u8> {
-    let root = Bytes::default().i64(TIME).i64(400_900_217).exponents(-2, -5).i64(6_421_051).i64(78_213).i64(6_421_052).i64(310_020);
+    let root =
+        Bytes::default().i64(TIME).i64(400_900_217).exponents(-2, -5).i64(6_421_051).i64(78_213).i64(6_421_052).i64(310_020);
     Bytes::message(10_001, &root, grown, &Bytes::default().symbol("BTCUSDT"))
 }
 
@@ -104,7 +105,10 @@ fn frames_are_read_as_the_schema_has_them() {
         assert_eq!((trades.symbol, trades.event_time, trades.transact_time), ("BTCUSDT", TIME * 1_000, (TIME - 7) * 1_000));
         assert_eq!((trades.scale, trades.len(), trades.is_empty()), (SCALE, 2, false));
         let entry = |id, price, size, buyer_is_maker| Ok(SbeTrade { id, level: Level { price, size }, buyer_is_maker });
-        assert_eq!(trades.entries().collect::<Vec<_>>(), [entry(901, 6_421_051, 150, true), entry(902, 6_421_052, 78_213, false)]);
+        assert_eq!(
+            trades.entries().collect::<Vec<_>>(),
+            [entry(901, 6_421_051, 150, true), entry(902, 6_421_052, 78_213, false)]
+        );
 
         let frame = best_frame(grown);
         let expected = BestBidAsk {

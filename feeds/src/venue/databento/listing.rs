@@ -1,8 +1,8 @@
 //! Who the instruments are. In: metadata, symbol mappings, definitions. Out: an `Instrument` for an id at a time.
 //! Bounded by `MAX_INSTRUMENTS` names and definitions; a file's own mappings by its metadata.
 
-use super::market::NO_PUBLISHER;
 use super::MAX_INSTRUMENTS;
+use super::market::NO_PUBLISHER;
 use super::scale::{FINEST_EXPONENT, USUAL_EXPONENT, needs, unit};
 use crate::symbol::topic_symbol;
 use dbn::{InstrumentDefMsg, Metadata, Publisher, SymbolMappingMsg, TsSymbolMap, UNDEF_PRICE};
@@ -107,7 +107,8 @@ impl Listing {
             }
         };
         if first != publisher {
-            let venue = Publisher::try_from(publisher).map_or_else(|_| publisher.to_string(), |known| known.venue().as_str().to_owned());
+            let venue =
+                Publisher::try_from(publisher).map_or_else(|_| publisher.to_string(), |known| known.venue().as_str().to_owned());
             native = format!("{native}.{venue}");
         }
         let Definition { price_exponent, tick, class } = self.definitions.get(&id).copied().unwrap_or(Definition {

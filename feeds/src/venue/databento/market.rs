@@ -233,13 +233,22 @@ impl Market {
             Err(_) => {
                 self.counts.short += 1;
                 let header = record.header();
-                fault(out, FaultKind::BadMessage, || format!("a record of type {:#04x} of {} bytes", header.rtype, header.record_size()));
+                fault(out, FaultKind::BadMessage, || {
+                    format!("a record of type {:#04x} of {} bytes", header.rtype, header.record_size())
+                });
             }
         }
     }
 
     /// Lists the instrument if need be; `None` if it is not wanted.
-    pub(super) fn at(&mut self, header: &RecordHeader, ts_recv: u64, flags: u8, received: Option<Nanos>, out: &mut Output) -> Option<At> {
+    pub(super) fn at(
+        &mut self,
+        header: &RecordHeader,
+        ts_recv: u64,
+        flags: u8,
+        received: Option<Nanos>,
+        out: &mut Output,
+    ) -> Option<At> {
         let (publisher, id) = (header.publisher_id, header.instrument_id);
         let received = received.unwrap_or(nanos(if ts_recv == u64::MAX { header.ts_event } else { ts_recv }));
         let when = if ts_recv == u64::MAX { header.ts_event } else { ts_recv };

@@ -46,7 +46,7 @@ impl Stream {
     }
 
     /// The next thing in the bytes so far; after an error nothing more can be read.
-    pub fn next(&mut self) -> Result<Found, String> {
+    pub fn advance(&mut self) -> Result<Found, String> {
         if self.failed {
             return Err("an earlier record was damaged".to_owned());
         }
@@ -78,7 +78,7 @@ impl Stream {
         }
     }
 
-    /// The record that `next` found.
+    /// The record that `advance` found.
     pub fn record(&self) -> Option<RecordRef<'_>> {
         self.fsm.last_record()
     }

@@ -6,8 +6,8 @@ use crate::settings::FeedSettings;
 use dbn::encode::EncodeRecord;
 use dbn::encode::dbn::Encoder;
 use dbn::{
-    BidAskPair, FlagSet, HasRType, InstrumentDefMsg, MboMsg, Mbp1Msg, Mbp10Msg, MetadataBuilder, Record, RecordHeader, RecordRef, SType,
-    Schema, StatusMsg, SymbolMappingMsg, TradeMsg, UNDEF_PRICE, rtype,
+    BidAskPair, FlagSet, HasRType, InstrumentDefMsg, MboMsg, Mbp1Msg, Mbp10Msg, MetadataBuilder, Record, RecordHeader, RecordRef,
+    SType, Schema, StatusMsg, SymbolMappingMsg, TradeMsg, UNDEF_PRICE, rtype,
 };
 use proptest::prelude::*;
 use wire::event::{Aggressor, Cause, Channel, EventBody, FeedState, Flags, Level, Quote, Trade, TradingState};
@@ -104,7 +104,10 @@ fn quotes_and_trades_of_mbp_1() {
     let events = rig.take(&mbp1(b'T', cents(520_025), levels.clone(), LAST));
     let quote = Quote { bid_price: Some(520_000), bid_size: Some(5), ask_price: Some(520_025), ask_size: Some(7) };
     let trade = Trade { price: 520_025, size: 3, aggressor: Aggressor::Sell, id: None, aggregated: false };
-    assert!(matches!(&events[0], EventBody::Instrument(instrument) if instrument.symbol == "7"), "an id without a name is its name");
+    assert!(
+        matches!(&events[0], EventBody::Instrument(instrument) if instrument.symbol == "7"),
+        "an id without a name is its name"
+    );
     assert_eq!(
         events[1..],
         [
@@ -222,9 +225,14 @@ fn definitions_and_mappings_name_and_scale() {
     let events = rig.take(&definition(1_000_000));
     assert!(matches!(&events[0], EventBody::Instrument(instrument) if (instrument.price_exponent, instrument.tick) == (-3, 1)));
     let quote = rig.take(&mbp1(b'A', 0, pair((cents(520_000), 5), (cents(520_025), 7)), LAST));
-    assert!(matches!(quote[0], EventBody::Quote(Quote { bid_price: Some(5_200_000), .. })), "said again at the new scale: {quote:?}");
+    assert!(
+        matches!(quote[0], EventBody::Quote(Quote { bid_price: Some(5_200_000), .. })),
+        "said again at the new scale: {quote:?}"
+    );
     let coarser = rig.take(&definition(cents(100)));
-    assert!(matches!(&coarser[0], EventBody::Instrument(instrument) if (instrument.price_exponent, instrument.tick) == (-3, 1_000)));
+    assert!(
+        matches!(&coarser[0], EventBody::Instrument(instrument) if (instrument.price_exponent, instrument.tick) == (-3, 1_000))
+    );
     let status = |action| StatusMsg { hd: header::<StatusMsg>(rtype::STATUS, 7, NOW), action, ..StatusMsg::default() };
     assert_eq!(rig.take(&status(8)), [EventBody::Trading(TradingState::Halted)]);
     assert_eq!(rig.take(&status(7)), [EventBody::Trading(TradingState::Open)]);
@@ -239,7 +247,9 @@ fn another_publisher_is_another_instrument() {
     for publisher in [2, 2, 39] {
         trade.hd = RecordHeader::new::<TradeMsg>(rtype::MBP_0, publisher, 7, NOW);
         let events = rig.take(&trade);
-        names.extend(events.into_iter().filter_map(|body| if let EventBody::Instrument(one) = body { Some(one.symbol) } else { None }));
+        names.extend(
+            events.into_iter().filter_map(|body| if let EventBody::Instrument(one) = body { Some(one.symbol) } else { None }),
+        );
     }
     assert_eq!(names, ["7", "7.DBEQ"].map(|name| name.replace("DBEQ", dbn::Publisher::try_from(39).unwrap().venue().as_str())));
 }
@@ -299,12 +309,17 @@ fn the_gateway_is_answered_without_the_key() {
     let line = request.authentication(&challenge, key);
     // As Python's hashlib has it.
     let hash = "5a79a4042c863bf7f562767c28b494afb64a20a3d915327062614540e553668f";
-    assert!(line.starts_with(&format!("auth={hash}-lmnop|dataset=GLBX.MDP3|encoding=dbn|compression=none|ts_out=0|client=Tickwire ")), "{line}");
+    assert!(
+        line.starts_with(&format!("auth={hash}-lmnop|dataset=GLBX.MDP3|encoding=dbn|compression=none|ts_out=0|client=Tickwire ")),
+        "{line}"
+    );
     assert!(line.ends_with("|heartbeat_interval_s=10\n") && !line.contains(key));
     let text = request.subscriptions(None);
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 5);
-    assert!(lines[0].starts_with("schema=mbo|stype_in=raw_symbol|symbols=S0,S1,") && lines[0].ends_with("|snapshot=1|id=1|is_last=0"));
+    assert!(
+        lines[0].starts_with("schema=mbo|stype_in=raw_symbol|symbols=S0,S1,") && lines[0].ends_with("|snapshot=1|id=1|is_last=0")
+    );
     assert_eq!(lines[1], "schema=mbo|stype_in=raw_symbol|symbols=S500|snapshot=1|id=1|is_last=1");
     assert_eq!(lines[3], "schema=trades|stype_in=raw_symbol|symbols=S500|snapshot=0|id=2|is_last=1");
     assert_eq!(lines[4], "start_session");
@@ -327,10 +342,23 @@ fn stream_bytes() -> Vec<u8> {
         .build();
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&mut bytes, &metadata).unwrap();
-    encoder.encode_record(&SymbolMappingMsg::new(7, NOW, SType::RawSymbol, "A", SType::InstrumentId, "A", NOW, NOW).unwrap()).unwrap();
-    encoder.encode_record(&InstrumentDefMsg { hd: header::<InstrumentDefMsg>(rtype::INSTRUMENT_DEF, 7, NOW), ..Default::default() }).unwrap();
+    encoder
+        .encode_record(&SymbolMappingMsg::new(7, NOW, SType::RawSymbol, "A", SType::InstrumentId, "A", NOW, NOW).unwrap())
+        .unwrap();
+    encoder
+        .encode_record(&InstrumentDefMsg { hd: header::<InstrumentDefMsg>(rtype::INSTRUMENT_DEF, 7, NOW), ..Default::default() })
+        .unwrap();
     for number in 0..20u8 {
-        encoder.encode_record(&order(b"RACMTFAA"[usize::from(number % 8)], b"BAN"[usize::from(number % 3)], u64::from(number / 3), cents(i64::from(number)), 3, number.wrapping_mul(37))).unwrap();
+        encoder
+            .encode_record(&order(
+                b"RACMTFAA"[usize::from(number % 8)],
+                b"BAN"[usize::from(number % 3)],
+                u64::from(number / 3),
+                cents(i64::from(number)),
+                3,
+                number.wrapping_mul(37),
+            ))
+            .unwrap();
         encoder.encode_record(&mbp1(b'T', cents(100), pair((cents(99), 1), (cents(100), u32::from(number))), LAST)).unwrap();
         encoder.encode_record(&Mbp10Msg { hd: header::<Mbp10Msg>(rtype::MBP_10, 7, NOW), ..Mbp10Msg::default() }).unwrap();
         encoder.encode_record(&StatusMsg { hd: header::<StatusMsg>(rtype::STATUS, 7, NOW), ..StatusMsg::default() }).unwrap();
@@ -344,7 +372,7 @@ fn read(bytes: &[u8]) -> (Market, Option<String>) {
     let mut stream = Stream::default();
     let mut rest = bytes;
     loop {
-        match stream.next() {
+        match stream.advance() {
             Ok(Found::More) => {
                 let space = stream.space();
                 let length = space.len().min(rest.len()).min(997);
