@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod error;
 pub mod files;
+pub mod gateway;
 pub mod itch;
 pub mod json;
 pub mod orders;

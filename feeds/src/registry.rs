@@ -39,7 +39,7 @@ pub const VENUES: &[Venue] = &[
 ];
 
 /// Feeds that speak no venue's protocol: started by `run::start`, without an adapter.
-pub const BUILT_IN: &[&str] = &["sim", "replay", "iex", "itch"];
+pub const BUILT_IN: &[&str] = &["sim", "replay", "iex", "databento", "itch"];
 
 pub fn venue(name: &str) -> Result<&'static Venue, FeedError> {
     VENUES
@@ -89,6 +89,6 @@ mod tests {
         assert_eq!(venue("binance-spot").unwrap().name, "binance");
         assert_eq!(venue("binance-us").unwrap().name, "binance-us");
         let error = venue("bimance").err().unwrap().to_string();
-        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, sim, replay, iex, itch");
+        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, sim, replay, iex, databento, itch");
     }
 }

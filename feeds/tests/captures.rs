@@ -6,7 +6,7 @@ use feeds::files::{IexTape, Tape};
 use feeds::settings::FeedSettings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use wire::event::{Channel, EventBody, FeedState, Flags, TradingState};
+use wire::event::{Cause, Channel, EventBody, FeedState, Flags, TradingState};
 
 fn captured(path: &str) -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/iex").join(path);
@@ -32,13 +32,12 @@ struct Seen {
     shares: i64,
     quotes: u64,
     trade_gaps: u64,
+    breaks: u64,
     live_books: BTreeSet<u32>,
-    trading: BTreeMap<TradingStateName, u64>,
+    trading: BTreeMap<&'static str, u64>,
     remarks: Vec<String>,
     bytes: u64,
 }
-
-type TradingStateName = &'static str;
 
 impl Seen {
     fn of(files: &[PathBuf], settings: &FeedSettings) -> Self {
@@ -82,6 +81,7 @@ impl Seen {
                     self.shares += trade.size;
                 }
                 EventBody::Quote(_) => self.quotes += 1,
+                EventBody::Gap { channel: Channel::Trade, missing: Some(0), cause: Cause::BadData } => self.breaks += 1,
                 EventBody::Gap { channel: Channel::Trade, .. } => self.trade_gaps += 1,
                 EventBody::Trading(state) => *self.trading.entry(TradingState::name(*state)).or_default() += 1,
                 EventBody::State { channel: Some(Channel::Book), state, .. } => {
@@ -128,7 +128,8 @@ fn deep_of_2017_adds_up() {
         ("messages of unknown type", 0),
     ]);
     assert_eq!(seen.books.len(), 20);
-    assert_eq!(seen.trades, 83_343);
+    assert_eq!((seen.trades, seen.breaks), (83_343, 73));
+    assert!(seen.trade_gaps > 0, "a restart ends the tape of each symbol that was traded");
     // An update that is not the last of its event waits for the one that is.
     assert_eq!(seen.books.values().sum::<u64>(), 14_060 + 12_366);
     // The stream began with its first message each time, so no book is in doubt until the cut end.
@@ -136,7 +137,9 @@ fn deep_of_2017_adds_up() {
     assert_eq!(seen.live_books.len(), 0);
     assert!(seen.remarks.iter().any(|remark| remark.contains("books miss updates")), "{:?}", seen.remarks);
     assert_eq!(seen.faults.get("bad_message"), Some(&1));
-    println!("{:?} {:?} {} {}", seen.faults, seen.trading, seen.instruments.len(), seen.shares);
+    assert_eq!((seen.instruments.len(), seen.shares), (7_802, 19_782_510));
+    // At the end of each of the two sessions all that was open is closed.
+    assert_eq!((seen.trading["open"], seen.trading["halted"], seen.trading["closed"]), (15_600, 14, 15_604));
 }
 
 #[test]
@@ -162,9 +165,10 @@ fn tops_of_2017_adds_up() {
         ("messages too short", 0),
         ("messages of unknown type", 0),
     ]);
-    assert_eq!((seen.quotes, seen.trades), (27_217, 6_390));
+    assert_eq!((seen.quotes, seen.trades, seen.breaks, seen.trade_gaps), (27_217, 6_390, 3, 0));
     assert!(seen.faults.is_empty() && seen.remarks.is_empty(), "{:?} {:?}", seen.faults, seen.remarks);
-    println!("{:?} {} {}", seen.trading, seen.instruments.len(), seen.shares);
+    assert_eq!((seen.instruments.len(), seen.shares), (7_799, 1_427_907));
+    assert_eq!((seen.trading["open"], seen.trading["halted"], seen.trading["closed"]), (7_801, 4, 7_799));
 }
 
 /// Single packets of another collection: DEEP, and DEEP+, which is counted and not read.
@@ -184,7 +188,20 @@ fn the_other_collection_adds_up() {
         assert_eq!(seen.doubtful, seen.books.values().sum::<u64>());
         assert!(seen.live_books.is_empty());
     }
-    let types = [("P", 202), ("O", 202), ("H", 194), ("I", 192), ("E", 70), ("S", 10), ("T", 8), ("L", 6), ("B", 2), ("D", 2), ("M", 2), ("R", 2)];
+    let types = [
+        ("P", 202),
+        ("O", 202),
+        ("H", 194),
+        ("I", 192),
+        ("E", 70),
+        ("S", 10),
+        ("T", 8),
+        ("L", 6),
+        ("B", 2),
+        ("D", 2),
+        ("M", 2),
+        ("R", 2),
+    ];
     for (kind, count) in types {
         assert_eq!(sum[&format!("messages {kind}")], count, "{kind}");
     }
@@ -202,8 +219,7 @@ fn named_symbols_and_channels_keep_their_say() {
     let (index, trades) = all.traded.iter().next().unwrap();
     let symbol = &all.instruments[index];
     let symbols = vec!["!0NOSUCH".to_owned(), symbol.clone()];
-    let settings =
-        FeedSettings { symbols, channels: vec![feeds::settings::ChannelName::Trade], ..FeedSettings::of_venue("iex") };
+    let settings = FeedSettings { symbols, channels: vec![feeds::settings::ChannelName::Trade], ..FeedSettings::of_venue("iex") };
     let some = Seen::of(&[file], &settings);
     assert_eq!(some.instruments.values().collect::<Vec<_>>(), ["0NOSUCH", symbol]);
     assert_eq!((some.trades, some.quotes, some.bytes), (*trades, 0, all.bytes));

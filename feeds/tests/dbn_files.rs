@@ -57,7 +57,11 @@ impl Seen {
         while let Some(step) = tape.next(&mut out).unwrap() {
             assert!(step.time >= time);
             time = step.time;
-            assert!(out.faults.is_empty(), "{:?}", out.faults.iter().map(|fault| FaultKind::name(fault.kind)).collect::<Vec<_>>());
+            assert!(
+                out.faults.is_empty(),
+                "{:?}",
+                out.faults.iter().map(|fault| FaultKind::name(fault.kind)).collect::<Vec<_>>()
+            );
             seen.take(&out);
             out.clear();
         }
@@ -85,7 +89,8 @@ impl Seen {
                     self.crossed += u64::from(best(Side::Bid).zip(best(Side::Ask)).is_some_and(|(bid, ask)| bid >= ask));
                 }
                 EventBody::Quote(quote) => {
-                    let level = |side| self.book.best(side).map(|level| (Some(level.price), Some(level.size))).unwrap_or_default();
+                    let level =
+                        |side| self.book.best(side).map(|level| (Some(level.price), Some(level.size))).unwrap_or_default();
                     assert_eq!((quote.bid_price, quote.bid_size), level(Side::Bid), "a quote is the best of its book");
                     assert_eq!((quote.ask_price, quote.ask_size), level(Side::Ask));
                     self.quotes += 1;
@@ -103,7 +108,9 @@ impl Seen {
 
     fn best(&self, side: Side) -> String {
         let exponent = self.instruments.last().unwrap().price_exponent;
-        self.book.best(side).map_or("-".to_owned(), |level| format!("{} x {}", plain(i128::from(level.price), exponent), level.size))
+        self.book
+            .best(side)
+            .map_or("-".to_owned(), |level| format!("{} x {}", plain(i128::from(level.price), exponent), level.size))
     }
 
     /// As a plain dictionary of orders, in another language, has it: best prices, levels and sizes a side, changes of the best prices.

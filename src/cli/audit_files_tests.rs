@@ -23,7 +23,9 @@ fn a_capture_of_deep_adds_up() {
     let Some(file) = captured("iex/DEEP10.pcap.gz") else { return };
     let report = audit("iex", &[file]).unwrap();
     let json = report.json();
-    for (name, count) in [("messages T", 83_343), ("messages 8", 12_949), ("restarts", 11), ("gaps", 0), ("segments cut short", 1)] {
+    for (name, count) in
+        [("messages T", 83_343), ("messages 8", 12_949), ("restarts", 11), ("gaps", 0), ("segments cut short", 1)]
+    {
         assert_eq!(json["feed"][name], count, "{name}");
     }
     let sum = |field: &str| report.symbols.values().filter_map(|symbol| symbol[field].as_u64()).sum::<u64>();
@@ -31,6 +33,24 @@ fn a_capture_of_deep_adds_up() {
     // Twenty books, an empty one at each of the eleven restarts, and 26,426 complete events.
     assert!(sum("book_messages") - sum("snapshots") == 14_060 + 12_366, "{} {}", sum("book_messages"), sum("snapshots"));
     assert!(report.remarks.iter().any(|remark| remark.contains("books miss updates")), "{:?}", report.remarks);
+}
+
+#[test]
+fn orders_of_databento_add_up() {
+    let Some(file) = captured("databento/orderbooks_mbo_2024-05-08T00-00-00_2024-05-08T00-00-02.dbn.zst") else { return };
+    let report = audit("databento", &[file]).unwrap();
+    assert_eq!(report.json()["feed"]["mbo A"], 13_678);
+    let symbol = &report.symbols["ESM4"];
+    for (field, expected) in
+        [("trades", "5"), ("trade_qty_sum", "\"6\""), ("book_messages", "185"), ("snapshots", "1"), ("levels", "[976,571]")]
+    {
+        assert_eq!(symbol[field].to_string(), expected, "{field}");
+    }
+    assert_eq!(
+        (symbol["final_bids"][0].to_string(), symbol["final_asks"][0].to_string()),
+        ("[\"5214\",\"28\"]".into(), "[\"5214.25\",\"17\"]".into())
+    );
+    assert!(report.remarks.is_empty(), "{:?}", report.remarks);
 }
 
 #[test]
@@ -52,7 +72,9 @@ fn itch_files_add_up_without_a_remainder() {
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let json = audit("itch", &files).unwrap().json();
-    for (name, count) in [("packets", 127), ("messages", 127), ("unknown types", 0), ("length errors", 0), ("A Add", 10), ("P HiddenTrade", 10)] {
+    for (name, count) in
+        [("packets", 127), ("messages", 127), ("unknown types", 0), ("length errors", 0), ("A Add", 10), ("P HiddenTrade", 10)]
+    {
         assert_eq!(json["feed"][name], count, "{name}");
     }
     let trades: u64 = json["symbols"].as_object().unwrap().values().filter_map(|symbol| symbol["trades"].as_u64()).sum();
@@ -71,7 +93,10 @@ fn a_made_day_of_itch_adds_up() {
     for (stock, name) in [(0, "AAAA"), (1, "AAAB"), (2, "AAAC")] {
         let symbol = &report.symbols[name];
         let tally = day.tally(stock);
-        assert_eq!((symbol["trades"].as_u64(), symbol["trade_qty_sum"].as_str().unwrap().parse()), (Some(tally.trades), Ok(tally.shares)));
+        assert_eq!(
+            (symbol["trades"].as_u64(), symbol["trade_qty_sum"].as_str().unwrap().parse()),
+            (Some(tally.trades), Ok(tally.shares))
+        );
         for (side, field) in [(Side::Bid, "final_bids"), (Side::Ask, "final_asks")] {
             let level = |level: &Level| json!([plain(level.price.into(), -4), plain(level.size.into(), 0)]);
             let expected: Vec<_> = day.levels(stock, side).iter().take(5).map(level).collect();
@@ -85,6 +110,7 @@ fn bad_files_are_one_clear_line() {
     let workspace = |path: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     for (venue, file, part) in [
         ("iex", "nowhere.pcap", "nowhere.pcap: No such file or directory"),
+        ("databento", "Cargo.toml", "Cargo.toml: not a DBN file"),
         ("itch", "Cargo.toml", "Cargo.toml: no data of Nasdaq ITCH in it"),
         ("iex", "Cargo.toml", "Cargo.toml: not a pcap or pcap-ng capture"),
     ] {

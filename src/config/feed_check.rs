@@ -81,8 +81,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     if feed.sim.is_some() && feed.venue != "sim" {
         return Err(Fault::new(format!("{at}.sim"), "is for venue \"sim\" only", "remove it"));
     }
-    if feed.iex.is_some() && feed.venue != "iex" {
-        return Err(Fault::new(format!("{at}.iex"), "is for venue \"iex\" only", "remove it"));
+    for (name, is_there) in [("iex", feed.iex.is_some()), ("databento", feed.databento.is_some())] {
+        if is_there && feed.venue != name {
+            return Err(Fault::new(format!("{at}.{name}"), format!("is for venue \"{name}\" only"), "remove it"));
+        }
     }
     // A recording of it takes its day and limits from there.
     let is_itch = feed.venue == "itch" || feed.replay.as_ref().is_some_and(|replay| replay.venue == "itch");
@@ -113,6 +115,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
         ("iex", None) => match &feed.iex {
             Some(iex) => check_files(&format!("{at}.iex"), &iex.files, iex.speed),
             None => Err(Fault::new(format!("{at}.iex"), "is missing for venue \"iex\"", "add [feeds.iex] with files")),
+        },
+        ("databento", None) => match &feed.databento {
+            Some(own) if !own.files.is_empty() => check_files(&format!("{at}.databento"), &own.files, own.speed),
+            _ => feeds::gateway::check(feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
         },
         ("itch", None) => check_itch(at, feed),
         (_, None) if feed.symbols.is_empty() => {

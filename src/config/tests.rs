@@ -141,6 +141,22 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "dir/t.toml:5:1: feeds[1].replay: is missing for venue \"replay\"; add [feeds.replay] ",
         ),
         (
+            "[[feeds]]\nvenue = \"iex\"\n",
+            "dir/t.toml:5:1: feeds[1].iex: is missing for venue \"iex\"; add [feeds.iex] with files",
+        ),
+        (
+            "[[feeds]]\nvenue = \"iex\"\niex = { files = [\"x.pcap\"] }\n",
+            "dir/t.toml:7:18: feeds[1].iex.files[0]: dir/x.pcap: cannot be read: ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"databento\"\nsymbols = [\"ESM4\"]\n",
+            "dir/t.toml:5:1: feeds[1]: feed 'databento': needs files, or a dataset such as \"GLBX.MDP3\" for the live gateway",
+        ),
+        (
+            "[[feeds]]\nvenue = \"sim\"\nname = \"x\"\ndatabento = { dataset = \"GLBX.MDP3\" }\n",
+            "dir/t.toml:8:13: feeds[1].databento: is for venue \"databento\" only; remove it",
+        ),
+        (
             "[[feeds]]\nvenue = \"replay\"\nreplay = { venue = \"binance\", files = [\"x.gz\"] }\n",
             "dir/t.toml:7:40: feeds[1].replay.files[0]: dir/x.gz: cannot be read: ",
         ),

@@ -8,6 +8,8 @@ use pcap_parser::traits::{PcapNGPacketBlock, PcapReaderIterator};
 use pcap_parser::{LegacyPcapBlock, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use wire::event::Nanos;
 
 const BUFFER_BYTES: usize = 256 << 10;
@@ -15,6 +17,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 const MAX_PACKET_BYTES: usize = 4 << 20;
 /// More interfaces than any capture has; those beyond are not read.
 const MAX_INTERFACES: usize = 256;
+
+const NOT_UNPACKED: FileFault = FileFault::Damaged("it cannot be unpacked");
 
 /// One UDP datagram.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +56,8 @@ pub struct Capture {
     payload: Vec<u8>,
     counts: CaptureCounts,
     torn: bool,
+    /// A packed file was unpacked to its end, so far.
+    unpacked: Arc<AtomicBool>,
 }
 
 /// What the block at hand is.
@@ -64,13 +70,23 @@ enum Found {
 
 impl Capture {
     pub fn open(file: &Path) -> Result<Self, FileError> {
-        let source = Whole(super::open(file)?);
+        let unpacked = Arc::new(AtomicBool::new(true));
+        let source = Whole { source: super::open(file)?, unpacked: unpacked.clone() };
         let reader = create_reader(BUFFER_BYTES, source).map_err(|error| match error {
-            PcapError::ReadError => FileError::new(file, FileFault::Damaged("it cannot be unpacked")),
+            PcapError::ReadError => FileError::new(file, NOT_UNPACKED),
             _ => FileError::new(file, FileFault::NotACapture),
         })?;
         let counts = CaptureCounts::default();
-        Ok(Self { file: file.to_owned(), reader, interfaces: Vec::new(), legacy: None, payload: Vec::new(), counts, torn: false })
+        Ok(Self {
+            file: file.to_owned(),
+            reader,
+            interfaces: Vec::new(),
+            legacy: None,
+            payload: Vec::new(),
+            counts,
+            torn: false,
+            unpacked,
+        })
     }
 
     pub fn counts(&self) -> CaptureCounts {
@@ -79,11 +95,11 @@ impl Capture {
 
     /// True if the file ended in the middle of something, which is where reading stopped.
     pub fn is_torn(&self) -> bool {
-        self.torn
+        self.torn || !self.unpacked.load(Ordering::Relaxed)
     }
 
     /// The next datagram, or `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Datagram<'_>>, FileError> {
+    pub fn datagram(&mut self) -> Result<Option<Datagram<'_>>, FileError> {
         loop {
             let step = match self.reader.next() {
                 // A block of no length would be read for ever.
@@ -138,12 +154,13 @@ impl Capture {
                     return Err(FileError::new(&self.file, FileFault::Damaged("a packet is longer than any can be")));
                 }
             }
-            Problem::Damaged => return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed"))),
+            Problem::Damaged => {
+                return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture is malformed")));
+            }
         }
         let before = self.reader.data().len();
         if self.reader.refill().is_err() {
-            // A compressed capture that stops in the middle was being written when its recorder was killed.
-            return Ok(self.tear());
+            return Err(FileError::new(&self.file, NOT_UNPACKED));
         }
         if self.reader.data().len() == before && !self.reader.reader_exhausted() {
             return Err(FileError::new(&self.file, FileFault::Damaged("a block of the capture has no end")));
@@ -152,19 +169,22 @@ impl Capture {
     }
 }
 
-/// Fills what it is given: the parser takes a short read for the end of its header.
-struct Whole(Box<dyn Read + Send>);
+/// Fills what it is given (the parser takes a short read for the end of its header), and takes the end of a packed file for the end, even
+/// where it should not be: who wrote it was stopped in the middle.
+struct Whole {
+    source: Box<dyn Read + Send>,
+    unpacked: Arc<AtomicBool>,
+}
 
 impl Read for Whole {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        while filled < into.len() {
-            match self.0.read(&mut into[filled..]) {
+        while filled < into.len() && self.unpacked.load(Ordering::Relaxed) {
+            match self.source.read(&mut into[filled..]) {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // What came before the error is read first; it comes again.
-                Err(_) if filled > 0 => break,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => self.unpacked.store(false, Ordering::Relaxed),
                 Err(error) => return Err(error),
             }
         }

@@ -57,12 +57,14 @@ impl Tape for DatabentoTape {
                     self.open.insert(OpenFile { path, source, stream: Stream::default() })
                 }
             };
-            let found = file.stream.next().map_err(|what| FileError::new(&file.path, FileFault::Malformed(what)))?;
+            let found = file.stream.advance().map_err(|what| FileError::new(&file.path, FileFault::Malformed(what)))?;
             match found {
                 Found::Metadata(metadata) => {
                     if !self.market.on_metadata(&metadata) {
                         let path = file.path.display();
-                        self.remarks.push(format!("note: {path}: symbols are not mapped to ids in it; instruments have numbers for names"));
+                        self.remarks.push(format!(
+                            "note: {path}: symbols are not mapped to ids in it; instruments have numbers for names"
+                        ));
                     }
                 }
                 Found::Record => {
@@ -94,9 +96,8 @@ impl Tape for DatabentoTape {
         let counts = self.market.counts();
         let name = |kind: u8| RType::try_from(kind).map_or_else(|_| format!("{kind:#04x}"), |known| known.as_str().to_owned());
         let records = (0u8..=255).map(|kind| (format!("records {}", name(kind)), counts.records[usize::from(kind)]));
-        let actions = (0u8..=255).map(|action| {
-            (format!("mbo {}", char::from(action).escape_default()), counts.actions[usize::from(action)])
-        });
+        let actions = (0u8..=255)
+            .map(|action| (format!("mbo {}", char::from(action).escape_default()), counts.actions[usize::from(action)]));
         let mut all = vec![
             ("records too short".to_owned(), counts.short),
             ("records of unknown type".to_owned(), counts.unknown),
@@ -111,7 +112,9 @@ impl Tape for DatabentoTape {
         let mut remarks = self.remarks.clone();
         match self.market.doubtful_books() {
             0 => {}
-            books => remarks.push(format!("warning: {books} books are in doubt: they began without a snapshot, or orders are missing")),
+            books => {
+                remarks.push(format!("warning: {books} books are in doubt: they began without a snapshot, or orders are missing"))
+            }
         }
         remarks
     }

@@ -60,7 +60,7 @@ impl Tape for IexTape {
                 self.capture = Some((file, capture));
             }
             let Some((_, capture)) = &mut self.capture else { return Ok(None) };
-            if let Some(datagram) = capture.next()? {
+            if let Some(datagram) = capture.datagram()? {
                 self.market.on_payload(datagram.time, datagram.payload, out);
                 return Ok(Some(Step { time: datagram.time, bytes: datagram.payload.len() }));
             }
@@ -117,7 +117,7 @@ impl Tape for IexTape {
 pub(super) fn protocol(file: &Path) -> Result<Protocol, FileError> {
     let mut capture = Capture::open(file)?;
     for _ in 0..MAX_SEARCH {
-        let Some(datagram) = capture.next()? else { break };
+        let Some(datagram) = capture.datagram()? else { break };
         let protocol = iex::parse(datagram.payload).ok().and_then(|(header, _)| Protocol::from_number(header.protocol));
         if let Some(protocol) = protocol {
             return Ok(protocol);

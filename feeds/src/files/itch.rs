@@ -127,7 +127,7 @@ impl ItchTape {
     }
 
     fn captured(&mut self, file: &Path, capture: &mut Capture, out: &mut Output) -> Result<Option<Step>, FileError> {
-        let Some(datagram) = capture.next()? else {
+        let Some(datagram) = capture.datagram()? else {
             // What has not come will not.
             let mut ear = Ear { market: &mut self.market, out, received: 0, date: self.configured };
             self.receiver.on_tick(Nanos::MAX, &mut ear);

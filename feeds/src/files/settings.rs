@@ -1,6 +1,7 @@
 //! What an operator configures of feeds from binary files. In: TOML values. Out: settings that `files::start` checks and runs.
 //! Bounded: unknown keys are refused by name.
 
+use crate::orders::Limits;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub struct DatabentoSettings {
     pub speed: f64,
     /// As `FileSettings::repeat`.
     pub repeat: bool,
+    /// Orders of `mbo` that may rest at once, over all instruments.
+    pub max_orders: usize,
     /// Live: the dataset, for example `GLBX.MDP3`.
     pub dataset: String,
     /// Live: the schemas, for example `mbo`, `mbp-1`, `trades`, `definition`, `status`.
@@ -47,6 +50,7 @@ impl Default for DatabentoSettings {
             files: Vec::new(),
             speed: one(),
             repeat: false,
+            max_orders: Limits::default().orders,
             dataset: String::new(),
             schemas: vec!["mbp-1".to_owned()],
             stype_in: "raw_symbol".to_owned(),

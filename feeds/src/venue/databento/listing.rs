@@ -2,6 +2,7 @@
 //! Bounded by `MAX_INSTRUMENTS` names and definitions; a file's own mappings by its metadata.
 
 use super::MAX_INSTRUMENTS;
+use super::market::NO_PUBLISHER;
 use super::scale::{FINEST_EXPONENT, USUAL_EXPONENT, needs, unit};
 use crate::symbol::topic_symbol;
 use dbn::{InstrumentDefMsg, Metadata, Publisher, SymbolMappingMsg, TsSymbolMap, UNDEF_PRICE};
@@ -97,8 +98,8 @@ impl Listing {
     pub fn instrument(&mut self, id: u32, publisher: u16, time: u64) -> Instrument {
         let mut native = self.native(id, time);
         let first = match self.publishers.get(&id) {
-            Some(first) => *first,
-            None => {
+            Some(first) if *first != NO_PUBLISHER => *first,
+            _ => {
                 if self.publishers.len() < MAX_INSTRUMENTS {
                     self.publishers.insert(id, publisher);
                 }
@@ -106,7 +107,8 @@ impl Listing {
             }
         };
         if first != publisher {
-            let venue = Publisher::try_from(publisher).map_or_else(|_| publisher.to_string(), |known| known.venue().as_str().to_owned());
+            let venue =
+                Publisher::try_from(publisher).map_or_else(|_| publisher.to_string(), |known| known.venue().as_str().to_owned());
             native = format!("{native}.{venue}");
         }
         let Definition { price_exponent, tick, class } = self.definitions.get(&id).copied().unwrap_or(Definition {

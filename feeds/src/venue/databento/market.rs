@@ -19,6 +19,8 @@ use wire::instrument::Instrument;
 
 /// The index of an instrument that is not wanted.
 const UNWANTED: u32 = u32::MAX;
+/// The publisher of records that are the gateway's own.
+pub(super) const NO_PUBLISHER: u16 = 0;
 const DAY_NS: u64 = 86_400_000_000_000;
 
 /// What was read so far.
@@ -50,10 +52,14 @@ pub struct Market {
     listing: Listing,
     /// By publisher and the venue's own number.
     index: HashMap<(u16, u32), u32, foldhash::fast::RandomState>,
+    /// The one that was listed last under this number.
+    by_id: HashMap<u32, u32, foldhash::fast::RandomState>,
     pub(super) listed: Vec<Listed>,
     pub(super) orders: OrderBooks,
     /// What all records are, if one thing.
     schema: Option<Schema>,
+    /// Instruments are listed when they are mapped, before there is data of them.
+    lists_mapped: bool,
     /// What comes was missed while the connection was lost: nothing is live before it is over.
     catching_up: bool,
     pub(super) counts: Counts,
@@ -61,7 +67,6 @@ pub struct Market {
 
 pub(super) struct Listed {
     id: u32,
-    publisher: u16,
     day: u64,
     instrument: Instrument,
     /// What one unit of its prices is in 1e-9.
@@ -107,18 +112,25 @@ pub(super) fn nanos(time: u64) -> Nanos {
 
 impl Market {
     /// `wanted`: only these symbols, the venue's own or as in topics; empty: all that turn up.
-    pub fn new(channels: &[ChannelName], wanted: HashSet<String>) -> Self {
+    pub fn new(channels: &[ChannelName], wanted: HashSet<String>, limits: Limits) -> Self {
         Self {
             wants: [ChannelName::Quote, ChannelName::Trade, ChannelName::Book].map(|channel| channels.contains(&channel)),
             wanted,
             listing: Listing::default(),
             index: HashMap::default(),
+            by_id: HashMap::default(),
             listed: Vec::new(),
-            orders: OrderBooks::new(Limits::default()),
+            orders: OrderBooks::new(limits),
             schema: None,
+            lists_mapped: false,
             catching_up: false,
             counts: Counts::default(),
         }
+    }
+
+    /// As the live gateway wants it: what is mapped was asked for, and may be quiet for long.
+    pub fn listing_what_is_mapped(self) -> Self {
+        Self { lists_mapped: true, ..self }
     }
 
     pub fn counts(&self) -> &Counts {
@@ -186,7 +198,13 @@ impl Market {
                 market.definition(message, received, out);
             }),
             rtype::SYMBOL_MAPPING => {
-                self.typed(record, out, |market, message: &SymbolMappingMsg, _| market.listing.on_mapping(message));
+                self.typed(record, out, |market, message: &SymbolMappingMsg, out| {
+                    market.listing.on_mapping(message);
+                    let (id, when) = (message.hd.instrument_id, message.hd.ts_event);
+                    if market.lists_mapped && !market.is_listed(id, when) {
+                        market.list(id, NO_PUBLISHER, when, received.unwrap_or(nanos(when)), out);
+                    }
+                });
             }
             // Bars and statistics are made from trades; what the gateway says is its connection's matter.
             rtype::OHLCV_DEPRECATED
@@ -215,13 +233,22 @@ impl Market {
             Err(_) => {
                 self.counts.short += 1;
                 let header = record.header();
-                fault(out, FaultKind::BadMessage, || format!("a record of type {:#04x} of {} bytes", header.rtype, header.record_size()));
+                fault(out, FaultKind::BadMessage, || {
+                    format!("a record of type {:#04x} of {} bytes", header.rtype, header.record_size())
+                });
             }
         }
     }
 
     /// Lists the instrument if need be; `None` if it is not wanted.
-    pub(super) fn at(&mut self, header: &RecordHeader, ts_recv: u64, flags: u8, received: Option<Nanos>, out: &mut Output) -> Option<At> {
+    pub(super) fn at(
+        &mut self,
+        header: &RecordHeader,
+        ts_recv: u64,
+        flags: u8,
+        received: Option<Nanos>,
+        out: &mut Output,
+    ) -> Option<At> {
         let (publisher, id) = (header.publisher_id, header.instrument_id);
         let received = received.unwrap_or(nanos(if ts_recv == u64::MAX { header.ts_event } else { ts_recv }));
         let when = if ts_recv == u64::MAX { header.ts_event } else { ts_recv };
@@ -249,7 +276,21 @@ impl Market {
         !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) && native != listed.id.to_string()
     }
 
+    /// Under the name it has now.
+    fn is_listed(&self, id: u32, when: u64) -> bool {
+        self.by_id.get(&id).is_some_and(|index| self.listed[*index as usize].instrument.native == self.listing.native(id, when))
+    }
+
     fn list(&mut self, id: u32, publisher: u16, when: u64, received: Nanos, out: &mut Output) -> Option<u32> {
+        // A mapping names no publisher; the first one of this id is it.
+        if publisher != NO_PUBLISHER
+            && let Some(index) = self.index.remove(&(NO_PUBLISHER, id))
+        {
+            self.index.insert((publisher, id), index);
+            if index != UNWANTED && !self.is_renamed(index, when) {
+                return Some(index);
+            }
+        }
         let native = self.listing.native(id, when);
         let is_wanted = self.wanted.is_empty() || self.wanted.contains(&native) || self.wanted.contains(&topic_symbol(&native));
         if !is_wanted || self.listed.len() >= MAX_INSTRUMENTS {
@@ -264,10 +305,10 @@ impl Market {
         let instrument = self.listing.instrument(id, publisher, when);
         let index = self.listed.len() as u32;
         self.index.insert((publisher, id), index);
+        self.by_id.insert(id, index);
         self.orders.open(index);
         self.listed.push(Listed {
             id,
-            publisher,
             day: when / DAY_NS,
             unit: unit(instrument.price_exponent),
             instrument: instrument.clone(),
@@ -465,11 +506,6 @@ impl Market {
                 }
             }
         }
-    }
-
-    /// Of the record's instrument; for logs.
-    pub fn publishers(&self) -> usize {
-        self.listed.iter().map(|listed| listed.publisher).collect::<HashSet<_>>().len()
     }
 }
 

@@ -38,7 +38,9 @@ impl Market {
         if matches!(action, b'A' | b'C' | b'M' | b'R') {
             if flags.is_tob() || flags.is_mbp() {
                 self.counts.no_orders += 1;
-                return fault(out, FaultKind::BadMessage, || format!("{}: a level instead of an order", message.hd.instrument_id));
+                return fault(out, FaultKind::BadMessage, || {
+                    format!("{}: a level instead of an order", message.hd.instrument_id)
+                });
             }
             self.change(at, action, message, flags, out);
         }
@@ -50,7 +52,7 @@ impl Market {
             // The whole book is here.
             state.doubt = None;
         }
-        if (flags.is_last() && !state.in_snapshot) || (state.pending > MAX_PENDING && !state.in_snapshot) {
+        if !state.in_snapshot && (flags.is_last() || state.pending > MAX_PENDING) {
             self.put_orders(at, out);
         }
     }

@@ -29,20 +29,25 @@ mod tests;
 
 pub use market::{Counts, Market};
 pub use resume::Resume;
-pub use session::{Refusal, Reply, Request, greeting};
+pub use session::{MAX_LINE_BYTES, Refusal, Reply, Request, greeting};
 pub use stream::{Found, Stream};
 
 use crate::error::FeedError;
+use crate::orders::Limits;
 use crate::settings::FeedSettings;
 
 /// OPRA has more series than this, and no node should list them all.
 const MAX_INSTRUMENTS: usize = 262_144;
 
-/// The market that `settings` want of files: symbols that are named keep their say.
+/// The market that `settings` want. Of files: symbols that are named keep their say. Live: what was asked for is what comes.
 pub fn market(settings: &FeedSettings) -> Result<Market, FeedError> {
     if settings.channels.is_empty() {
         return Err(FeedError::NoChannels { venue: "databento".to_owned() });
     }
     let wanted = settings.symbols.iter().map(|symbol| symbol.strip_prefix('!').unwrap_or(symbol).to_owned());
-    Ok(Market::new(&settings.channels, wanted.collect()))
+    let limits = settings.databento.as_ref().map_or(Limits::default(), |own| Limits { orders: own.max_orders });
+    if limits.orders == 0 {
+        return Err(FeedError::Settings { venue: "databento".to_owned(), reason: "max_orders must be 1 or more".to_owned() });
+    }
+    Ok(Market::new(&settings.channels, wanted.collect(), limits))
 }

@@ -34,7 +34,9 @@ mod tests {
 
     #[test]
     fn every_price_has_the_exponent_it_needs() {
-        for (price, exponent) in [(4_799_000_000_000, 0), (4_799_250_000_000, -2), (1, -9), (-37_630_000_000, -2), (0, 0), (i64::MIN, -9)] {
+        for (price, exponent) in
+            [(4_799_000_000_000, 0), (4_799_250_000_000, -2), (1, -9), (-37_630_000_000, -2), (0, 0), (i64::MIN, -9)]
+        {
             assert_eq!(needs(price), exponent, "{price}");
             assert!(fits(price, exponent));
         }

@@ -39,7 +39,9 @@ pub enum Reply {
 
 /// Reads one line, without its end.
 pub fn greeting(line: &str) -> Result<Reply, Refusal> {
-    let field = |name: &str| line.split('|').find_map(|part| part.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value));
+    let field = |name: &str| {
+        line.split('|').find_map(|part| part.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value))
+    };
     if let Some(version) = field("lsg_version") {
         return Ok(Reply::Version(version.to_owned()));
     }
@@ -91,7 +93,8 @@ impl Request {
             for (at, symbols) in chunks.iter().enumerate() {
                 // Orders make a book only from a snapshot on; who resumes has the book.
                 let snapshot = u8::from(schema == "mbo" && start.is_none());
-                let _ = write!(text, "schema={schema}|stype_in={}|symbols={}|snapshot={snapshot}", self.stype_in, symbols.join(","));
+                let _ =
+                    write!(text, "schema={schema}|stype_in={}|symbols={}|snapshot={snapshot}", self.stype_in, symbols.join(","));
                 if let Some(start) = start {
                     let _ = write!(text, "|start={start}");
                 }

@@ -8,7 +8,9 @@ use crate::adapter::{Fault, FaultKind, Output};
 use crate::settings::ChannelName;
 use crate::symbol::topic_symbol;
 use std::collections::{HashMap, HashSet};
-use wire::event::{Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState};
+use wire::event::{
+    Aggressor, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Side, Trade, TradingState,
+};
 use wire::instrument::{Instrument, InstrumentClass};
 
 /// An event changes one level, seldom a few dozen; one without an end is put out in parts.
@@ -93,7 +95,6 @@ pub struct Market {
 }
 
 struct Listed {
-    symbol: Symbol,
     status: TradingState,
     halted_here: bool,
     told: [Option<FeedState>; 3],
@@ -184,7 +185,9 @@ impl Market {
         }
         if messages.missing() > 0 && position != Position::Duplicate {
             self.counts.cut += 1;
-            fault(out, FaultKind::BadMessage, || format!("segment {}: {} messages are cut off", header.first, messages.missing()));
+            fault(out, FaultKind::BadMessage, || {
+                format!("segment {}: {} messages are cut off", header.first, messages.missing())
+            });
             self.lost(received, out);
         }
     }
@@ -295,7 +298,9 @@ impl Market {
             }
             Err(MessageError::Short) => {
                 self.counts.short += 1;
-                return fault(out, FaultKind::BadMessage, || format!("a message of {} bytes is too short: {bytes:?}", bytes.len()));
+                return fault(out, FaultKind::BadMessage, || {
+                    format!("a message of {} bytes is too short: {bytes:?}", bytes.len())
+                });
             }
         };
         match message {
@@ -328,9 +333,20 @@ impl Market {
             }
             Message::BuyLevel(level) => self.level(Side::Bid, &level, received, out),
             Message::SellLevel(level) => self.level(Side::Ask, &level, received, out),
-            // There is no event for these. A broken trade stays on the tape, as it does on every tape: it is counted.
-            Message::TradeBreak { .. }
-            | Message::ShortSale { .. }
+            Message::TradeBreak { trade, .. } => {
+                let Some(at) = self.at(trade.symbol, trade.time, received, out) else { return };
+                // Nothing is missing, but what was made of the trades holds one that does not count any more.
+                if self.wants[slot(Channel::Trade)] {
+                    put(
+                        out,
+                        at,
+                        Flags::LAST,
+                        EventBody::Gap { channel: Channel::Trade, missing: Some(0), cause: Cause::BadData },
+                    );
+                }
+            }
+            // There is no event for these.
+            Message::ShortSale { .. }
             | Message::SecurityEvent { .. }
             | Message::RetailLiquidity { .. }
             | Message::OfficialPrice { .. }
@@ -361,7 +377,6 @@ impl Market {
         let index = self.listed.len() as u32;
         self.index.insert(symbol, index);
         self.listed.push(Listed {
-            symbol,
             status: TradingState::Unknown,
             halted_here: false,
             told: [None; 3],
@@ -425,8 +440,13 @@ impl Market {
             return fault(out, FaultKind::BadMessage, || format!("{}: trade {id} of nothing", trade.symbol.text()));
         }
         self.listed[at.index as usize].gap_is_news = true;
-        let trade =
-            Trade { price: trade.price, size: i64::from(trade.size), aggressor: Aggressor::Unknown, id: Some(id), aggregated: false };
+        let trade = Trade {
+            price: trade.price,
+            size: i64::from(trade.size),
+            aggressor: Aggressor::Unknown,
+            id: Some(id),
+            aggregated: false,
+        };
         put(out, at, Flags::LAST, EventBody::Trade(trade));
     }
 
@@ -465,10 +485,10 @@ impl Market {
         }
     }
 
-    /// The symbols so far and what their feed was told to be, by channel.
     #[cfg(test)]
-    pub(super) fn told(&self) -> impl Iterator<Item = (String, [Option<FeedState>; 3])> {
-        self.listed.iter().map(|listed| (listed.symbol.text(), listed.told))
+    pub(super) fn told(&self, symbol: &str) -> [Option<FeedState>; 3] {
+        let index = Symbol::parse(symbol).and_then(|symbol| self.index.get(&symbol)).expect("the symbol is listed");
+        self.listed[*index as usize].told
     }
 
     pub fn instruments(&self) -> usize {

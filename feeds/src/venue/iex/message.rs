@@ -46,31 +46,89 @@ pub struct Priced {
 pub enum Message {
     /// `O` start of messages, `S` start of system hours, `R` start of regular hours, `M` end of them, `E` end of system hours, `C` end of
     /// messages.
-    System { time: Nanos, event: u8 },
+    System {
+        time: Nanos,
+        event: u8,
+    },
     /// A symbol IEX trades today.
-    Directory { symbol: Symbol, time: Nanos, flags: u8, round_lot: u32, adjusted_close: i64, luld_tier: u8 },
+    Directory {
+        symbol: Symbol,
+        time: Nanos,
+        flags: u8,
+        round_lot: u32,
+        adjusted_close: i64,
+        luld_tier: u8,
+    },
     /// `H` halted on all markets, `O` halt released into an order acceptance period, `P` paused into one, `T` trading.
-    TradingStatus { symbol: Symbol, time: Nanos, status: u8, reason: [u8; 4] },
+    TradingStatus {
+        symbol: Symbol,
+        time: Nanos,
+        status: u8,
+        reason: [u8; 4],
+    },
     /// `O` halted on IEX, `N` not.
-    OperationalHalt { symbol: Symbol, time: Nanos, status: u8 },
+    OperationalHalt {
+        symbol: Symbol,
+        time: Nanos,
+        status: u8,
+    },
     /// Short sales restricted or not.
-    ShortSale { symbol: Symbol, time: Nanos, status: u8 },
+    ShortSale {
+        symbol: Symbol,
+        time: Nanos,
+        status: u8,
+    },
     /// `O` the opening, `C` the closing of this symbol is done.
-    SecurityEvent { symbol: Symbol, time: Nanos, event: u8 },
+    SecurityEvent {
+        symbol: Symbol,
+        time: Nanos,
+        event: u8,
+    },
     /// `A`, `B`, `C` or a space: is there retail interest.
-    RetailLiquidity { symbol: Symbol, time: Nanos, indicator: u8 },
-    Quote { symbol: Symbol, time: Nanos, flags: u8, bid_size: u32, bid_price: i64, ask_price: i64, ask_size: u32 },
-    Trade { trade: Priced, id: i64 },
+    RetailLiquidity {
+        symbol: Symbol,
+        time: Nanos,
+        indicator: u8,
+    },
+    Quote {
+        symbol: Symbol,
+        time: Nanos,
+        flags: u8,
+        bid_size: u32,
+        bid_price: i64,
+        ask_price: i64,
+        ask_size: u32,
+    },
+    Trade {
+        trade: Priced,
+        id: i64,
+    },
     /// A trade that never was, by its id.
-    TradeBreak { trade: Priced, id: i64 },
+    TradeBreak {
+        trade: Priced,
+        id: i64,
+    },
     /// Absolute size of a buy level (DEEP).
     BuyLevel(Priced),
     /// Absolute size of a sell level (DEEP).
     SellLevel(Priced),
     /// `Q` opening, `M` closing price of the listing exchange.
-    OfficialPrice { symbol: Symbol, time: Nanos, kind: u8, price: i64 },
+    OfficialPrice {
+        symbol: Symbol,
+        time: Nanos,
+        kind: u8,
+        price: i64,
+    },
     /// The auction as it would be now.
-    Auction { symbol: Symbol, time: Nanos, kind: u8, paired: u32, reference_price: i64, imbalance: u32, imbalance_side: u8 },
+    Auction {
+        symbol: Symbol,
+        time: Nanos,
+        kind: u8,
+        paired: u32,
+        reference_price: i64,
+        imbalance: u32,
+        imbalance_side: u8,
+    },
 }
 
 /// All updates of one event are out: the book is consistent.
@@ -159,13 +217,7 @@ fn symbol(bytes: &[u8]) -> Result<Symbol, MessageError> {
 
 fn priced(bytes: &[u8]) -> Result<Priced, MessageError> {
     let body: &[u8; 30] = bytes.first_chunk().ok_or(MessageError::Short)?;
-    Ok(Priced {
-        symbol: symbol(body)?,
-        time: time(body)?,
-        flags: body[1],
-        size: u32_at(body, 18)?,
-        price: i64_at(body, 22)?,
-    })
+    Ok(Priced { symbol: symbol(body)?, time: time(body)?, flags: body[1], size: u32_at(body, 18)?, price: i64_at(body, 22)? })
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> Result<u32, MessageError> {

@@ -22,11 +22,8 @@ struct Segment {
 
 impl Segment {
     fn bytes(&self) -> Vec<u8> {
-        let body: Vec<u8> = self
-            .messages
-            .iter()
-            .flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat())
-            .collect();
+        let body: Vec<u8> =
+            self.messages.iter().flat_map(|message| [&(message.len() as u16).to_le_bytes()[..], message].concat()).collect();
         let mut bytes = vec![1, 0];
         bytes.extend(self.protocol.to_le_bytes());
         bytes.extend(1u32.to_le_bytes());
@@ -100,7 +97,7 @@ impl Rig {
     }
 
     fn told(&self, symbol: &str) -> [Option<FeedState>; 3] {
-        self.market.told().find(|(name, _)| name == symbol).unwrap().1
+        self.market.told(symbol)
     }
 
     fn faults(&self) -> Vec<FaultKind> {
@@ -146,7 +143,8 @@ fn a_gap_leaves_books_in_doubt_until_the_stream_begins_anew() {
     assert_eq!(events[..2], [GAP, resyncing.clone()]);
     assert!(events[4..].contains(&resyncing), "a symbol that turns up later is no better: {events:?}");
     assert_eq!(rig.faults(), [FaultKind::SequenceGap]);
-    let flags: Vec<_> = rig.out.batch.events.iter().filter(|event| matches!(event.body, EventBody::Book { .. })).map(|e| e.flags).collect();
+    let flags: Vec<_> =
+        rig.out.batch.events.iter().filter(|event| matches!(event.body, EventBody::Book { .. })).map(|e| e.flags).collect();
     assert_eq!(flags, [Flags::LAST.with(Flags::MAYBE_BAD_BOOK); 2]);
     assert_eq!((rig.market.counts().gaps, rig.market.counts().missing_messages, rig.market.doubtful_books()), (1, 2, 2));
     // A second hole before the next trade is no second gap in the tape.
@@ -191,9 +189,8 @@ fn a_quote_is_good_again_with_the_next_one() {
 fn what_comes_twice_counts_once() {
     let mut sender = Sender::new(TOPS);
     let mut rig = Rig::new();
-    let trades = |rig: &mut Rig, segment: &Segment| {
-        rig.take(segment).iter().filter(|body| matches!(body, EventBody::Trade(_))).count()
-    };
+    let trades =
+        |rig: &mut Rig, segment: &Segment| rig.take(segment).iter().filter(|body| matches!(body, EventBody::Trade(_))).count();
     let first = sender.segment(&[trade("AAPL", 1, 1, 1), trade("AAPL", 1, 1, 2)]);
     let second = sender.segment(&[trade("AAPL", 1, 1, 3)]);
     assert_eq!(trades(&mut rig, &first), 2);
