@@ -102,7 +102,7 @@ fn itch_messages_allocate_nothing() {
     let mut day = Day::new(Settings { seed: 1, stocks: 10, messages: 400_000 });
     let mut out = Output::default();
     let (mut warm, mut counted, mut allocations) = (0, 0, 0);
-    while let Some(message) = day.next() {
+    for message in day.by_ref() {
         let mut bytes = [0; MAX_BYTES];
         let bytes = message.encode(&mut bytes);
         out.clear();

@@ -65,7 +65,7 @@ fn play(day: &[u8], market: &mut Market) -> u64 {
 
 fn each(day: &[u8], mut take: impl FnMut(&[u8])) {
     let mut file = BinaryFile::new(day);
-    while let Ok(Framing::Message(message)) = file.next() {
+    while let Ok(Framing::Message(message)) = file.read() {
         take(message);
     }
 }

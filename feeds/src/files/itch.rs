@@ -96,7 +96,7 @@ impl ItchTape {
         out: &mut Output,
     ) -> Result<Option<Step>, FileError> {
         loop {
-            let message = match reader.next() {
+            let message = match reader.read() {
                 Ok(Framing::Message(message)) => message,
                 Ok(Framing::EndOfSession) => {
                     self.session_over = true;

@@ -137,7 +137,7 @@ fn a_capture_of_two_lines_is_one_session() {
     let mut datagrams = Vec::new();
     let mut sequence = 1;
     loop {
-        let messages: Vec<Message> = std::iter::from_fn(|| day.next()).take(7).collect();
+        let messages: Vec<Message> = day.by_ref().take(7).collect();
         let mut datagram = mold::put_header(b"0000000001", sequence, messages.len() as u16).to_vec();
         for message in &messages {
             crate::venue::itch::put(message.encode(&mut [0; LONGEST]), &mut datagram);
@@ -232,7 +232,7 @@ fn real_datagrams_leave_no_remainder() {
 #[test]
 fn datagrams_without_numbers_stand_for_themselves() {
     let mut day = Day::new(Settings { seed: 3, stocks: 2, messages: 0 });
-    let messages: Vec<Message> = std::iter::from_fn(|| day.next()).collect();
+    let messages: Vec<Message> = day.by_ref().collect();
     let payloads = messages.iter().map(|message| {
         let mut datagram = mold::put_header(&[0; 10], 0, 1).to_vec();
         crate::venue::itch::put(message.encode(&mut [0; LONGEST]), &mut datagram);

@@ -45,14 +45,14 @@ enum End {
     #[error("the answer to the login makes no sense")]
     Malformed,
     #[error("end of session")]
-    EndOfSession,
+    SessionOver,
 }
 
 impl End {
     fn cause(&self) -> Cause {
         match self {
             Self::Silent(_) => Cause::Silence,
-            Self::EndOfSession => Cause::VenueShutdown,
+            Self::SessionOver => Cause::VenueShutdown,
             Self::Malformed => Cause::BadData,
             Self::Io(_) | Self::Timeout | Self::Closed | Self::Refused(_) => Cause::Disconnected,
         }
@@ -176,7 +176,7 @@ impl Soup {
                     Refused::Other(_) => "without a reason that the protocol knows",
                 }));
             }
-            Heard::EndOfSession => return Err(End::EndOfSession),
+            Heard::EndOfSession => return Err(End::SessionOver),
             Heard::Malformed => return Err(End::Malformed),
             Heard::Nothing => {}
         }

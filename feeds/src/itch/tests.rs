@@ -106,7 +106,7 @@ struct Made {
 
 fn made(seed: u64) -> Made {
     let mut day = Day::new(Settings { seed, stocks: 5, messages: 3_000 });
-    let messages = std::iter::from_fn(|| day.next()).map(|message| message.encode(&mut [0; MAX_BYTES]).to_vec()).collect();
+    let messages = day.by_ref().map(|message| message.encode(&mut [0; MAX_BYTES]).to_vec()).collect();
     Made { day, messages }
 }
 
@@ -224,7 +224,8 @@ async fn with_requests(seed: u64, first: impl Fn(&Made) -> u64, deaf_to: usize) 
     feed.until("live", |known| known.stocks.iter().all(|stock| stock.states.last() == Some(&(FeedState::Live, Cause::None))))
         .await;
     let known = feed.end().await;
-    (server.abort(), sender.abort());
+    server.abort();
+    sender.abort();
     assert!(known.instruments_known && known.messages > 100);
     assert_eq!(known.faults.len(), 1, "{:?}", known.faults);
     assert!(known.stocks.iter().all(|stock| stock.gaps == 0 && stock.flags == Flags::default()));

@@ -31,7 +31,7 @@ impl<R: Read> BinaryFile<R> {
     }
 
     #[inline]
-    pub fn next(&mut self) -> io::Result<Framing<'_>> {
+    pub fn read(&mut self) -> io::Result<Framing<'_>> {
         let Some(length) = self.length(2)?.then(|| u16::from_be_bytes([self.buffer[self.from], self.buffer[self.from + 1]]))
         else {
             return Ok(if self.to == self.from { Framing::EndOfFile } else { Framing::Torn(self.to - self.from) });
@@ -105,16 +105,16 @@ mod tests {
         put(b"", &mut bytes);
         put(b"x", &mut bytes);
         let mut file = BinaryFile::new(Trickle(&bytes));
-        assert_eq!(file.next().unwrap(), Framing::Message(b"hello"));
-        assert_eq!(file.next().unwrap(), Framing::Message(&[7; 3_000]));
-        assert_eq!(file.next().unwrap(), Framing::EndOfSession);
-        assert_eq!(file.next().unwrap(), Framing::Message(b"x"));
-        assert_eq!(file.next().unwrap(), Framing::EndOfFile);
-        assert_eq!(file.next().unwrap(), Framing::EndOfFile);
+        assert_eq!(file.read().unwrap(), Framing::Message(b"hello"));
+        assert_eq!(file.read().unwrap(), Framing::Message(&[7; 3_000]));
+        assert_eq!(file.read().unwrap(), Framing::EndOfSession);
+        assert_eq!(file.read().unwrap(), Framing::Message(b"x"));
+        assert_eq!(file.read().unwrap(), Framing::EndOfFile);
+        assert_eq!(file.read().unwrap(), Framing::EndOfFile);
         for (cut, left) in [(bytes.len() - 1, 2), (bytes.len() - 2, 1), (4, 4)] {
             let mut file = BinaryFile::new(&bytes[..cut]);
             let torn = loop {
-                match file.next().unwrap() {
+                match file.read().unwrap() {
                     Framing::Torn(left) => break left,
                     Framing::EndOfFile => panic!("the tear was missed"),
                     _ => {}

@@ -181,7 +181,7 @@ fn only_the_wanted_stocks_are_followed() {
     let (mut out, mut consumer) = (Output::default(), Consumer::default());
     let mut day = Day::new(Settings { seed: 1, stocks: 3, messages: 5_000 });
     let mut bytes = [0; MAX_BYTES];
-    while let Some(message) = day.next() {
+    for message in day.by_ref() {
         out.clear();
         market.on_message(0, message.encode(&mut bytes), &mut out);
         assert!(out.faults.is_empty() && out.batch.levels.is_empty());
@@ -346,7 +346,7 @@ fn the_first_thousand_messages_of_a_real_day() {
     let mut out = Output::default();
     let mut last = 0;
     loop {
-        match file.next().unwrap() {
+        match file.read().unwrap() {
             Framing::Message(message) => {
                 let time = market.on_message(0, message, &mut out).unwrap();
                 assert!(time >= last);
@@ -399,7 +399,7 @@ proptest! {
         let mut reader = BinaryFile::new(&file[..]);
         let mut read = 0u64;
         loop {
-            match reader.next().unwrap() {
+            match reader.read().unwrap() {
                 Framing::Message(message) => {
                     market.on_message(1, message, &mut out);
                     read += 1;

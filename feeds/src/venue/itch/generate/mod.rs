@@ -96,24 +96,11 @@ impl Day {
         Self { settings, random, clock, numbers, traders, stage: Stage::Directory, made: 0, pending: VecDeque::new() }
     }
 
-    /// The next message of the day; `None` when it is over.
-    pub fn next(&mut self) -> Option<Message> {
-        while self.pending.is_empty() {
-            self.advance()?;
-        }
-        let (locate, body) = self.pending.pop_front()?;
-        if matches!(body, Body::SystemEvent(SystemEvent { event: b'S' })) {
-            self.clock.open();
-        }
-        let time_ns = self.clock.next(&mut self.random);
-        Some(Message { header: Header { locate, tracking: 0, time_ns }, body })
-    }
-
     /// The rest of the day as a BinaryFILE.
     pub fn write(&mut self, into: &mut impl std::io::Write) -> std::io::Result<u64> {
         let mut bytes = Vec::with_capacity(2 + MAX_BYTES);
         let mut messages = 0;
-        while let Some(message) = self.next() {
+        for message in self.by_ref() {
             bytes.clear();
             super::binary_file::put(message.encode(&mut [0; MAX_BYTES]), &mut bytes);
             into.write_all(&bytes)?;
@@ -244,5 +231,22 @@ impl Day {
             trader.act(&mut self.numbers, &mut self.random, &mut self.pending);
         }
         self.made += (self.pending.len() - before) as u64;
+    }
+}
+
+/// The messages of the day, in their order.
+impl Iterator for Day {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        while self.pending.is_empty() {
+            self.advance()?;
+        }
+        let (locate, body) = self.pending.pop_front()?;
+        if matches!(body, Body::SystemEvent(SystemEvent { event: b'S' })) {
+            self.clock.open();
+        }
+        let time_ns = self.clock.next(&mut self.random);
+        Some(Message { header: Header { locate, tracking: 0, time_ns }, body })
     }
 }
