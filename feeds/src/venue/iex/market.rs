@@ -41,6 +41,8 @@ struct Listed {
     told: [Option<FeedState>; 3],
     /// No gap was told since the last trade.
     gap_is_news: bool,
+    /// Its book was updated since the stream began.
+    has_book: bool,
     bids: Vec<Level>,
     asks: Vec<Level>,
 }
@@ -176,10 +178,13 @@ impl Market {
             let listed = &mut self.listed[index as usize];
             listed.bids.clear();
             listed.asks.clear();
+            let had_book = std::mem::take(&mut listed.has_book);
             self.trades_lost(at, out);
-            if self.carries(Channel::Book) {
+            if had_book {
                 let none = out.batch.levels.len() as u32;
                 put(out, at, Flags::LAST, EventBody::Book { bids: none..none, asks: none..none, snapshot: true });
+            }
+            if self.carries(Channel::Book) {
                 match self.doubt {
                     None => self.tell(at, Channel::Book, FeedState::Live, Cause::None, out),
                     Some(cause) => self.tell(at, Channel::Book, FeedState::Resyncing, cause, out),
@@ -322,6 +327,7 @@ impl Market {
             halted_here: false,
             told: [None; 3],
             gap_is_news: true,
+            has_book: false,
             bids: Vec::new(),
             asks: Vec::new(),
         });
@@ -406,6 +412,7 @@ impl Market {
         if !complete && listed.bids.len() + listed.asks.len() < MAX_PENDING {
             return;
         }
+        listed.has_book = true;
         let start = out.batch.levels.len() as u32;
         out.batch.levels.append(&mut listed.bids);
         let middle = out.batch.levels.len() as u32;
