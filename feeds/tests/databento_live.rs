@@ -27,7 +27,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 /// What the sink was told, in a few words each.
 #[derive(Clone)]
-struct Told(mpsc::UnboundedSender<String>);
+struct Told(mpsc::Sender<String>);
 
 impl Sink for Told {
     fn publish(&mut self, batch: &Batch) {
@@ -64,7 +64,7 @@ impl Sink for Told {
 impl Told {
     fn say(&self, text: String) {
         // The test may be over.
-        let _ = self.0.send(text);
+        let _ = self.0.try_send(text);
     }
 }
 
@@ -80,7 +80,7 @@ fn name(channel: Option<Channel>) -> &'static str {
 /// A feed at work, the gateway it talks to, and what comes of it.
 struct Rig {
     listener: TcpListener,
-    told: mpsc::UnboundedReceiver<String>,
+    told: mpsc::Receiver<String>,
     stop: watch::Sender<bool>,
     running: tokio::task::JoinHandle<()>,
 }
@@ -108,7 +108,7 @@ impl Rig {
             silence,
             ..Timing::default()
         };
-        let (sender, told) = mpsc::unbounded_channel();
+        let (sender, told) = mpsc::channel(1_000);
         let (stop, stopped) = watch::channel(false);
         let running = gateway::start_with(&settings, Key::new(KEY).unwrap(), timing, Box::new(Told(sender)), stopped).unwrap();
         Self { listener, told, stop, running: tokio::spawn(running) }
@@ -376,7 +376,7 @@ fn settings_are_checked() {
     let databento = DatabentoSettings { key_env: "TICKWIRE_TEST_NO_SUCH_KEY".to_owned(), ..good() };
     let settings =
         FeedSettings { symbols: vec!["ESM4".to_owned()], databento: Some(databento), ..FeedSettings::of_venue("databento") };
-    let sink = Told(mpsc::unbounded_channel().0);
+    let sink = Told(mpsc::channel(1_000).0);
     let error = feeds::start(&settings, Box::new(sink), watch::channel(false).1).err().unwrap().to_string();
     assert!(error.contains("the environment variable TICKWIRE_TEST_NO_SUCH_KEY holds no API key"), "{error}");
 }

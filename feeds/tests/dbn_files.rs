@@ -7,7 +7,7 @@ use feeds::settings::FeedSettings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use wire::decimal::plain;
-use wire::event::{EventBody, FeedState, Flags, Side};
+use wire::event::{Channel, EventBody, FeedState, Flags, Side};
 use wire::instrument::{Instrument, InstrumentClass};
 use wire::view::book::Book;
 
@@ -96,11 +96,7 @@ impl Seen {
                     self.quotes += 1;
                 }
                 EventBody::Trade(trade) => self.trades.push((trade.price, trade.size)),
-                EventBody::State { state, channel, .. } => {
-                    if *channel == Some(wire::event::Channel::Book) {
-                        self.states.push(*state);
-                    }
-                }
+                EventBody::State { state, channel: Some(Channel::Book), .. } => self.states.push(*state),
                 _ => {}
             }
         }

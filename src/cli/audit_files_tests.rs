@@ -30,8 +30,9 @@ fn a_capture_of_deep_adds_up() {
     }
     let sum = |field: &str| report.symbols.values().filter_map(|symbol| symbol[field].as_u64()).sum::<u64>();
     assert_eq!(sum("trades"), 83_343);
-    // Twenty books, an empty one at each of the eleven restarts, and 26,426 complete events.
+    // Complete events, and an empty book where a restart ended one.
     assert!(sum("book_messages") - sum("snapshots") == 14_060 + 12_366, "{} {}", sum("book_messages"), sum("snapshots"));
+    assert_eq!(report.symbols.values().filter(|symbol| symbol["book_messages"].is_u64()).count(), 20);
     assert!(report.remarks.iter().any(|remark| remark.contains("books miss updates")), "{:?}", report.remarks);
 }
 

@@ -3,6 +3,7 @@
 
 use super::MAX_INSTRUMENTS;
 use super::book::{Ten, all, changes};
+use super::counts::Counts;
 use super::listing::Listing;
 use super::scale::{defined, needs, unit};
 use crate::adapter::{Fault, FaultKind, Output};
@@ -22,29 +23,6 @@ const UNWANTED: u32 = u32::MAX;
 /// The publisher of records that are the gateway's own.
 pub(super) const NO_PUBLISHER: u16 = 0;
 const DAY_NS: u64 = 86_400_000_000_000;
-
-/// What was read so far.
-#[derive(Clone, Debug)]
-pub struct Counts {
-    /// By the record's type (`rtype`).
-    pub records: Box<[u64; 256]>,
-    /// Order records by their action.
-    pub actions: Box<[u64; 256]>,
-    /// Records shorter than their type is.
-    pub short: u64,
-    /// Records of a type that is not known.
-    pub unknown: u64,
-    /// Order records that tell a level, not an order.
-    pub no_orders: u64,
-    /// Orders that were not there, or there already, in a book that was whole until then.
-    pub misfits: u64,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self { records: Box::new([0; 256]), actions: Box::new([0; 256]), short: 0, unknown: 0, no_orders: 0, misfits: 0 }
-    }
-}
 
 pub struct Market {
     wants: [bool; 3],

@@ -17,6 +17,7 @@
 //! with a snapshot or a clearing, is in doubt as well. A book in doubt is `resyncing` until it is cleared or sent whole.
 
 mod book;
+mod counts;
 mod listing;
 mod market;
 mod mbo;
@@ -27,7 +28,8 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use market::{Counts, Market};
+pub use counts::Counts;
+pub use market::Market;
 pub use resume::Resume;
 pub use session::{MAX_LINE_BYTES, Refusal, Reply, Request, greeting};
 pub use stream::{Found, Stream};

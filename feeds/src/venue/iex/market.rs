@@ -1,6 +1,7 @@
 //! What IEX's segments make of the market. In: UDP payloads with the time of their capture. Out: events and faults, appended to an
 //! `Output`. Bounded by `MAX_INSTRUMENTS`, and by `MAX_PENDING` levels a symbol while an event is not complete.
 
+use super::counts::Counts;
 use super::message::{EVENT_COMPLETE, Message, MessageError, Priced, Symbol};
 use super::segment::{Continuity, Position, parse};
 use super::{MAX_INSTRUMENTS, PRICE_EXPONENT, Protocol};
@@ -18,66 +19,6 @@ const MAX_PENDING: usize = 1_024;
 
 /// Of a quote: nothing can be traded with it.
 const QUOTE_UNAVAILABLE: u8 = 0x80;
-
-/// What was read so far.
-#[derive(Clone, Debug)]
-pub struct Counts {
-    /// By the number of the protocol in the header: TOPS 1.5, TOPS 1.6, DEEP 1.0, DEEP+, any other.
-    pub protocols: [u64; 5],
-    /// Whole messages by their type.
-    pub messages: Box<[u64; 256]>,
-    pub segments: u64,
-    pub heartbeats: u64,
-    /// Segments that continue the one before.
-    pub continued: u64,
-    /// The stream began anew: a new session, or the sender was restarted.
-    pub restarts: u64,
-    pub gaps: u64,
-    pub missing_messages: u64,
-    pub duplicates: u64,
-    /// Segments whose capture was cut.
-    pub cut: u64,
-    /// Messages shorter than their type is.
-    pub short: u64,
-    /// Messages of a type that is not known.
-    pub unknown: u64,
-    /// Payloads that are no segments.
-    pub not_segments: u64,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            protocols: [0; 5],
-            messages: Box::new([0; 256]),
-            segments: 0,
-            heartbeats: 0,
-            continued: 0,
-            restarts: 0,
-            gaps: 0,
-            missing_messages: 0,
-            duplicates: 0,
-            cut: 0,
-            short: 0,
-            unknown: 0,
-            not_segments: 0,
-        }
-    }
-}
-
-impl Counts {
-    pub fn of(&self, kind: u8) -> u64 {
-        self.messages[usize::from(kind)]
-    }
-
-    fn protocol(&mut self, number: u16) {
-        let at = match number {
-            0x8002..=0x8005 => usize::from(number - 0x8002),
-            _ => 4,
-        };
-        self.protocols[at] += 1;
-    }
-}
 
 /// All symbols of one stream. The first TOPS or DEEP segment decides which of the two it is; the other is counted and left out.
 pub struct Market {
@@ -100,6 +41,8 @@ struct Listed {
     told: [Option<FeedState>; 3],
     /// No gap was told since the last trade.
     gap_is_news: bool,
+    /// Its book was updated since the stream began.
+    has_book: bool,
     bids: Vec<Level>,
     asks: Vec<Level>,
 }
@@ -235,10 +178,13 @@ impl Market {
             let listed = &mut self.listed[index as usize];
             listed.bids.clear();
             listed.asks.clear();
+            let had_book = std::mem::take(&mut listed.has_book);
             self.trades_lost(at, out);
-            if self.carries(Channel::Book) {
+            if had_book {
                 let none = out.batch.levels.len() as u32;
                 put(out, at, Flags::LAST, EventBody::Book { bids: none..none, asks: none..none, snapshot: true });
+            }
+            if self.carries(Channel::Book) {
                 match self.doubt {
                     None => self.tell(at, Channel::Book, FeedState::Live, Cause::None, out),
                     Some(cause) => self.tell(at, Channel::Book, FeedState::Resyncing, cause, out),
@@ -381,6 +327,7 @@ impl Market {
             halted_here: false,
             told: [None; 3],
             gap_is_news: true,
+            has_book: false,
             bids: Vec::new(),
             asks: Vec::new(),
         });
@@ -465,6 +412,7 @@ impl Market {
         if !complete && listed.bids.len() + listed.asks.len() < MAX_PENDING {
             return;
         }
+        listed.has_book = true;
         let start = out.batch.levels.len() as u32;
         out.batch.levels.append(&mut listed.bids);
         let middle = out.batch.levels.len() as u32;

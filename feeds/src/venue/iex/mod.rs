@@ -6,13 +6,15 @@
 //! `resyncing`, and their updates carry `MAYBE_BAD_BOOK`, until the stream begins anew. A quote is whole in each message: it is
 //! `resyncing` until the next one of its symbol.
 
+mod counts;
 mod market;
 mod message;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-pub use market::{Counts, Market};
+pub use counts::Counts;
+pub use market::Market;
 pub use message::{Message, Symbol};
 pub use segment::{Continuity, Header, Messages, Position, SegmentError, parse};
 
