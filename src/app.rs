@@ -277,7 +277,7 @@ fn start_feeds(
         let venue = feeds::registry::topic_venue(feed);
         let quiet_after = QuietAfter::of_quotes_ms(feed.quiet_after_ms);
         let ingest = Ingest::new(map.clone(), &venue, metrics, clock).quiet_after(quiet_after);
-        let ingest = if feed.replay.is_some() { ingest.of_recording() } else { ingest };
+        let ingest = if feeds::registry::is_recording(feed) { ingest.of_recording() } else { ingest };
         let ingest = if feeds::registry::quotes_from_books(feed) { ingest.with_quotes_from_books() } else { ingest };
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);

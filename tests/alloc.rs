@@ -1,13 +1,19 @@
 //! Nothing is allocated for a tick. In: publications, marks and answers once everything has its size. Out: the number of allocations,
 //! which must be none. Bounded: an allocator that counts, in a program of its own.
 
+use feeds::adapter::Output;
+use feeds::itch::settings::{ItchSettings, options};
+use feeds::settings::FeedSettings;
+use feeds::venue::itch::generate::{Day, Settings};
+use feeds::venue::itch::message::MAX_BYTES;
+use feeds::venue::itch::{self, SessionDate};
 use std::rc::Rc;
 use std::sync::Arc;
 use tickwire::encode::{Chunk, Chunks, FrameBuilder, Request};
 use tickwire::subs::{Manager, SessionKey, Terms};
 use tickwire::topic::{Cursor, InstrumentTopics, Stamp, TopicLimits, TopicMap};
 use tokio::sync::Notify;
-use wire::event::{Aggressor, Flags, Level, Nanos, Quote, Trade};
+use wire::event::{Aggressor, FeedState, Flags, Level, Nanos, Quote, Trade};
 use wire::instrument::Instrument;
 use wire::request::{Encoding, Pace, TradeMode};
 
@@ -86,6 +92,33 @@ fn encoding_allocates_nothing() {
             });
         }
     }
+}
+
+#[test]
+fn itch_messages_allocate_nothing() {
+    let options = options(&FeedSettings::of_venue("itch"), &ItchSettings::default(), SessionDate::parse("2019-01-30").unwrap());
+    let mut market = itch::Market::new(options.unwrap(), FeedState::Replay);
+    // So few stocks and so long a day that each has had its deepest book.
+    let mut day = Day::new(Settings { seed: 1, stocks: 10, messages: 400_000 });
+    let mut out = Output::default();
+    let (mut warm, mut counted, mut allocations) = (0, 0, 0);
+    for message in day.by_ref() {
+        let mut bytes = [0; MAX_BYTES];
+        let bytes = message.encode(&mut bytes);
+        out.clear();
+        if warm < 300_000 {
+            warm += 1;
+            market.on_message(0, bytes, &mut out);
+        } else {
+            counted += 1;
+            allocations += allocation_counter::measure(|| {
+                market.on_message(0, bytes, &mut out);
+            })
+            .count_total;
+        }
+    }
+    assert!(counted > 100_000 && market.books().len() > 500);
+    assert_eq!(allocations, 0, "allocations in {counted} messages");
 }
 
 /// Runs `step` until it is warm; then it must not allocate.

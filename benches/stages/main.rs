@@ -1,10 +1,12 @@
 //! What each stage of a tick's way costs (criterion): `just bench`. In: own small messages and values. Out: a time for each step, and
 //! with `TICKWIRE_BENCH_RESULTS=FILE` a table of them. Bounded: one group a stage, some two minutes together.
 
+mod binary;
 mod decode;
 mod encode;
 mod expand;
 mod flush;
+mod itch;
 mod link;
 mod market;
 mod publish;
@@ -29,6 +31,8 @@ fn main() {
         .sample_size(30)
         .configure_from_args();
     decode::group(&mut criterion);
+    binary::group(&mut criterion);
+    itch::group(&mut criterion);
     publish::group(&mut criterion);
     link::group(&mut criterion);
     since::group(&mut criterion);

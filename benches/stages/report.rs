@@ -12,6 +12,7 @@ const WANTED: &[(&str, f64)] = &[
     ("publish_unwatched/trade/16", 150.0),
     ("publish_unwatched/quote/1024", 150.0),
     ("publish_unwatched/trade/1024", 150.0),
+    ("itch/decode_2m_messages", 200e6),
     ("expand/all_of_one_kind_in_50k_topics", 100e6),
     ("expand/50k_matches_in_700k_topics", 100e6),
 ];

@@ -78,10 +78,12 @@ pub enum FaultKind {
     SnapshotFailed,
     /// The venue's checksum is not that of the book.
     ChecksumMismatch,
+    /// A message about an order that cannot be: unknown, known already, smaller than what was taken from it.
+    UnknownOrder,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BadMessage,
         Self::Refused,
         Self::SequenceGap,
@@ -91,6 +93,7 @@ impl FaultKind {
         Self::BufferFull,
         Self::SnapshotFailed,
         Self::ChecksumMismatch,
+        Self::UnknownOrder,
     ];
 
     pub fn name(self) -> &'static str {
@@ -104,6 +107,7 @@ impl FaultKind {
             Self::BufferFull => "buffer_full",
             Self::SnapshotFailed => "snapshot_failed",
             Self::ChecksumMismatch => "checksum_mismatch",
+            Self::UnknownOrder => "unknown_order",
         }
     }
 }

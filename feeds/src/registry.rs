@@ -4,6 +4,7 @@
 use crate::adapter::Adapter;
 use crate::engine::{self, Addresses, Dialect, EngineDialect, MakeProtocol, Proof};
 use crate::error::FeedError;
+use crate::files;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
@@ -83,7 +84,7 @@ impl Venue {
 }
 
 /// Feeds that speak no venue's protocol: started by `run::start`, without an adapter.
-pub const BUILT_IN: &[&str] = &["sim", "replay"];
+pub const BUILT_IN: &[&str] = &["sim", "replay", "iex", "databento", "itch"];
 
 pub fn venue(name: &str) -> Result<&'static Venue, FeedError> {
     VENUES
@@ -127,13 +128,20 @@ pub fn topic_venue(settings: &FeedSettings) -> String {
     settings.name.clone().unwrap_or_else(|| own.to_owned())
 }
 
-/// True if the quotes of this feed are to be made from its books: it takes books, but no quotes, or the venue has none. The simulator
-/// always has both.
+/// True if the quotes of this feed are to be made from its books: it takes books, but no quotes, or the venue or its files have none.
+/// The simulator always has both.
 pub fn quotes_from_books(settings: &FeedSettings) -> bool {
     let takes = |channel| settings.channels.contains(&channel);
     let protocol = settings.replay.as_ref().map_or(settings.venue.as_str(), |replay| replay.venue.as_str());
     let has_quotes = venue(protocol).map_or(true, |venue| venue.coverage().channels.contains(&Channel::Quote));
+    let has_none = || files::of(settings).is_some_and(|(venue, files)| files::only_books(venue, &files.files));
+    let has_quotes = has_quotes && !has_none();
     settings.venue != "sim" && takes(ChannelName::Book) && !(takes(ChannelName::Quote) && has_quotes)
+}
+
+/// True if what comes was received when it was recorded.
+pub fn is_recording(settings: &FeedSettings) -> bool {
+    settings.replay.is_some() || files::of(settings).is_some()
 }
 
 /// Every name that may stand in `FeedSettings::venue`, for messages.
@@ -151,7 +159,10 @@ mod tests {
         assert_eq!(venue("binance-spot").unwrap().name, "binance");
         assert_eq!(venue("binance-us").unwrap().name, "binance-us");
         let error = venue("bimance").err().unwrap().to_string();
-        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, kraken, okx, sim, replay");
+        assert_eq!(
+            error,
+            "unknown venue 'bimance'; known venues: binance, binance-us, kraken, okx, sim, replay, iex, databento, itch"
+        );
     }
 
     /// The table in `ADDING_A_FEED.md` is what the registry says.

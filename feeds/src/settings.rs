@@ -1,6 +1,8 @@
 //! What an operator configures of a feed: one `[[feeds]]` block. In: TOML values. Out: settings that `run::start` checks and runs.
 //! Bounded: unknown keys are refused by name.
 
+use crate::files::settings::{DatabentoSettings, FileSettings};
+use crate::itch::settings::ItchSettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use wire::event::Channel;
@@ -8,7 +10,7 @@ use wire::event::Channel;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeedSettings {
-    /// Which protocol: a name of `registry::VENUES`, or `sim`, or `replay`.
+    /// Which protocol: a name of `registry::VENUES`, or one of `registry::BUILT_IN`.
     pub venue: String,
     /// Venue name in topics; the protocol's own name if left out.
     #[serde(default)]
@@ -43,9 +45,30 @@ pub struct FeedSettings {
     /// Settings of a recording (venue `replay`).
     #[serde(default)]
     pub replay: Option<ReplaySettings>,
+    /// Captures of IEX (venue `iex`).
+    #[serde(default)]
+    pub iex: Option<FileSettings>,
+    /// DBN files or Databento's live gateway (venue `databento`).
+    #[serde(default)]
+    pub databento: Option<DatabentoSettings>,
+    /// Files or lines of Nasdaq ITCH (venue `itch`).
+    #[serde(default)]
+    pub itch: Option<ItchSettings>,
 }
 
 impl FeedSettings {
+    /// Every path in these settings.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let replay = self.replay.as_mut().map(|replay| &mut replay.files);
+        let iex = self.iex.as_mut().map(|iex| &mut iex.files);
+        let databento = self.databento.as_mut().map(|databento| &mut databento.files);
+        let (itch, password) = match &mut self.itch {
+            Some(itch) => (Some(&mut itch.files), itch.password_file.as_mut()),
+            None => (None, None),
+        };
+        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password)
+    }
+
     /// A feed of this venue with everything else left out.
     pub fn of_venue(venue: &str) -> Self {
         Self {
@@ -61,6 +84,9 @@ impl FeedSettings {
             quiet_after_ms: ten_seconds(),
             sim: None,
             replay: None,
+            iex: None,
+            databento: None,
+            itch: None,
         }
     }
 }

@@ -47,18 +47,26 @@ pub fn run(args: Args) -> Result<(), CliError> {
 pub struct Report {
     /// By native symbol (`SYMBOL aggTrade` for the venue's merged trades).
     pub symbols: Map<String, Value>,
+    /// What was counted in binary files, by name.
+    pub feed: Map<String, Value>,
     /// What is worth saying about how it was read.
     pub remarks: Vec<String>,
 }
 
 impl Report {
     pub fn json(&self) -> Value {
-        json!({ "symbols": self.symbols })
+        match self.feed.is_empty() {
+            true => json!({ "symbols": self.symbols }),
+            false => json!({ "feed": self.feed, "symbols": self.symbols }),
+        }
     }
 }
 
 /// Plays `files` through the adapter of `venue`.
 pub fn audit(venue: &str, files: &[PathBuf]) -> Result<Report, CliError> {
+    if feeds::files::VENUES.contains(&venue) {
+        return super::audit_files::audit(venue, files);
+    }
     let venue = registry::venue(venue).map_err(CliError::usage)?;
     let survey = registry::survey(venue.name, files).map_err(CliError::usage)?;
     if survey.notes.symbols.is_empty() {
@@ -83,7 +91,7 @@ pub fn audit(venue: &str, files: &[PathBuf]) -> Result<Report, CliError> {
 }
 
 #[derive(Default)]
-struct Audit {
+pub(super) struct Audit {
     /// By the feed's instrument index.
     instruments: Vec<Audited>,
     /// The link of the next instrument to be announced.
@@ -106,7 +114,7 @@ struct Audited {
 }
 
 impl Audit {
-    fn take(&mut self, output: &Output) {
+    pub(super) fn take(&mut self, output: &Output) {
         for fault in &output.faults {
             let (count, first) = self.faults.entry(FaultKind::name(fault.kind)).or_default();
             *count += 1;
@@ -154,7 +162,7 @@ impl Audit {
         }
     }
 
-    fn report(self, mut remarks: Vec<String>) -> Report {
+    pub(super) fn report(self, mut remarks: Vec<String>) -> Report {
         for (kind, (count, first)) in &self.faults {
             remarks.push(format!("note: {count} x {kind}, first: {first}"));
         }
@@ -173,7 +181,7 @@ impl Audit {
                 symbols.insert(format!("{name} aggTrade"), Value::Object(aggregated));
             }
         }
-        Report { symbols, remarks }
+        Report { symbols, feed: Map::new(), remarks }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The commands: arguments in, exit code out. One file a command. Exit codes: 0 done, 1 failed, 2 asked wrongly.
 
 pub(crate) mod audit;
+mod audit_files;
 mod bench;
 mod check;
 mod demo;
 mod emulate;
 pub mod error;
+mod generate;
 mod record;
 mod replay;
 mod serve;
@@ -42,6 +44,8 @@ enum Command {
     Emulate(emulate::Args),
     /// Run a recording through the real adapter and print what its books and trades come to
     Audit(audit::Args),
+    /// Make a venue's data from a seed, for tests and demos
+    Generate(generate::Args),
     /// Load a server with many clients, verify what they get, measure how long it takes
     Bench(Box<bench::Args>),
 }
@@ -57,6 +61,7 @@ impl Cli {
             Command::Replay(args) => replay::run(args),
             Command::Emulate(args) => emulate::run(args),
             Command::Audit(args) => audit::run(args),
+            Command::Generate(args) => generate::run(args),
             Command::Bench(args) => bench::run(*args),
         }
     }

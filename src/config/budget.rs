@@ -3,6 +3,7 @@
 
 use super::feed_check::TOPICS_PER_INSTRUMENT;
 use super::types::{Config, Session};
+use feeds::orders::Limits;
 
 /// One bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,9 @@ impl Config {
             0 => 4 << 20,
             set => 2 * set as u64,
         };
+        let itch = self.feeds.iter().filter_map(|feed| feed.itch.as_ref()).map(|itch| itch.max_orders);
+        let databento = self.feeds.iter().filter_map(|feed| feed.databento.as_ref()).map(|databento| databento.max_orders);
+        let orders = itch.chain(databento).map(|orders| Limits { orders }.bytes()).sum();
         let bound = |name, bytes, reason| Bound { name, bytes, reason };
         vec![
             bound(
@@ -117,6 +121,11 @@ impl Config {
                 "feeds",
                 self.feeds.len() as u64 * FEED_BYTES,
                 format!("{} feeds x {} MiB: messages and decoders", self.feeds.len(), FEED_BYTES >> 20),
+            ),
+            bound(
+                "orders",
+                orders,
+                "single orders of feeds that tell them (max_orders of feeds.itch and feeds.databento)".to_owned(),
             ),
             bound(
                 "chunks",

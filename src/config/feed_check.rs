@@ -5,7 +5,9 @@ use super::types::Topics;
 use feeds::error::FeedError;
 use feeds::registry::{self, BUILT_IN, VENUES};
 use feeds::settings::{FeedSettings, ReplaySettings};
+use feeds::venue::itch::SessionDate;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use wire::topic::TopicKey;
 
 /// quote, trade, five books, status, instrument, four bars, stats.
@@ -19,9 +21,9 @@ fn known_venues() -> Vec<&'static str> {
     venues.chain(BUILT_IN.iter().copied()).collect()
 }
 
-/// Names a recording's protocol may have: those that have an adapter.
+/// Names a recording's protocol may have: those that have an adapter, or files of their own.
 fn known_protocols() -> Vec<&'static str> {
-    known_venues().into_iter().filter(|name| !BUILT_IN.contains(name)).collect()
+    known_venues().into_iter().filter(|name| !BUILT_IN.contains(name) || feeds::files::VENUES.contains(name)).collect()
 }
 
 pub(super) fn check(feeds: &[FeedSettings], topics: &Topics) -> Result<(), Fault> {
@@ -79,6 +81,16 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     if feed.sim.is_some() && feed.venue != "sim" {
         return Err(Fault::new(format!("{at}.sim"), "is for venue \"sim\" only", "remove it"));
     }
+    for (name, is_there) in [("iex", feed.iex.is_some()), ("databento", feed.databento.is_some())] {
+        if is_there && feed.venue != name {
+            return Err(Fault::new(format!("{at}.{name}"), format!("is for venue \"{name}\" only"), "remove it"));
+        }
+    }
+    // A recording of it takes its day and limits from there.
+    let is_itch = feed.venue == "itch" || feed.replay.as_ref().is_some_and(|replay| replay.venue == "itch");
+    if feed.itch.is_some() && !is_itch {
+        return Err(Fault::new(format!("{at}.itch"), "is for venue \"itch\" only", "remove it"));
+    }
     match (feed.venue.as_str(), &feed.replay) {
         ("replay", Some(replay)) => check_replay(at, replay),
         ("replay", None) => {
@@ -100,11 +112,46 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
             }
             check_number(&format!("{at}.sim.zipf"), sim.zipf)
         }),
+        ("iex", None) => match &feed.iex {
+            Some(iex) => check_files(&format!("{at}.iex"), &iex.files, iex.speed),
+            None => Err(Fault::new(format!("{at}.iex"), "is missing for venue \"iex\"", "add [feeds.iex] with files")),
+        },
+        ("databento", None) => match &feed.databento {
+            Some(own) if !own.files.is_empty() => check_files(&format!("{at}.databento"), &own.files, own.speed),
+            _ => feeds::gateway::check(feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
+        },
+        ("itch", None) => check_itch(at, feed),
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
         (venue, None) => registry::adapter(venue, feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
     }
+}
+
+fn check_itch(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    let Some(itch) = &feed.itch else {
+        let remedy = "add [feeds.itch] with files, listen or server";
+        return Err(Fault::new(format!("{at}.itch"), "is missing for venue \"itch\"", remedy));
+    };
+    feeds::itch::check(feed, itch).map_err(|error| match error {
+        FeedError::Settings { .. } => Fault::new(format!("{at}.itch"), error.to_string(), ""),
+        error => of_adapter(at, feed, error),
+    })?;
+    if !itch.files.is_empty() {
+        check_files(&format!("{at}.itch"), &itch.files, itch.speed)?;
+        let undated = |file: &PathBuf| SessionDate::of_file(file).is_none();
+        if let (None, Some(file)) = (&itch.date, itch.files.iter().find(|file| undated(file))) {
+            let what = format!("is missing, and the name of {} does not begin with a day", file.display());
+            return Err(Fault::new(format!("{at}.itch.date"), what, "write for example date = \"2019-01-30\""));
+        }
+    }
+    if let Some(file) = &itch.password_file {
+        std::fs::File::open(file).map_err(|error| {
+            let what = format!("{}: cannot be read: {error}", file.display());
+            Fault::new(format!("{at}.itch.password_file"), what, "relative paths start at the configuration's folder")
+        })?;
+    }
+    Ok(())
 }
 
 /// What only the venue's own adapter knows, for example which symbols it can have.
@@ -130,16 +177,20 @@ fn check_replay(at: &str, replay: &ReplaySettings) -> Result<(), Fault> {
         let what = format!("unknown venue '{}'", replay.venue);
         return Err(Fault::new(format!("{at}.replay.venue"), what, format!("a recording speaks one of: {}", known.join(", "))));
     }
-    if replay.files.is_empty() {
-        return Err(Fault::new(format!("{at}.replay.files"), "names no file", "name at least one recording"));
+    check_files(&format!("{at}.replay"), &replay.files, replay.speed)
+}
+
+fn check_files(at: &str, files: &[PathBuf], speed: f64) -> Result<(), Fault> {
+    if files.is_empty() {
+        return Err(Fault::new(format!("{at}.files"), "names no file", "name at least one recording"));
     }
-    for (number, file) in replay.files.iter().enumerate() {
+    for (number, file) in files.iter().enumerate() {
         std::fs::File::open(file).map_err(|error| {
             let what = format!("{}: cannot be read: {error}", file.display());
-            Fault::new(format!("{at}.replay.files[{number}]"), what, "relative paths start at the configuration's folder")
+            Fault::new(format!("{at}.files[{number}]"), what, "relative paths start at the configuration's folder")
         })?;
     }
-    check_number(&format!("{at}.replay.speed"), replay.speed)
+    check_number(&format!("{at}.speed"), speed)
 }
 
 fn check_number(key: &str, number: f64) -> Result<(), Fault> {

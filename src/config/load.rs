@@ -5,6 +5,7 @@ use super::check;
 use super::error::{ConfigError, Origin};
 use super::locate::{origin_of_key, origin_of_span};
 use super::types::Config;
+use feeds::settings::FeedSettings;
 use std::path::{Path, PathBuf};
 use toml::Value;
 
@@ -51,7 +52,7 @@ impl Config {
         let listen = [&mut self.listen.certificate, &mut self.listen.key];
         let auth = [&mut self.auth.hs256_secret_file, &mut self.auth.eddsa_public_key_file];
         let session = [&mut self.session.ticket_key_file, &mut self.session.ticket_former_key_file];
-        let feeds = self.feeds.iter_mut().filter_map(|feed| feed.replay.as_mut()).flat_map(|replay| &mut replay.files);
+        let feeds = self.feeds.iter_mut().flat_map(FeedSettings::files_mut);
         let paths: Vec<&mut PathBuf> = listen.into_iter().chain(auth).chain(session).flatten().chain(feeds).collect();
         for path in paths {
             *path = folder.join(&path);

@@ -1,8 +1,11 @@
 //! What an operator reads: each fault is one line with file, line, column, key and remedy.
 
 use super::*;
+use feeds::files::settings::{DatabentoSettings, FileSettings};
+use feeds::itch::settings::ItchSettings;
 use feeds::settings::{FeedSettings, ReplaySettings, SimSettings};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 const GOOD: &str = "[listen]\nself_signed = true\n[[feeds]]\nvenue = \"sim\"\n";
@@ -117,8 +120,41 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "dir/t.toml:8:10: feeds[1].ws_url: 'ws://example.com' is not encrypted; use wss://, ws:// is for loopback",
         ),
         (
+            "[[feeds]]\nvenue = \"itch\"\n",
+            "dir/t.toml:5:1: feeds[1].itch: is missing for venue \"itch\"; add [feeds.itch] with files, listen or server",
+        ),
+        ("[[feeds]]\nvenue = \"itch\"\nitch = {}\n", "dir/t.toml:7:8: feeds[1].itch: feed 'itch': names no source: "),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nitch = { files = [\"Cargo.toml\"] }\n",
+            "dir/t.toml:7:19: feeds[1].itch.files[0]: dir/Cargo.toml: cannot be read: ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nsymbols = [\"NINELETTR\"]\nitch = { server = \"a:1\" }\n",
+            "dir/t.toml:7:12: feeds[1].symbols[0]: 'NINELETTR' is not a symbol of itch: stocks have one to eight ASCII characters",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nitch = { server = \"a:1\", password_file = \"none\" }\n",
+            "dir/t.toml:7:42: feeds[1].itch.password_file: dir/none: cannot be read: ",
+        ),
+        (
             "[[feeds]]\nvenue = \"replay\"\n",
             "dir/t.toml:5:1: feeds[1].replay: is missing for venue \"replay\"; add [feeds.replay] ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"iex\"\n",
+            "dir/t.toml:5:1: feeds[1].iex: is missing for venue \"iex\"; add [feeds.iex] with files",
+        ),
+        (
+            "[[feeds]]\nvenue = \"iex\"\niex = { files = [\"x.pcap\"] }\n",
+            "dir/t.toml:7:18: feeds[1].iex.files[0]: dir/x.pcap: cannot be read: ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"databento\"\nsymbols = [\"ESM4\"]\n",
+            "dir/t.toml:5:1: feeds[1]: feed 'databento': needs files, or a dataset such as \"GLBX.MDP3\" for the live gateway",
+        ),
+        (
+            "[[feeds]]\nvenue = \"sim\"\nname = \"x\"\ndatabento = { dataset = \"GLBX.MDP3\" }\n",
+            "dir/t.toml:8:13: feeds[1].databento: is for venue \"databento\" only; remove it",
         ),
         (
             "[[feeds]]\nvenue = \"replay\"\nreplay = { venue = \"binance\", files = [\"x.gz\"] }\n",
@@ -287,6 +323,16 @@ fn full() -> Config {
             quiet_after_ms: 1,
             sim: Some(SimSettings::default()),
             replay: Some(ReplaySettings { venue: "x".to_owned(), files: vec!["x".into()], speed: 1.0, repeat: false }),
+            iex: Some(FileSettings { files: vec!["x".into()], speed: 1.0, repeat: false }),
+            itch: Some(ItchSettings {
+                date: some(),
+                interface: Some(Ipv4Addr::LOCALHOST),
+                request: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1))),
+                server: some(),
+                password_file: file(),
+                ..ItchSettings::default()
+            }),
+            databento: Some(DatabentoSettings { gateway: some(), ..DatabentoSettings::default() }),
         }],
         ..default
     }
@@ -300,5 +346,8 @@ fn the_budget_follows_the_limits() {
     config.listen.max_connections *= 2;
     let connections = sum(&config);
     config.topics.book_levels *= 2;
-    assert!(before < connections && connections < sum(&config));
+    let books = sum(&config);
+    let itch = Some(ItchSettings { max_orders: 1_000_000, ..ItchSettings::default() });
+    config.feeds.push(FeedSettings { itch, ..FeedSettings::of_venue("itch") });
+    assert!(before < connections && connections < books && books + 80_000_000 < sum(&config));
 }

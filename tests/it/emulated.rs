@@ -58,19 +58,12 @@ async fn start(files: &[PathBuf], speed: f64, symbols: &[&str], faults: Faults) 
     options.faults = faults;
     let venue = tokio::task::spawn_blocking(|| Emulator::bind(options)).await.unwrap().unwrap().spawn().unwrap();
     let feed = FeedSettings {
-        venue: "binance".to_owned(),
-        name: None,
         symbols: symbols.iter().map(|symbol| (*symbol).to_owned()).collect(),
         ws_url: Some(format!("ws://{}", venue.address)),
         rest_url: Some(format!("http://{}", venue.address)),
-        channels: feeds::settings::all_channels(),
-        aggregated_trades: false,
-        depth: None,
-        silence_ms: None,
         // The recording ends before the test does.
         quiet_after_ms: 0,
-        sim: None,
-        replay: None,
+        ..FeedSettings::of_venue("binance")
     };
     let server = TestServer::start_with(|config| {
         config.feeds.push(feed);

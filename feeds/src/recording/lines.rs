@@ -130,7 +130,8 @@ impl Lines {
     }
 }
 
-fn decompressed(file: &Path) -> io::Result<Box<dyn Read + Send>> {
+/// The file as bytes, unpacked if it is packed.
+pub(crate) fn decompressed(file: &Path) -> io::Result<Box<dyn Read + Send>> {
     let mut input = File::open(file)?;
     let mut magic = Vec::with_capacity(ZSTD_MAGIC.len());
     input.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic)?;

@@ -23,6 +23,7 @@ mod tests;
 mod writer;
 
 pub use error::{RecordingError, Tear};
+pub(crate) use lines::decompressed;
 pub use reader::Recording;
 pub use recorder::{Recorder, RecordingTap};
 pub use writer::{Rotation, Writer};

@@ -1,7 +1,7 @@
 //! A recording as a feed. In: settings with files and a speed. Out: the recorded market, marked as `replay`, into a sink.
-//! Bounded: one entry at a time; `MAX_STEPS_AT_ONCE` steps before the rest of the thread gets its turn.
+//! Bounded: one entry at a time; as many steps at once as `Waits` allows.
 
-use super::player::MAX_SILENCE;
+use super::waits::Waits;
 use super::{Pace, Player, ReplayError, Survey};
 use crate::adapter::{Output, Sink};
 use crate::error::FeedError;
@@ -9,11 +9,8 @@ use crate::registry;
 use crate::run::Running;
 use crate::settings::{FeedSettings, ReplaySettings};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Nanos};
 use wire::instrument::Instrument;
-
-const MAX_STEPS_AT_ONCE: u32 = 512;
 
 /// Reads the recording once and makes the feed; says everything that is wrong with either.
 pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver<bool>) -> Result<Running, FeedError> {
@@ -50,15 +47,15 @@ struct ReplayFeed {
 }
 
 /// Passes batches on, with what a replay has to change in them.
-struct Publisher {
-    sink: Box<dyn Sink>,
+pub(crate) struct Publisher {
+    pub(crate) sink: Box<dyn Sink>,
     batch: Batch,
     /// By index; announced again unchanged (a repeat) they are left out, so that topics keep their epoch.
     announced: Vec<Instrument>,
     /// How many links carry them.
     links: u32,
-    known: bool,
-    now: Nanos,
+    pub(crate) known: bool,
+    pub(crate) now: Nanos,
 }
 
 impl ReplayFeed {
@@ -84,7 +81,7 @@ impl ReplayFeed {
         let settings = adapter_settings(settings, &venue, &survey);
         let adapter = registry::adapter(&venue, &settings)?;
         let player = Player::new(adapter, &replay.files, survey).map_err(|error| complaint(error.to_string()))?;
-        let out = Publisher { sink, batch: Batch::default(), announced: Vec::new(), links: 1, known: false, now: 0 };
+        let out = Publisher::new(sink);
         Ok(Self { venue, replay, settings, pace, player: Some(player), out })
     }
 
@@ -111,25 +108,9 @@ impl ReplayFeed {
                 self.again()?
             }
         };
-        let mut anchor: Option<(Nanos, Instant)> = None;
-        let mut last = 0;
-        let mut steps = 0;
+        let mut waits = Waits::new(self.pace);
         while let Some(time) = player.next_time() {
-            let (first, start) = match anchor {
-                // A pause that the player skips is not waited for either.
-                Some(anchor) if time - last <= MAX_SILENCE => anchor,
-                _ => *anchor.insert((time, Instant::now())),
-            };
-            last = time;
-            let due = start + self.pace.delay(first, time);
-            steps += 1;
-            if due > Instant::now() {
-                tokio::time::sleep_until(due).await;
-                steps = 0;
-            } else if steps >= MAX_STEPS_AT_ONCE {
-                tokio::task::yield_now().await;
-                steps = 0;
-            }
+            waits.until(time).await;
             self.out.now = time;
             if let Some(bytes) = player.step(&mut |output| self.out.publish(output))? {
                 self.out.sink.message(bytes);
@@ -150,7 +131,11 @@ impl ReplayFeed {
 }
 
 impl Publisher {
-    fn publish(&mut self, output: &Output) {
+    pub(crate) fn new(sink: Box<dyn Sink>) -> Self {
+        Self { sink, batch: Batch::default(), announced: Vec::new(), links: 1, known: false, now: 0 }
+    }
+
+    pub(crate) fn publish(&mut self, output: &Output) {
         if !output.faults.is_empty() {
             self.sink.faults(&output.faults);
         }
@@ -192,7 +177,7 @@ impl Publisher {
     }
 
     /// Nothing more will come.
-    fn down(&mut self) {
+    pub(crate) fn down(&mut self) {
         self.batch.clear();
         for link in 0..self.links {
             self.put(0, EventBody::Link { link, state: FeedState::Down, cause: Cause::Disconnected });
@@ -201,7 +186,7 @@ impl Publisher {
     }
 
     /// The tape jumps back to its start.
-    fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.batch.clear();
         for instrument in 0..self.announced.len() as u32 {
             self.put(instrument, EventBody::Gap { channel: Channel::Trade, missing: None, cause: Cause::Disconnected });

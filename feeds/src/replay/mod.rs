@@ -12,11 +12,14 @@ mod player;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod waits;
 
+pub(crate) use feed::Publisher;
 pub use feed::{adapter_settings, start};
 pub use pace::Pace;
 pub use player::Player;
 pub use survey::{Noted, Notes, Survey, SurveyedSymbol};
+pub(crate) use waits::Waits;
 
 /// Why a recording cannot be replayed.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@
 mod driver;
 mod market;
 mod names;
-mod random;
+pub(crate) mod random;
 mod schedule;
 mod steady;
 #[cfg(test)]

@@ -10,6 +10,8 @@ mod line;
 mod pacing;
 mod requests;
 
+pub(crate) use pacing::BackOff;
+
 use crate::adapter::{Adapter, FetchError, Line, Now, Sink};
 use crate::error::FeedError;
 use crate::registry;

@@ -1,5 +1,8 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod databento;
+pub mod iex;
+pub mod itch;
 pub mod kraken;
 pub mod okx;

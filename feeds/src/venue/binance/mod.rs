@@ -9,6 +9,7 @@ mod decode;
 mod lines;
 mod listing;
 mod market;
+pub mod sbe;
 
 use crate::adapter::{Action, Adapter, Fault, FaultKind, Fetch, FetchError, Line, Now, Output, VenueCaps};
 use crate::engine::snapshots::Snapshots;
