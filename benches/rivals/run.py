@@ -272,7 +272,7 @@ def search(rival, seconds, steps, until):
 
 
 # Where to begin, so that few steps are enough; wherever it begins, it goes up or down from there.
-FIRST_GUESS = {"tickwire": 8000, "bun publish": 12000, "bun batched": 20000, "naive": 500, "nats": 1000}
+FIRST_GUESS = {"tickwire": 64000, "bun publish": 16000, "bun batched": 40000, "naive": 500, "nats": 1000}
 
 
 def idle(rival, clients):

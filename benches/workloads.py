@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Tickwire alone under different loads, the server on core 0, the load client on core 1. In: `[--once] [--only NAME,...]`. Out: the table, and
+without --only benches/results/workloads.md and .json. Medians of three runs (`--once`: one). Needs the release build, Linux and taskset."""
+
+import json
+import os
+import sys
+import time
+import urllib.request
+
+from pinned import ROOT, Server, bench, cpu_name
+
+RESULTS = ROOT / "benches/results"
+TRADES, QUOTES = {"feeds__0__sim__trade_percent": 100}, {"feeds__0__sim__trade_percent": 0}
+W1 = ["--clients", "1000", "--topics-per-client", "10", "--topics-from", "trade/sim:*", "--consecutive-ids"]
+CONFLATED = ["--clients", "1000", "--topics-per-client", "100", "--topics-from", "quote/sim:*"]
+MANY = ["--clients", "100", "--topics-per-client", "1000", "--shape", "many"]
+IDLE = ["--topics-per-client", "1", "--topics-from", "quote/sim:*", "--sources", "127.0.0.1-127.0.0.20", "--for", "3s"]
+TIMES = ["--for", "6s", "--warmup", "3s"]
+
+
+def rate(events, **more):
+    return {"feeds__0__sim__events_per_second": events, **more}
+
+
+# Name, what it is, settings of the server, arguments of the load client.
+LOADS = [
+    ("W1 trades", "1,000 clients on 10 of 100 trade topics, 500 trades/s: 50,000 deliveries/s", rate(500, **TRADES), [*W1, *TIMES]),
+    ("W1 trades, busy", "the same, 20,000 trades/s: 2 M deliveries/s", rate(20_000, **TRADES), [*W1, *TIMES]),
+    ("W1 trades, full", "the same, 80,000 trades/s: 8 M deliveries/s", rate(80_000, **TRADES), [*W1, *TIMES]),
+    ("W1 quotes", "1,000 clients on 10 of 100 quote topics, 80,000 quotes/s; merged updates count", rate(80_000, **QUOTES),
+     ["--clients", "1000", "--topics-per-client", "10", "--topics-from", "quote/sim:*", *TIMES]),
+    ("realtime", "1,000 clients on all of 100 quotes, 100,000 quotes/s, as fast as it goes", rate(100_000, **QUOTES), [*CONFLATED, *TIMES]),
+    ("100 ms", "the same clients at a pace of 100 ms", rate(100_000, **QUOTES), [*CONFLATED, "--pace", "100ms", *TIMES]),
+    ("W3 trades", "100 clients on 1,000 trade topics, 20,000 trades/s: 2 M deliveries/s", rate(20_000, feeds__0__sim__symbols=1000, **TRADES),
+     [*MANY, "--topics-from", "trade/sim:*", "--consecutive-ids", *TIMES]),
+    ("W4 stuck", "200 clients on 100 trade topics, 2,000 trades/s, one in ten reads nothing for 10 s", rate(2_000, **TRADES, session__write_timeout_ms=30_000),
+     ["--clients", "200", "--topics-per-client", "100", "--topics-from", "trade/sim:*", "--stall", "10%", "--stall-after", "1s", "--stall-for", "10s",
+      "--for", "14s", "--warmup", "2s"]),
+    ("one client", "one client on one quote, 50 quotes/s, nothing else", rate(50, feeds__0__sim__symbols=1, **QUOTES),
+     ["--clients", "1", "--topics-per-client", "1", "--topics-from", "quote/sim:*", *TIMES]),
+    *((f"W2 {clients}", f"{clients:,} clients on one quote each, one quote a second in all", rate(1, **QUOTES), ["--clients", str(clients), *IDLE])
+      for clients in (5_000, 10_000, 19_000)),
+]  # fmt: skip
+
+
+def measure(settings, arguments):
+    with Server(**settings) as server:
+        report, _ = bench(server, "--quiet", *arguments)
+        metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=5).read().decode()
+    latency, server = report["latency_us"]["healthy"], report["server"]
+    return {
+        "deliveries/s": report["deliveries_per_second"],
+        "frames/s": report["frames_per_second"] if "frames_per_second" in report else None,
+        "merged": report["merged"],
+        "lost": report["lost"],
+        "failed checks": report["check_mismatches"],
+        "gaps": report["gaps"],
+        "p50 ms": latency["event_to_client"]["p50"] / 1000,
+        "p99 ms": latency["event_to_client"]["p99"] / 1000,
+        "us CPU a delivery": server["cpu_us_per_delivery"],
+        "CPU s": server["cpu_seconds"],
+        "KiB a connection": server["rss_kib_per_connection"],
+        "KiB grown while stuck": server["stall_rss_most_kib"] - server["stall_rss_begin_kib"] if "stall_rss_most_kib" in server else None,
+        "connects/s": report["connections"]["per_second"],
+        "written p50 us": quantile(metrics, 0.5),
+        "written p99 us": quantile(metrics, 0.99),
+        "load client busy": report["load_client"]["busy"],
+    }
+
+
+def quantile(metrics, share):
+    """Upper bound of the bucket of publish to written, in microseconds, in which the quantile lies; all of the server's life."""
+    buckets = []
+    for line in metrics.splitlines():
+        if line.startswith("tickwire_latency_published_to_written_seconds_bucket"):
+            bound = line.split('le="')[1].split('"')[0]
+            buckets.append((float(bound), float(line.rsplit(" ", 1)[1])))
+    total = max((count for _, count in buckets), default=0)
+    return next((bound * 1e6 for bound, count in sorted(buckets) if total and count >= share * total), None)
+
+
+def median(runs):
+    """Of each figure on its own."""
+    middle = {}
+    for key in runs[0]:
+        values = sorted(run[key] for run in runs if run[key] is not None)
+        middle[key] = values[len(values) // 2] if values else None
+    # Not a middle: one loss is one too many.
+    for key in ("lost", "failed checks", "gaps"):
+        middle[key] = max(run[key] for run in runs)
+    return middle
+
+
+def page(rows, count, busy):
+    def cell(value):
+        if value is None:
+            return "-"
+        return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+    keys = list(rows[0][2])
+    lines = [
+        "# Workloads",
+        "",
+        "Made by `just bench-workloads`; [docs/performance.md](../../docs/performance.md) says how it is measured.",
+        "",
+        f"Machine: {os.cpu_count()} cores, {cpu_name()}; server on core 0, load client on core 1, TLS 1.3 on loopback, all of it verified. "
+        f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {'medians of three runs' if count > 1 else 'one run'}; load average {busy[0]:.1f} when it "
+        f"began, {busy[1]:.1f} when it ended (one server and one load client alone make up to 2).",
+        "",
+        *(f"- **{name}**: {what}" for name, what, _ in rows),
+        "",
+        "| | " + " | ".join(name for name, _, _ in rows) + " |",
+        "|---|" + "---:|" * len(rows),
+        *(f"| {key} | " + " | ".join(cell(figures[key]) for _, _, figures in rows) + " |" for key in keys),
+        "",
+        "*Written*: from publish to written, the bound of the histogram's bucket in which the quantile lies (25, 50, 100, 250 us, …), over all the server's "
+        "life, so clients that connect are in it. *Load client busy*: near 1 it is the load client that limits, and latencies hold its own queue.",
+    ]
+    by_name = {name: figures for name, _, figures in rows}
+    if "realtime" in by_name and "100 ms" in by_name:
+        share = by_name["100 ms"]["CPU s"] / by_name["realtime"]["CPU s"]
+        lines += ["", f"CPU time at a pace of 100 ms by CPU time in real time: **{share:.2f}**."]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments):
+    count = 1 if "--once" in arguments else 3
+    only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else None
+    before, rows = os.getloadavg()[0], []
+    for name, what, settings, asked in LOADS:
+        if only and name not in only:
+            continue
+        figures = median([measure(settings, asked) for _ in range(count)])
+        print(f"{name}: {json.dumps(figures)}", flush=True)
+        rows.append((name, what, figures))
+    text = page(rows, count, (before, os.getloadavg()[0]))
+    print(text)
+    if not only:
+        (RESULTS / "workloads.md").write_text(text)
+        data = [{"name": name, "what": what, **figures} for name, what, figures in rows]
+        (RESULTS / "workloads.json").write_text(json.dumps(data, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    if any(argument.startswith("-") and argument not in ("--once", "--only") for argument in sys.argv[1:]):
+        sys.exit(__doc__)
+    main(sys.argv[1:])
