@@ -43,6 +43,7 @@ pub const VENUES: &[Venue] = &[
             proof: Proof::Range,
         },
     },
+    binance::futures::COIN_M,
     Venue {
         name: "binance-us",
         aliases: &[],
@@ -54,6 +55,7 @@ pub const VENUES: &[Venue] = &[
             proof: Proof::Range,
         },
     },
+    binance::futures::USD_M,
     kraken::V2,
     okx::VENUE,
 ];
@@ -151,7 +153,10 @@ mod tests {
         assert_eq!(venue("binance-spot").unwrap().name, "binance");
         assert_eq!(venue("binance-us").unwrap().name, "binance-us");
         let error = venue("bimance").err().unwrap().to_string();
-        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, kraken, okx, sim, replay");
+        assert_eq!(
+            error,
+            "unknown venue 'bimance'; known venues: binance, binance-coinm, binance-us, binance-usdm, kraken, okx, sim, replay"
+        );
     }
 
     /// The table in `ADDING_A_FEED.md` is what the registry says.

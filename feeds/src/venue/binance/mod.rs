@@ -6,6 +6,7 @@
 //! in which the venue sends them. Bounded by the caps below, by the sequencer's limits and by the snapshots in flight.
 
 mod decode;
+pub mod futures;
 mod lines;
 mod listing;
 mod market;
