@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, bybit, kraken, okx};
+use crate::venue::{binance, bybit, gate, kraken, kucoin, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -57,7 +57,9 @@ pub const VENUES: &[Venue] = &[
     },
     binance::futures::USD_M,
     bybit::VENUE,
+    gate::VENUE,
     kraken::V2,
+    kucoin::VENUE,
     okx::VENUE,
 ];
 
@@ -156,7 +158,7 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown venue 'bimance'; known venues: binance, binance-coinm, binance-us, binance-usdm, bybit, kraken, okx, sim, replay"
+            "unknown venue 'bimance'; known venues: binance, binance-coinm, binance-us, binance-usdm, bybit, gate, kraken, kucoin, okx, sim, replay"
         );
     }
 

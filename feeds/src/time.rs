@@ -7,6 +7,18 @@ pub fn millis(count: u64) -> Nanos {
     i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000_000)).unwrap_or(0)
 }
 
+/// Milliseconds with a fraction (`1619093543708.2642`), of which nanoseconds are kept; 0 (no time) if they are none or do not fit.
+pub fn millis_text(text: &str) -> Nanos {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let nanos = fraction.bytes().take(6).try_fold((0, 100_000), |(sum, unit), byte| {
+        byte.is_ascii_digit().then(|| (sum + i64::from(byte - b'0') * unit, unit / 10))
+    });
+    match (whole.parse().map(millis), nanos) {
+        (Ok(whole), Some((nanos, _))) if whole > 0 => whole.saturating_add(nanos),
+        _ => 0,
+    }
+}
+
 /// Microseconds since the epoch; 0 (no time) if they do not fit.
 pub fn micros(count: u64) -> Nanos {
     i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000)).unwrap_or(0)
@@ -82,6 +94,15 @@ mod tests {
         }
         for (time, day) in [(0, "19700101"), (1_709_251_199_500, "20240229"), (1_798_185_600_000, "20261225"), (u64::MAX, "")] {
             assert_eq!(date(time), day);
+        }
+        for (text, nanos) in [
+            ("1619093543708.2642", 1_619_093_543_708_264_200),
+            ("1619093543708", 1_619_093_543_708_000_000),
+            ("1619093543708.123456789", 1_619_093_543_708_123_456),
+            ("1619093543708.x", 0),
+            ("-1.5", 0),
+        ] {
+            assert_eq!(millis_text(text), nanos, "{text}");
         }
         assert_eq!((millis(1_652_459_225_464), micros(u64::MAX)), (1_652_459_225_464_000_000, 0));
     }

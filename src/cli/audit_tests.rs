@@ -69,7 +69,9 @@ golden! {
     binance_usdm_of_2021: "binance-usdm", ["binance-usdm/cryptofeed_BINANCE_FUTURES.jsonl.zst"];
     binance_usdm_of_2024: "binance-usdm", ["binance-usdm/hft_btcusdt_20240808.gz"] as "binance-usdm/hft_btcusdt_202408";
     bybit: "bybit", ["bybit/cryptofeed_BYBIT.jsonl.zst"];
+    gate: "gate", ["gateio/cryptofeed_GATEIO.jsonl.zst"];
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];
+    kucoin: "kucoin", ["kucoin/cryptofeed_KUCOIN.jsonl.zst"];
     okx: "okx", ["okx/cryptofeed_OKX.jsonl.zst"];
 }
 

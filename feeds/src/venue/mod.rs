@@ -2,5 +2,7 @@
 
 pub mod binance;
 pub mod bybit;
+pub mod gate;
 pub mod kraken;
+pub mod kucoin;
 pub mod okx;
