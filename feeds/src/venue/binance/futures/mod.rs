@@ -128,7 +128,7 @@ impl Protocol for Futures {
     }
 
     fn decode(&mut self, _line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
-        self.parser.parse(payload, |root| Ok(say(decode::message(root)?, out))).unwrap_or(Err("not JSON"))
+        self.parser.parse(payload, |root| decode::message(root).map(|message| say(message, out))).unwrap_or(Err("not JSON"))
     }
 
     fn listings(&self, base: &str, _wanted: &[String]) -> Vec<String> {
