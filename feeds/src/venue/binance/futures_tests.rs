@@ -33,7 +33,7 @@ fn snapshot(id: u64, bids: &str) -> String {
 #[test]
 fn streams_are_asked_for_where_they_are_served() {
     let mut bench = bench(&["BTC-USDT-PERP"]);
-    assert_eq!(bench.urls, ["wss://fstream.binance.com/public/stream", "wss://fstream.binance.com/market/stream"]);
+    assert_eq!(bench.urls, ["wss://fstream.binance.com/public/ws", "wss://fstream.binance.com/market/ws"]);
     assert_eq!(
         bench.take_sent(),
         [
@@ -127,7 +127,7 @@ fn contracts_have_names_of_their_own() {
         {"symbol":"BTCUSD_PERP","contractStatus":"TRADING","contractSize":100,"baseAsset":"BTC","quoteAsset":"USD","filters":[]},
         {"symbol":"BTCUSD_261225","contractStatus":"TRADING","baseAsset":"BTC","quoteAsset":"USD","filters":[]}]}"#,
     );
-    assert_eq!(bench.urls, ["wss://dstream.binance.com/stream"], "one address for all");
+    assert_eq!(bench.urls, ["wss://dstream.binance.com/ws"], "one address for all");
     assert_eq!(bench.take_sent()[0].matches('@').count(), 8);
     let mut instruments = bench.take_log();
     instruments.retain(|line| line.starts_with("Instrument"));

@@ -142,20 +142,14 @@ const US_MARKET: Market = Market { facts: US_FACTS, ..SPOT_MARKET };
 const USD_M_MARKET: Market = Market {
     facts: FUTURES_FACTS,
     streams: streams(MERGED, 1),
-    paths: &["/public/stream", "/market/stream"],
+    paths: &["/public/ws", "/market/ws"],
     rest: "/fapi/v1",
     depth: 1_000,
     futures: true,
 };
 
-const COIN_M_MARKET: Market = Market {
-    facts: FUTURES_FACTS,
-    streams: streams(MERGED, 0),
-    paths: &["/stream"],
-    rest: "/dapi/v1",
-    depth: 1_000,
-    futures: true,
-};
+const COIN_M_MARKET: Market =
+    Market { facts: FUTURES_FACTS, streams: streams(MERGED, 0), paths: &["/ws"], rest: "/dapi/v1", depth: 1_000, futures: true };
 
 const MERGED: &str = "aggTrade";
 
