@@ -7,6 +7,18 @@ pub fn millis(count: u64) -> Nanos {
     i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000_000)).unwrap_or(0)
 }
 
+/// Milliseconds with a fraction (`1619093543708.2642`), of which nanoseconds are kept; 0 (no time) if they are none or do not fit.
+pub fn millis_text(text: &str) -> Nanos {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let nanos = fraction.bytes().take(6).try_fold((0, 100_000), |(sum, unit), byte| {
+        byte.is_ascii_digit().then(|| (sum + i64::from(byte - b'0') * unit, unit / 10))
+    });
+    match (whole.parse().map(millis), nanos) {
+        (Ok(whole), Some((nanos, _))) if whole > 0 => whole.saturating_add(nanos),
+        _ => 0,
+    }
+}
+
 /// Microseconds since the epoch; 0 (no time) if they do not fit.
 pub fn micros(count: u64) -> Nanos {
     i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000)).unwrap_or(0)
@@ -45,6 +57,18 @@ fn parse(text: &[u8]) -> Option<Nanos> {
     seconds.checked_mul(1_000_000_000)?.checked_add(nanos)
 }
 
+/// The day of a time in milliseconds, in UTC, as `20261225`; empty after the year 2261.
+pub fn date(millis: u64) -> String {
+    let Ok(day) = i64::try_from(millis / 86_400_000) else { return String::new() };
+    let begins = |year, month| days(year, month, 1).is_some_and(|first| first <= day);
+    // No more years have passed than there were times 365 days; then back to the one that has begun.
+    let latest = (1970 + day / 365).min(2_261);
+    let Some(year) = (1970..=latest).rev().find(|year| begins(*year, 1)) else { return String::new() };
+    let month = (1..=12).rev().find(|month| begins(year, *month)).unwrap_or(1);
+    let day = day - days(year, month, 1).unwrap_or(day) + 1;
+    if day > 31 { String::new() } else { format!("{year}{month:02}{day:02}") }
+}
+
 /// Days since 1970-01-01 in the Gregorian calendar: years counted from March, so that the leap day is the last of a year.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1970..=2261).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
@@ -67,6 +91,18 @@ mod tests {
             ["", "2026-08-24", "2026-08-24T22:34:13", "2026-13-24T22:34:13Z", "2026-08-24T22:34:13.Z", "x026-08-24T22:34:13Z"]
         {
             assert_eq!(rfc3339(bad), 0, "{bad}");
+        }
+        for (time, day) in [(0, "19700101"), (1_709_251_199_500, "20240229"), (1_798_185_600_000, "20261225"), (u64::MAX, "")] {
+            assert_eq!(date(time), day);
+        }
+        for (text, nanos) in [
+            ("1619093543708.2642", 1_619_093_543_708_264_200),
+            ("1619093543708", 1_619_093_543_708_000_000),
+            ("1619093543708.123456789", 1_619_093_543_708_123_456),
+            ("1619093543708.x", 0),
+            ("-1.5", 0),
+        ] {
+            assert_eq!(millis_text(text), nanos, "{text}");
         }
         assert_eq!((millis(1_652_459_225_464), micros(u64::MAX)), (1_652_459_225_464_000_000, 0));
     }

@@ -59,11 +59,19 @@ macro_rules! golden {
 }
 
 golden! {
+    binance_coinm_of_2021: "binance-coinm", ["binance-coinm/cryptofeed_BINANCE_DELIVERY.jsonl.zst"];
+    binance_coinm_of_2024: "binance-coinm", ["binance-coinm/hft_btcusd_perp_20240808.gz", "binance-coinm/hft_btcusd_perp_20240809.gz"]
+        as "binance-coinm/hft_btcusd_perp_202408";
     binance_spot_of_2021: "binance-spot", ["binance-spot/cryptofeed_BINANCE.jsonl.zst"];
     binance_spot_of_2024: "binance-spot", ["binance-spot/hft_btcusdt_20240808.gz", "binance-spot/hft_btcusdt_20240809.gz"]
         as "binance-spot/hft_btcusdt_202408";
     binance_us: "binance-us", ["binance-us/cryptofeed_BINANCE_US.jsonl.zst"];
+    binance_usdm_of_2021: "binance-usdm", ["binance-usdm/cryptofeed_BINANCE_FUTURES.jsonl.zst"];
+    binance_usdm_of_2024: "binance-usdm", ["binance-usdm/hft_btcusdt_20240808.gz"] as "binance-usdm/hft_btcusdt_202408";
+    bybit: "bybit", ["bybit/cryptofeed_BYBIT.jsonl.zst"];
+    gate: "gate", ["gateio/cryptofeed_GATEIO.jsonl.zst"];
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];
+    kucoin: "kucoin", ["kucoin/cryptofeed_KUCOIN.jsonl.zst"];
     okx: "okx", ["okx/cryptofeed_OKX.jsonl.zst"];
 }
 

@@ -28,10 +28,6 @@ pub trait Dialect: Send {
     fn instruments(&self, _scales: &BTreeMap<String, (i8, i8)>) -> Vec<Listed> {
         Vec::new()
     }
-    /// The same as a REST answer, for an adapter that only listens to those: key and body.
-    fn synthesized_list(&self, _notes: &Notes) -> Option<(String, Vec<u8>)> {
-        None
-    }
 }
 
 /// The dialect of a venue that is described by a `Protocol`.
@@ -47,7 +43,8 @@ impl EngineDialect {
         Self { protocol, decoded: Decoded::surveying(), names: Vec::new() }
     }
 
-    fn note(&mut self, notes: &mut Notes) {
+    /// `book`: what its books count as.
+    fn note(&mut self, book: Noted, notes: &mut Notes) {
         if self.names.len() < self.decoded.names().count() {
             self.names.resize(self.decoded.names().count(), String::new());
             for (name, index) in self.decoded.names() {
@@ -71,7 +68,7 @@ impl EngineDialect {
                 }
                 Item::Book { instrument, bids, asks, .. } => {
                     let levels = self.decoded.bids[bids.clone()].iter().chain(&self.decoded.asks[asks.clone()]);
-                    notes.add(&self.names[*instrument as usize], Noted::Book, levels.copied().map(pair));
+                    notes.add(&self.names[*instrument as usize], book, levels.copied().map(pair));
                 }
                 Item::Listed(_) => notes.has_listing = true,
                 _ => {}
@@ -97,7 +94,7 @@ impl Dialect for EngineDialect {
     fn message(&mut self, line: u32, bytes: &[u8], notes: &mut Notes) {
         self.decoded.clear();
         if self.protocol.decode(Line(line), &mut bytes.to_vec(), &mut self.decoded).is_ok() {
-            self.note(notes);
+            self.note(Noted::Book, notes);
         }
     }
 
@@ -112,7 +109,7 @@ impl Dialect for EngineDialect {
         if let Some(native) = self.protocol.snapshot_native(key) {
             self.decoded.clear();
             if self.protocol.snapshot(&native, &mut bytes.to_vec(), &mut self.decoded).is_ok() {
-                self.note(notes);
+                self.note(Noted::Levels, notes);
             }
         }
     }

@@ -2,7 +2,7 @@
 //! Bounded by the settings' symbols.
 
 use super::decoded::{Decoded, Item};
-use super::facts::{Facts, QuoteIds};
+use super::facts::{Facts, QuoteIds, TradeIds};
 use super::instruments::List;
 use super::lines::{Framed, Lines, Words};
 use super::listing::Listed;
@@ -131,7 +131,8 @@ impl Engine {
                 }
                 Item::Trade { instrument, trade } => {
                     let Some(overlap) = feed.data(now, line, out) else { break };
-                    if trade.id.is_some() || !overlap || !feed.lines.is_next(line) {
+                    let followed = trade.id.is_some() && feed.facts.trade_ids != TradeIds::None;
+                    if followed || !overlap || !feed.lines.is_next(line) {
                         let need = feed.markets[*instrument as usize].on_trade(now, trade, overlap, out);
                         feed.serve(now, *instrument, need, protocol.as_ref(), out);
                     }

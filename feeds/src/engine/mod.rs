@@ -17,7 +17,7 @@ mod links;
 mod listing;
 mod market;
 mod protocol;
-pub(crate) mod snapshots;
+mod snapshots;
 #[cfg(test)]
 pub(crate) mod testkit;
 #[cfg(test)]

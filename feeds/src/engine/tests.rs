@@ -6,7 +6,8 @@ use crate::adapter::Line;
 use crate::settings::FeedSettings;
 use wire::event::{Aggressor, Cause, Channel, Nanos};
 
-/// Speaks in words: `book A first last previous price size`, `snap A last price size`, `trade A id`, `frame n`, `hello`, `ok n`, `no n`.
+/// Speaks in words: `book A first last previous price size`, `snap A last price size`, `trade A id`, `frame n`, `hello`, `bye`,
+/// `ok n`, `no n`.
 struct Words {
     facts: Facts,
     streams: Vec<Stream>,
@@ -83,6 +84,7 @@ impl Protocol for Words {
                 }
             }
             ["hello"] => out.hello(),
+            ["bye"] => out.shutdown(),
             ["ok", _] => out.granted(About::Id(int(1))),
             ["no", _] => out.refused(About::Id(int(1)), "no"),
             _ => return Err("unknown words"),
@@ -237,6 +239,23 @@ fn an_address_is_asked_for_and_a_greeting_waited_for() {
     bench.message(Line(1), "hello");
     assert_eq!(bench.take_sent(), ["sub 2 book.A trade.A"]);
     assert!(bench.take_log().contains(&"Link 0 resyncing disconnected".to_owned()));
+}
+
+#[test]
+fn of_two_lines_one_brings_the_trades_that_no_id_tells_apart() {
+    for (trade_ids, log) in [
+        (TradeIds::None, vec!["Trade 1 1 buy 7", "Trade 1 1 buy 8", "Trade 1 1 buy 8"]),
+        (TradeIds::Rising, vec!["Trade 1 1 buy 7", "Trade 1 1 buy 8"]),
+    ] {
+        let mut bench = Words::new(Facts { trade_ids, ..rest(&[Proof::Range], false) }).bench(&["A"]);
+        bench.message(Line(0), "bye");
+        bench.take_log();
+        // The ids are shown, but only the second venue promises anything of them.
+        for (line, text) in [(0, "trade A 7"), (1, "trade A 7"), (0, "trade A 8"), (1, "trade A 8"), (0, "trade A 8")] {
+            bench.message(Line(line), text);
+        }
+        assert_eq!(bench.take_log(), log);
+    }
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! What a Binance stream message is, without an adapter: for looking over recordings and for emulating the venue.
 //! In: one message, or one REST body. Out: symbol, kind, update ids and decimal texts, borrowed. Bounded by the message.
 
-use super::{Noted, Notes};
-use crate::engine::Dialect;
+use super::Notes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use wire::decimal::{Decimal, plain};
+use wire::decimal::plain;
 
 /// One market-data message, wrapped (`{"stream":…,"data":…}`) or raw.
 #[derive(Debug)]
@@ -195,53 +194,6 @@ pub fn is_answer(message: &[u8]) -> bool {
     message.len() < 1024
         && memchr::memmem::find(message, b"\"stream\"").is_none()
         && [&b"\"result\""[..], b"\"code\"", b"\"error\""].iter().any(|key| memchr::memmem::find(message, key).is_some())
-}
-
-/// Binance's dialect, for its adapter, which does not run on the engine.
-pub struct BinanceDialect;
-
-impl Dialect for BinanceDialect {
-    fn message(&mut self, _line: u32, bytes: &[u8], notes: &mut Notes) {
-        let Some(message) = StreamMessage::parse(bytes) else { return };
-        let (kind, levels): (Noted, Vec<[&str; 2]>) = match message.kind {
-            StreamKind::Depth { bids, asks, .. } => (Noted::Book, bids.into_iter().chain(asks).collect()),
-            StreamKind::Trade { price, size } => (Noted::Trade, vec![[price, size]]),
-            StreamKind::AggregatedTrade { price, size } => (Noted::AggregatedTrade, vec![[price, size]]),
-            StreamKind::BookTicker { bid, ask } => (Noted::Quote, vec![bid, ask]),
-            StreamKind::Other => return,
-        };
-        notes.add(&message.symbol, kind, numbers(&levels));
-    }
-
-    fn response(&mut self, key: &str, bytes: &[u8], notes: &mut Notes) {
-        notes.has_listing |= key == "exchangeInfo";
-        if let Some(native) = key.strip_prefix("depth?symbol=")
-            && let Ok(snapshot) = serde_json::from_slice::<Snapshot<'_>>(bytes)
-        {
-            notes.add(native, Noted::Levels, numbers(&snapshot.bids).chain(numbers(&snapshot.asks)));
-        }
-    }
-
-    fn address_key(&self, url: &str) -> String {
-        address_key(url)
-    }
-
-    fn is_answer(&self, message: &[u8]) -> bool {
-        is_answer(message)
-    }
-
-    fn grants(&self, request: &str) -> Vec<String> {
-        acknowledgement(request).into_iter().collect()
-    }
-
-    fn synthesized_list(&self, notes: &Notes) -> Option<(String, Vec<u8>)> {
-        Some(("exchangeInfo".to_owned(), exchange_info(notes, 0).into_bytes()))
-    }
-}
-
-fn numbers<'a>(levels: &'a [[&'a str; 2]]) -> impl Iterator<Item = (Decimal, Decimal)> + 'a {
-    let number = |text: &str| Decimal::parse(text.as_bytes()).unwrap_or(Decimal::new(0, 0));
-    levels.iter().map(move |[price, size]| (number(price), number(size)))
 }
 
 /// An exchangeInfo made from the data: tick and lot are the largest powers of ten that divide every price and size of the

@@ -36,19 +36,10 @@ impl Fetches {
     /// A recorded answer's time has come. Successful ones are kept.
     pub(super) fn arrived(&mut self, key: String, status: u16, bytes: Vec<u8>) {
         let newest = if status == 200 { Ok(bytes) } else { Err(FetchError::Status { status, retry_after_s: None }) };
-        self.put(key, newest, 1);
-    }
-
-    /// An answer that does not stand in the recording.
-    pub(super) fn provide(&mut self, key: String, bytes: Vec<u8>) {
-        self.put(key, Ok(bytes), 0);
-    }
-
-    fn put(&mut self, key: String, newest: Outcome, count: u32) {
         if self.answers.len() >= MAX_ANSWERS && !self.answers.contains_key(&key) {
             return;
         }
-        let seen = self.answers.get(&key).map_or(0, |answers| answers.seen) + count;
+        let seen = self.answers.get(&key).map_or(0, |answers| answers.seen) + 1;
         self.answers.insert(key, Answers { newest, seen, given: None });
     }
 

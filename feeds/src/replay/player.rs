@@ -43,13 +43,8 @@ impl Player {
     pub fn new(mut adapter: Box<dyn Adapter>, files: &[PathBuf], survey: Survey) -> Result<Self, ReplayError> {
         let mut recording = Recording::open(files)?;
         let head = recording.next().transpose()?;
-        let mut fetches = Fetches::default();
+        let fetches = Fetches::default();
         adapter.replayed(survey.instruments(), survey.notes.has_listing);
-        if !survey.notes.has_listing
-            && let Some((key, list)) = survey.dialect.synthesized_list(&survey.notes)
-        {
-            fetches.provide(key, list);
-        }
         let now = Now { wall: survey.first, mono: 0 };
         let next_tick = survey.first + TICK;
         let out = Output::default();

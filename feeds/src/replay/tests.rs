@@ -3,8 +3,10 @@
 use super::*;
 use crate::adapter::{Action, Adapter, Fetch, FetchError, Line, Now, Output, VenueCaps};
 use crate::recording::{Body, Entry, Rotation, Writer};
+use crate::registry;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
+use wire::decimal::Decimal;
 use wire::event::Cause;
 
 const SECOND: i64 = 1_000_000_000;
@@ -96,7 +98,7 @@ fn played(entries: &[(i64, Body)]) -> Vec<String> {
         max_message_bytes: 1,
     };
     let diary = Diary { caps, lines: Arc::clone(&lines), ticks: 0, fetches: 0 };
-    let survey = Survey::take(&files, Box::new(binance::BinanceDialect)).unwrap();
+    let survey = Survey::take(&files, registry::dialect("binance").unwrap()).unwrap();
     let mut player = Player::new(Box::new(diary), &files, survey).unwrap();
     let mut last = i64::MIN;
     while let Some(time) = player.next_time() {
@@ -117,13 +119,13 @@ fn depth(text: &str) -> Body {
 }
 
 #[test]
-fn without_connects_or_exchange_info_the_adapter_still_gets_both() {
+fn without_connects_and_answers_the_adapter_is_played_all_the_same() {
     let lines = played(&[(0, received("first")), (300, received("second")), (200, received("late"))]);
     assert_eq!(
         lines,
         [
             "0 start",
-            r#"0 answer 0: Ok("{\"timezone\":\"UTC\",\"s")"#,
+            r#"0 answer 0: Err(Io("the recording holds no answer to exchangeInfo"))"#,
             "0 open 5",
             r#"0 line 5: {"result":null,"id":41}"#,
             "0 line 5: first",
@@ -180,14 +182,17 @@ fn a_survey_knows_how_fine_the_numbers_are() {
         "\n",
         r#"2000000 {"lastUpdateId":8,"bids":[["60000.00000000","0.01000000"]],"asks":[]}"#,
         "\n",
-        r#"3000000 {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","s":"BTCUSDT","p":"61000.00000000","q":"0.12300000"}}"#,
+        r#"3000000 {"stream":"btcusdt@aggTrade","data":{"e":"aggTrade","s":"BTCUSDT","a":1,"p":"61000.00000000","q":"0.12300000","T":1,"m":true}}"#,
         "\n",
     );
     std::fs::write(&path, lines).unwrap();
-    let survey = Survey::take(&[path], Box::new(binance::BinanceDialect)).unwrap();
+    let survey = Survey::take(&[path], registry::dialect("binance").unwrap()).unwrap();
     let symbol = &survey.notes.symbols["BTCUSDT"];
     assert_eq!((symbol.price_exponent, symbol.size_exponent), (-1, -3));
     assert!(survey.only_aggregated_trades() && !survey.notes.has_listing && survey.entries == 3);
+    let made = survey.instruments();
+    assert_eq!((made[0].symbol.as_str(), made[0].native.as_str()), ("BTC-USDT", "BTCUSDT"));
+    assert_eq!((made[0].tick, made[0].lot), (Decimal::new(1, -1), Decimal::new(1, -3)));
     let info: serde_json::Value = serde_json::from_str(&binance::exchange_info(&survey.notes, 0)).unwrap();
     assert_eq!(info["symbols"][0]["baseAsset"], "BTC");
     assert_eq!(info["symbols"][0]["filters"][0]["tickSize"], "0.1");

@@ -1,8 +1,11 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod bybit;
 pub mod databento;
+pub mod gate;
 pub mod iex;
 pub mod itch;
 pub mod kraken;
+pub mod kucoin;
 pub mod okx;

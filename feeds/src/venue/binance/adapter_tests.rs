@@ -1,10 +1,12 @@
 //! The adapter as a script: what the venue does, and what must come of it. No clock, no sockets.
 
-use super::*;
+use crate::adapter::{Action, Adapter, FaultKind, Fetch, FetchError, Line, Now, Output};
+use crate::registry;
+use crate::settings::FeedSettings;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use wire::decimal;
-use wire::event::{Event, EventBody};
+use wire::event::{Cause, Event, EventBody};
 
 #[path = "adapter_line_tests.rs"]
 mod lines;
@@ -33,7 +35,7 @@ struct Script {
 impl Script {
     fn new(settings: &FeedSettings) -> Self {
         let mut script = Self {
-            adapter: adapter(&SPOT, settings).unwrap(),
+            adapter: registry::adapter("binance", settings).unwrap(),
             now: Now { wall: 1_700_000_000_000_000_000, mono: 0 },
             events: Vec::new(),
             actions: Vec::new(),
@@ -518,7 +520,7 @@ fn many_symbols_are_spread_over_requests_lines_and_fetches() {
 
 #[test]
 fn settings_are_checked() {
-    let error = |settings: &FeedSettings| adapter(&SPOT, settings).err().unwrap().to_string();
+    let error = |settings: &FeedSettings| registry::adapter("binance", settings).err().unwrap().to_string();
     assert!(error(&settings(&["BTCUSDT"])).contains("BASE-QUOTE"));
     assert!(error(&settings(&["BTC/USDT"])).contains("'BTC/USDT'"));
     assert!(error(&settings(&[])).contains("no symbols"));

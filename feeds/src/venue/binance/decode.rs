@@ -1,4 +1,4 @@
-//! Binance spot messages. In: the root of one JSON message. Out: what it says, still in the venue's own text.
+//! Binance's messages, spot and futures. In: the root of one JSON message. Out: what it says, still in the venue's own text.
 //! Bounded by the message; nothing is allocated.
 
 use crate::json::{Elements, Value};
@@ -26,7 +26,7 @@ pub enum Message<'t, 'a> {
     Other,
 }
 
-/// Best bid and ask (`bookTicker`); spot gives no time with it.
+/// Best bid and ask (`bookTicker`).
 #[derive(Clone, Copy)]
 pub struct QuoteText<'a> {
     pub symbol: &'a str,
@@ -35,6 +35,8 @@ pub struct QuoteText<'a> {
     pub bid_size: &'a str,
     pub ask_price: &'a str,
     pub ask_size: &'a str,
+    /// 0 on spot, which gives none.
+    pub time: Nanos,
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +57,9 @@ pub struct DepthText<'t, 'a> {
     pub symbol: &'a str,
     pub first: u64,
     pub last: u64,
+    /// The last id of the update before; futures only.
+    pub previous: Option<u64>,
+    /// When the book changed, or on spot, which does not say, when it was told.
     pub time: Nanos,
     pub bids: Levels<'t, 'a>,
     pub asks: Levels<'t, 'a>,
@@ -86,22 +91,27 @@ pub struct Snapshot<'t, 'a> {
 /// What a message lacks or has wrong, for the log.
 pub type Complaint = &'static str;
 
-/// Values of the one-letter keys, which is what all frequent messages are made of.
-struct Letters<'t, 'a>([Option<Value<'t, 'a>>; 58]);
+/// Values of the one-letter keys, which is what all frequent messages are made of, and `pu`.
+struct Letters<'t, 'a> {
+    values: [Option<Value<'t, 'a>>; 58],
+    previous: Option<u64>,
+}
 
 impl<'t, 'a> Letters<'t, 'a> {
     fn of(object: Value<'t, 'a>) -> Self {
-        let mut letters = Self([None; 58]);
+        let mut letters = Self { values: [None; 58], previous: None };
         for (key, value) in object.entries() {
-            if let [letter @ b'A'..=b'z'] = key.as_bytes() {
-                letters.0[usize::from(letter - b'A')] = Some(value);
+            match key.as_bytes() {
+                [letter @ b'A'..=b'z'] => letters.values[usize::from(letter - b'A')] = Some(value),
+                b"pu" => letters.previous = value.unsigned(),
+                _ => {}
             }
         }
         letters
     }
 
     fn get(&self, letter: u8) -> Option<Value<'t, 'a>> {
-        self.0[usize::from(letter - b'A')]
+        self.values[usize::from(letter - b'A')]
     }
 
     fn text(&self, letter: u8) -> Option<&'a str> {
@@ -162,6 +172,7 @@ fn quote<'a>(letters: &Letters<'_, 'a>) -> Option<QuoteText<'a>> {
         bid_size: letters.text(b'B')?,
         ask_price: letters.text(b'a')?,
         ask_size: letters.text(b'A')?,
+        time: letters.time(b'T').unwrap_or(0),
     })
 }
 
@@ -182,7 +193,8 @@ fn depth<'t, 'a>(letters: &Letters<'t, 'a>) -> Option<DepthText<'t, 'a>> {
         symbol: letters.text(b's')?,
         first: letters.number(b'U')?,
         last: letters.number(b'u')?,
-        time: letters.time(b'E')?,
+        previous: letters.previous,
+        time: letters.time(b'T').or_else(|| letters.time(b'E'))?,
         bids: letters.levels(b'b')?,
         asks: letters.levels(b'a')?,
     })

@@ -10,7 +10,8 @@ fn say(text: &str) -> String {
     let said = Parser::default().parse(&mut payload, |root| match message(root) {
         Err(complaint) => complaint.to_owned(),
         Ok(Message::Quote(q)) => {
-            format!("quote {} {} {}x{} {}x{}", q.symbol, q.update_id, q.bid_price, q.bid_size, q.ask_price, q.ask_size)
+            let time = if q.time == 0 { String::new() } else { format!(" at {}", q.time) };
+            format!("quote {} {} {}x{} {}x{}{time}", q.symbol, q.update_id, q.bid_price, q.bid_size, q.ask_price, q.ask_size)
         }
         Ok(Message::Trade(t)) => {
             format!(
@@ -21,7 +22,8 @@ fn say(text: &str) -> String {
         Ok(Message::Depth(d)) => {
             let side =
                 |levels: Levels<'_, '_>| levels.map(|l| l.map_or("?".into(), |(p, s)| format!("{p}x{s}"))).collect::<Vec<_>>();
-            format!("depth {} {}..{} {} {:?} {:?}", d.symbol, d.first, d.last, d.time, side(d.bids), side(d.asks))
+            let after = d.previous.map_or(String::new(), |previous| format!("{previous}<"));
+            format!("depth {} {after}{}..{} {} {:?} {:?}", d.symbol, d.first, d.last, d.time, side(d.bids), side(d.asks))
         }
         Ok(Message::Ack { id }) => format!("ack {id:?}"),
         Ok(Message::Refused { id, code, reason }) => format!("refused {id:?} {code} {reason}"),
@@ -51,6 +53,15 @@ fn reads_every_message_bare_and_wrapped() {
     assert_eq!(
         say(r#"{"e":"depthUpdate","E":2,"s":"BNBBTC","U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"],[1,2],[]]}"#),
         r#"depth BNBBTC 157..160 2000000 ["0.0024x10"] ["0.0026x100", "?", "?"]"#
+    );
+    // Futures say more: when it happened, and what was before.
+    assert_eq!(
+        say(r#"{"e":"bookTicker","u":9,"s":"X","b":"1","B":"2","a":"3","A":"4","T":5,"E":6}"#),
+        "quote X 9 1x2 3x4 at 5000000"
+    );
+    assert_eq!(
+        say(r#"{"e":"depthUpdate","E":3,"T":2,"s":"X","U":7,"u":9,"pu":4,"b":[],"a":[]}"#),
+        "depth X 4<7..9 2000000 [] []"
     );
     assert_eq!(say(r#"{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1770123456789}}"#), "shutdown");
     assert_eq!(say(r#"{"e":"serverShutdown","E":1770123456789}"#), "shutdown");

@@ -1,15 +1,11 @@
-//! Binance's `exchangeInfo`. In: its JSON. Out: the instruments asked for, with the scale of their prices and sizes.
-//! Bounded by the response; only what is asked for is kept. Symbols are split by the venue's own base and quote, never by guessing.
+//! Binance's `exchangeInfo`. In: its JSON, or a name alone. Out: instruments with names, steps and trading phases.
+//! Bounded by the list.
 
+use crate::engine::{Listed, Number, number};
+use crate::replay::binance::split_symbol;
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::HashMap;
-use wire::decimal::Decimal;
 use wire::event::TradingState;
-use wire::instrument::{Instrument, InstrumentClass};
-
-/// The venue's numbers have at most eight decimals. A finer one is bad data: room for it would leave none for ordinary numbers.
-pub(super) const FINEST_EXPONENT: i8 = -8;
 
 #[derive(Deserialize)]
 struct ExchangeInfo<'a> {
@@ -22,7 +18,8 @@ struct ExchangeInfo<'a> {
 struct Symbol<'a> {
     #[serde(borrow)]
     symbol: Cow<'a, str>,
-    #[serde(borrow)]
+    /// COIN-M names it differently.
+    #[serde(borrow, alias = "contractStatus")]
     status: Cow<'a, str>,
     #[serde(borrow)]
     base_asset: Cow<'a, str>,
@@ -43,59 +40,18 @@ struct Filter<'a> {
     step_size: Option<Cow<'a, str>>,
 }
 
-/// One instrument that was asked for and exists.
-pub struct Listed {
-    /// As it stands in the settings.
-    pub wanted: String,
-    pub instrument: Instrument,
-    pub trading: TradingState,
-}
-
-/// Those of `wanted` (`BTC-USDT` or `!BTCUSDT`) that the venue lists, in that order. The rest is not there.
-pub fn listed(json: &[u8], wanted: &[String]) -> Result<Vec<Listed>, serde_json::Error> {
+pub(super) fn listing(json: &[u8], futures: bool) -> Result<Vec<Listed>, serde_json::Error> {
     let info: ExchangeInfo<'_> = serde_json::from_slice(json)?;
-    let mut by_name: HashMap<String, &Symbol<'_>> = HashMap::with_capacity(info.symbols.len() * 2);
-    for symbol in &info.symbols {
-        by_name.insert(format!("{}-{}", symbol.base_asset, symbol.quote_asset), symbol);
-        by_name.insert(format!("!{}", symbol.symbol), symbol);
-    }
-    Ok(wanted
-        .iter()
-        .filter_map(|name| {
-            let symbol = by_name.get(name)?;
-            Some(Listed { wanted: name.clone(), instrument: instrument(symbol), trading: trading(&symbol.status) })
-        })
-        .collect())
-}
-
-fn instrument(symbol: &Symbol<'_>) -> Instrument {
-    let step = |filter_type: &str, pick: fn(&Filter<'_>) -> Option<String>| {
-        symbol.filters.iter().find(|filter| filter.filter_type == filter_type).and_then(pick)
+    let listed = |symbol: &Symbol<'_>| {
+        let filter = |kind: &str| symbol.filters.iter().find(|filter| filter.filter_type == kind);
+        let tick = filter("PRICE_FILTER").and_then(|filter| filter.tick_size.as_deref());
+        let lot = filter("LOT_SIZE").and_then(|filter| filter.step_size.as_deref());
+        let step = |text: Option<&str>| text.map_or(Number::new(0, 0), number);
+        named(&symbol.symbol, &symbol.base_asset, &symbol.quote_asset, futures)
+            .steps(step(tick), step(lot))
+            .trading(trading(&symbol.status))
     };
-    let (price_exponent, tick) = scale(step("PRICE_FILTER", |filter| Some(filter.tick_size.as_deref()?.to_owned())));
-    let (size_exponent, lot) = scale(step("LOT_SIZE", |filter| Some(filter.step_size.as_deref()?.to_owned())));
-    Instrument {
-        symbol: format!("{}-{}", symbol.base_asset, symbol.quote_asset),
-        native: symbol.symbol.clone().into_owned(),
-        class: InstrumentClass::Spot,
-        price_exponent,
-        size_exponent,
-        tick,
-        lot,
-        // Spot `bookTicker` carries no time at all.
-        quote_has_event_time: false,
-        trade_has_event_time: true,
-        book_has_event_time: true,
-        event_time_exponent: -3,
-    }
-}
-
-/// The exponent that holds one step exactly (never above 0), and the step at it.
-fn scale(step: Option<String>) -> (i8, i64) {
-    let step = step.and_then(|text| Decimal::parse(text.as_bytes()).ok()).filter(|step| step.mantissa > 0);
-    let Some(step) = step else { return (FINEST_EXPONENT, 0) };
-    let exponent = step.normalized().exponent.clamp(FINEST_EXPONENT, 0);
-    step.at(exponent).map_or((FINEST_EXPONENT, 0), |mantissa| (exponent, mantissa))
+    Ok(info.symbols.iter().map(listed).collect())
 }
 
 fn trading(status: &str) -> TradingState {
@@ -104,8 +60,28 @@ fn trading(status: &str) -> TradingState {
         "BREAK" | "HALT" => TradingState::Halted,
         "AUCTION_MATCH" => TradingState::Auction,
         "PRE_TRADING" | "POST_TRADING" | "END_OF_DAY" => TradingState::Closed,
+        "PENDING_TRADING" | "PRE_SETTLE" | "PRE_DELIVERING" | "DELIVERING" | "DELIVERED" | "SETTLING" | "CLOSE" => {
+            TradingState::Closed
+        }
         _ => TradingState::Unknown,
     }
+}
+
+/// Of the contracts `BTCUSDT` and `BTCUSD_PERP` never end, `BTCUSDT_261225` does.
+fn named(native: &str, base: &str, quote: &str, futures: bool) -> Listed {
+    if !futures {
+        return Listed::spot(native, base, quote);
+    }
+    match native.split_once('_') {
+        None | Some((_, "PERP")) => Listed::perpetual(native, base, quote),
+        Some((_, expiry)) => Listed::future(native, base, quote, &format!("20{expiry}")),
+    }
+}
+
+/// Where no list was recorded.
+pub(super) fn guess(native: &str, futures: bool) -> Listed {
+    let (base, quote) = split_symbol(native.split_once('_').map_or(native, |(pair, _)| pair));
+    named(native, base, quote, futures)
 }
 
 #[cfg(test)]
@@ -119,34 +95,39 @@ mod tests {
             {"filterType":"MARKET_LOT_SIZE","stepSize":"0.00000000"}]},
         {"symbol":"BIGIDR","status":"BREAK","baseAsset":"BIG","quoteAsset":"IDR","filters":[
             {"filterType":"PRICE_FILTER","tickSize":"25"},{"filterType":"LOT_SIZE","stepSize":"10.0"}]},
-        {"symbol":"ODD","status":"NEW_WORD","baseAsset":"O","quoteAsset":"DD","filters":[
-            {"filterType":"PRICE_FILTER","tickSize":"1e-12"}]}]}"#;
+        {"symbol":"ODD","status":"NEW_WORD","baseAsset":"O","quoteAsset":"DD"},
+        {"symbol":"BTCUSD_261225","contractStatus":"PENDING_TRADING","baseAsset":"BTC","quoteAsset":"USD","filters":[]}]}"#;
 
     #[test]
-    fn finds_what_is_asked_for_with_its_scale() {
-        let wanted: Vec<String> = ["!BIGIDR", "BTC-USDT", "BT-CUSDT", "O-DD"].map(str::to_owned).into();
-        let found = listed(INFO.as_bytes(), &wanted).unwrap();
-        let seen: Vec<_> = found
-            .iter()
-            .map(|l| {
-                (
-                    &*l.instrument.symbol,
-                    l.instrument.price_exponent,
-                    l.instrument.tick,
-                    l.instrument.size_exponent,
-                    l.instrument.lot,
-                    l.trading,
-                )
-            })
-            .collect();
+    fn names_steps_and_phases() {
+        let found = |futures| listing(INFO.as_bytes(), futures).unwrap();
+        let spot = found(false);
+        let seen: Vec<_> =
+            spot.iter().map(|one| (&*one.symbol, one.tick.normalized(), one.lot.normalized(), one.trading)).collect();
+        let none = Number::new(0, 0).normalized();
         assert_eq!(
-            seen,
+            seen[..3],
             [
-                ("BIG-IDR", 0, 25, 0, 10, TradingState::Halted),
-                ("BTC-USDT", -2, 1, -5, 1, TradingState::Open),
-                ("O-DD", -8, 0, -8, 0, TradingState::Unknown),
+                ("BTC-USDT", Number::new(1, -2), Number::new(1, -5), TradingState::Open),
+                ("BIG-IDR", Number::new(25, 0), Number::new(1, 1), TradingState::Halted),
+                ("O-DD", none, none, TradingState::Unknown),
             ]
         );
-        assert!(listed(b"{\"code\":-1,\"msg\":\"no\"}", &wanted).is_err());
+        let futures = found(true);
+        assert_eq!((&*futures[0].symbol, &*futures[3].symbol), ("BTC-USDT-PERP", "BTC-USD-20261225"));
+        assert_eq!(futures[3].trading, TradingState::Closed);
+        assert!(listing(b"{\"code\":-1,\"msg\":\"no\"}", false).is_err());
+    }
+
+    #[test]
+    fn without_a_list_the_name_is_split_by_the_usual_assets() {
+        for (native, futures, symbol) in [
+            ("BTCUSDT", false, "BTC-USDT"),
+            ("BTCUSDT", true, "BTC-USDT-PERP"),
+            ("BTCUSD_PERP", true, "BTC-USD-PERP"),
+            ("ETHBTC_261225", true, "ETH-BTC-20261225"),
+        ] {
+            assert_eq!(guess(native, futures).symbol, symbol);
+        }
     }
 }

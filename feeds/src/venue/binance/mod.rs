@@ -1,446 +1,315 @@
-//! Binance spot, and Binance.US, which speaks the same protocol at other addresses. In: `exchangeInfo`, `bookTicker`, `trade` or
-//! `aggTrade`, `depth@100ms` and depth snapshots. Out: instruments, quotes, trades, books, and the state of each.
+//! Binance: spot, Binance.US, futures margined in stablecoins (USD-M) and in coins (COIN-M). In: `exchangeInfo`, `bookTicker`, `trade` or
+//! `aggTrade`, `depth@100ms`, depth snapshots. Out: see `decode`, which reads messages, and `listing`; here are addresses, requests and
+//! facts. Levels are handed on in the order in which the venue sends them.
 //!
-//! `decode` reads messages, `listing` reads the list of instruments, `market` turns one instrument's messages into events,
-//! `lines` keeps the connections and subscriptions, `snapshots` decides which book to fetch when. Levels are handed on in the order
-//! in which the venue sends them. Bounded by the caps below, by the sequencer's limits and by the snapshots in flight.
+//! Spot's book updates cover ranges of ids. Those of futures name their predecessor (`pu`), and the first to follow a snapshot is the
+//! one that contains its id. USD-M streams are split over two addresses; at the wrong one a subscription is granted and stays silent.
+//!
+//! Source: github.com/binance/binance-spot-api-docs, "Web Socket Streams"; developers.binance.com, derivatives, "WebSocket Market
+//! Streams" and "How to manage a local order book correctly".
 
 mod decode;
-mod lines;
 mod listing;
-mod market;
 pub mod sbe;
 
-use crate::adapter::{Action, Adapter, Fault, FaultKind, Fetch, FetchError, Line, Now, Output, VenueCaps};
-use crate::engine::snapshots::Snapshots;
-use crate::error::FeedError;
+use crate::adapter::{Line, VenueCaps};
+use crate::engine::{
+    About, AnsweredBy, BAD, BookUpdate, COMMON, Complaint, Decoded, Facts, Keepalive, Listed, Operation, OrphanDelete, Part,
+    Proof, Protocol, QuoteIds, QuoteUpdate, RawLevel, Request, SnapshotFrom, Stream, TradeIds, TradeUpdate, chosen, number,
+};
 use crate::json::Parser;
-use crate::settings::{ChannelName, FeedSettings};
+use crate::registry::{Speaks, Venue};
+use crate::replay::binance::{acknowledgement, address_key, is_answer};
+use crate::settings::FeedSettings;
 use decode::Message;
-use foldhash::HashMap;
-use lines::{Answered, Lines, Lost};
-use market::{Market, Need, Spliced};
-use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags};
+use std::fmt::Write as _;
+use wire::event::{Aggressor, Channel, Nanos};
 
-/// What differs between the venues of this protocol.
-pub struct Spec {
-    pub name: &'static str,
-    pub ws_url: &'static str,
-    pub rest_url: &'static str,
-    weight_per_minute: u32,
-    depth_weight: u32,
-    list_weight: u32,
-}
-
-pub const SPOT: Spec = Spec {
+pub const SPOT: Venue = Venue {
     name: "binance",
+    aliases: &["binance-spot"],
     ws_url: "wss://stream.binance.com:9443",
     rest_url: "https://api.binance.com",
-    weight_per_minute: 6_000,
-    depth_weight: 250,
-    list_weight: 20,
+    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&SPOT_MARKET, settings))),
 };
 
-pub const US: Spec = Spec {
+pub const US: Venue = Venue {
     name: "binance-us",
+    aliases: &[],
     ws_url: "wss://stream.binance.us:9443",
     rest_url: "https://api.binance.us",
-    weight_per_minute: 1_200,
-    depth_weight: 50,
-    list_weight: 10,
+    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&US_MARKET, settings))),
 };
 
-const DEPTH_LIMIT: u32 = 5_000;
-const LIST_RETRY_FIRST_NS: i64 = 1_000_000_000;
-const LIST_RETRY_LAST_NS: i64 = 60_000_000_000;
-/// Tick sizes, trading phases and new listings change some times a day.
-const LIST_REFRESH_NS: i64 = 15 * 60 * 1_000_000_000;
+pub const USD_M: Venue = Venue {
+    name: "binance-usdm",
+    aliases: &["binance-futures"],
+    ws_url: "wss://fstream.binance.com",
+    rest_url: "https://fapi.binance.com",
+    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&USD_M_MARKET, settings))),
+};
 
-pub fn adapter(spec: &'static Spec, settings: &FeedSettings) -> Result<Box<dyn Adapter>, FeedError> {
-    Ok(Box::new(Binance { parser: Parser::default(), feed: Feed::new(spec, settings)? }))
+pub const COIN_M: Venue = Venue {
+    name: "binance-coinm",
+    aliases: &["binance-delivery"],
+    ws_url: "wss://dstream.binance.com",
+    rest_url: "https://dapi.binance.com",
+    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&COIN_M_MARKET, settings))),
+};
+
+const SPOT_FACTS: Facts = Facts {
+    caps: VenueCaps {
+        // The streams of even one busy symbol are never silent for long; operators of quiet ones set `silence_ms`.
+        silence_ms: 5_000,
+        // The venue takes five, and its pings' pongs count among them.
+        messages_per_second: 4,
+        connects_per_five_minutes: 300,
+        weight_per_minute: 6_000,
+        max_connection_age_s: 24 * 60 * 60,
+        // A depth message is 10 KB when it is large.
+        max_message_bytes: 4 << 20,
+    },
+    proofs: &[Proof::Range],
+    snapshot: SnapshotFrom::Rest { weight: 250, equal: false },
+    orphan_delete: OrphanDelete::Ignored,
+    // Both `trade` and `aggTrade` count by one, each in its own numbering.
+    trade_ids: TradeIds::Counted,
+    quote_ids: QuoteIds::AsBook,
+    listing_weight: 20,
+    answered_by: AnsweredBy::Id,
+    topics_per_request: 100,
+    topics_per_line: 1_024,
+    symbols_per_line: 1_024,
+    // The venue's numbers have at most eight decimals.
+    finest_exponent: -8,
+    // Spot `bookTicker` carries no time at all.
+    quote_has_time: false,
+    ..COMMON
+};
+
+const US_FACTS: Facts = Facts {
+    caps: VenueCaps { weight_per_minute: 1_200, ..SPOT_FACTS.caps },
+    snapshot: SnapshotFrom::Rest { weight: 50, equal: false },
+    listing_weight: 10,
+    ..SPOT_FACTS
+};
+
+const FUTURES_FACTS: Facts = Facts {
+    caps: VenueCaps {
+        // Contracts of a far month may say nothing for long; `LIST_SUBSCRIPTIONS` is answered then.
+        silence_ms: 30_000,
+        // The venue takes ten, and pongs count among them.
+        messages_per_second: 8,
+        weight_per_minute: 2_400,
+        ..SPOT_FACTS.caps
+    },
+    proofs: &[Proof::Chain],
+    snapshot: SnapshotFrom::Rest { weight: 20, equal: true },
+    listing_weight: 1,
+    // 1,024 would be allowed; 200 was the limit for years.
+    topics_per_line: 200,
+    symbols_per_line: 100,
+    keepalive: Some(Keepalive { every_ms: 10_000, when_silent: true }),
+    finest_exponent: COMMON.finest_exponent,
+    quote_has_time: true,
+    ..SPOT_FACTS
+};
+
+/// What differs between the venues of this protocol.
+struct Market {
+    facts: Facts,
+    streams: [Stream; 3],
+    /// Of the endpoints.
+    paths: &'static [&'static str],
+    rest: &'static str,
+    /// Levels a side of a snapshot.
+    depth: u32,
+    /// Contracts, not spot.
+    futures: bool,
 }
 
-/// The parser stands apart, because the walk over its tape needs all the rest.
+const SPOT_MARKET: Market = Market {
+    facts: SPOT_FACTS,
+    streams: streams("trade", 0),
+    paths: &["/stream"],
+    rest: "/api/v3",
+    depth: 5_000,
+    futures: false,
+};
+
+const US_MARKET: Market = Market { facts: US_FACTS, ..SPOT_MARKET };
+
+// Futures have no trades but those of one taker order at one price, merged.
+const USD_M_MARKET: Market = Market {
+    facts: FUTURES_FACTS,
+    streams: streams(MERGED, 1),
+    paths: &["/public/ws", "/market/ws"],
+    rest: "/fapi/v1",
+    depth: 1_000,
+    futures: true,
+};
+
+const COIN_M_MARKET: Market =
+    Market { facts: FUTURES_FACTS, streams: streams(MERGED, 0), paths: &["/ws"], rest: "/dapi/v1", depth: 1_000, futures: true };
+
+const MERGED: &str = "aggTrade";
+
+const fn streams(trades: &'static str, trades_at: usize) -> [Stream; 3] {
+    [
+        Stream { name: "bookTicker", carries: &[Channel::Quote], endpoint: 0 },
+        Stream { name: trades, carries: &[Channel::Trade], endpoint: trades_at },
+        Stream { name: "depth@100ms", carries: &[Channel::Book], endpoint: 0 },
+    ]
+}
+
 struct Binance {
+    market: &'static Market,
+    streams: Vec<Stream>,
     parser: Parser,
-    feed: Feed,
 }
 
-struct Feed {
-    spec: &'static Spec,
-    venue: String,
-    rest_url: String,
-    caps: VenueCaps,
-    channels: Vec<Channel>,
-    /// Symbols asked for that are not listed (yet).
-    missing: Vec<String>,
-    known: bool,
-    markets: Vec<Market>,
-    by_native: HashMap<String, u32>,
-    lines: Lines,
-    snapshots: Snapshots,
-    list_fetch: Option<Fetch>,
-    list_due: i64,
-    list_failures: u32,
-    /// By link: why it is lost.
-    lost: Vec<Option<(FeedState, Cause)>>,
-    next_fetch: u64,
-}
-
-impl Feed {
-    fn new(spec: &'static Spec, settings: &FeedSettings) -> Result<Self, FeedError> {
-        let venue = settings.name.clone().unwrap_or_else(|| spec.name.to_owned());
-        let missing = symbols(&venue, settings)?;
-        let mut channels = Vec::new();
-        let mut suffixes = Vec::new();
-        for (name, channel, suffix) in [
-            (ChannelName::Quote, Channel::Quote, "@bookTicker"),
-            (ChannelName::Trade, Channel::Trade, if settings.aggregated_trades { "@aggTrade" } else { "@trade" }),
-            (ChannelName::Book, Channel::Book, "@depth@100ms"),
-        ] {
-            if settings.channels.contains(&name) {
-                channels.push(channel);
-                suffixes.push(suffix);
-            }
+impl Binance {
+    fn new(market: &'static Market, settings: &FeedSettings) -> Self {
+        let mut streams = market.streams;
+        if settings.aggregated_trades {
+            streams[1].name = MERGED;
         }
-        if channels.is_empty() {
-            return Err(FeedError::NoChannels { venue });
-        }
-        let caps = VenueCaps {
-            silence_ms: settings.silence_ms.unwrap_or(5_000),
-            // The venue takes five, and its pings' pongs count among them.
-            messages_per_second: 4,
-            connects_per_five_minutes: 300,
-            weight_per_minute: spec.weight_per_minute,
-            max_connection_age_s: 24 * 60 * 60,
-            // A depth message is 10 KB when it is large.
-            max_message_bytes: 4 << 20,
-        };
-        let base = |url: &Option<String>, own: &str| url.as_deref().unwrap_or(own).trim_end_matches('/').to_owned();
-        let ws_url = base(&settings.ws_url, spec.ws_url);
-        Ok(Self {
-            spec,
-            venue,
-            rest_url: base(&settings.rest_url, spec.rest_url),
-            channels,
-            missing,
-            known: false,
-            markets: Vec::new(),
-            by_native: HashMap::default(),
-            lines: Lines::new(format!("{ws_url}/stream"), suffixes, caps.max_connection_age_s),
-            caps,
-            snapshots: Snapshots::default(),
-            list_fetch: None,
-            list_due: i64::MIN,
-            list_failures: 0,
-            lost: Vec::new(),
-            next_fetch: 0,
-        })
-    }
-
-    fn fetch_id(&mut self) -> Fetch {
-        self.next_fetch += 1;
-        Fetch(self.next_fetch)
-    }
-
-    fn fetch_list(&mut self, out: &mut Output) {
-        let fetch = self.fetch_id();
-        self.list_fetch = Some(fetch);
-        let url = format!("{}/api/v3/exchangeInfo", self.rest_url);
-        out.actions.push(Action::Fetch { fetch, url, weight: self.spec.list_weight, post: false });
-    }
-
-    fn on_list(&mut self, now: Now, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
-        self.list_fetch = None;
-        let mut wanted = std::mem::take(&mut self.missing);
-        wanted.extend(self.markets.iter().map(|market| format!("!{}", market.instrument.native)));
-        let found = match result {
-            Ok(json) => listing::listed(&json, &wanted).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        wanted.truncate(wanted.len() - self.markets.len());
-        self.missing = wanted;
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => {
-                fault(out, FaultKind::Refused, format!("{}: no list of instruments: {error}", self.venue));
-                let pause = LIST_RETRY_FIRST_NS << self.list_failures.min(6);
-                self.list_failures += 1;
-                self.list_due = now.mono.saturating_add(pause.min(LIST_RETRY_LAST_NS));
-                return;
-            }
-        };
-        self.list_failures = 0;
-        self.list_due = now.mono.saturating_add(LIST_REFRESH_NS);
-        for listed in found {
-            match self.by_native.get(&listed.instrument.native) {
-                Some(index) => {
-                    let index = *index;
-                    self.missing.retain(|missing| *missing != listed.wanted);
-                    let need = self.markets[index as usize].relist(now, &listed.instrument, listed.trading, out);
-                    self.serve(now, index, need, out);
-                }
-                None => self.add_market(now, listed, out),
-            }
-        }
-        if !self.known {
-            self.known = true;
-            for symbol in &self.missing {
-                fault(out, FaultKind::UnknownInstrument, format!("{} lists no symbol '{symbol}'", self.venue));
-            }
-        }
-    }
-
-    fn add_market(&mut self, now: Now, listed: listing::Listed, out: &mut Output) {
-        self.missing.retain(|missing| *missing != listed.wanted);
-        let index = self.markets.len() as u32;
-        self.by_native.insert(listed.instrument.native.clone(), index);
-        let market = Market::new(index, listed.instrument, listed.trading, &self.channels);
-        self.markets.push(market);
-        self.snapshots.add_instrument();
-        let markets = &self.markets;
-        let link = self.lines.add(now, index, &|market| markets[market as usize].instrument.native.clone(), out);
-        self.lost.resize(self.lost.len().max(link as usize + 1), None);
-        self.markets[index as usize].introduce(now, link, out);
-    }
-
-    /// The link is lost (`Some`) or back: told if it is news.
-    fn tell_link(&mut self, now: Now, link: u32, lost: Option<(FeedState, Cause)>, out: &mut Output) {
-        let former = std::mem::replace(&mut self.lost[link as usize], lost);
-        let news = if former == lost { None } else { lost.or(former.map(|(_, cause)| (FeedState::Resyncing, cause))) };
-        if let Some((state, cause)) = news {
-            let body = EventBody::Link { link, state, cause };
-            let event = Event { instrument: 0, event_time: 0, received: now.wall, flags: Flags::default(), body };
-            out.batch.events.push(event);
-        }
-    }
-
-    /// The venue says something on this line: if its link was lost, it is back. (Not as soon as the line is open: a venue may take
-    /// connections and say nothing.)
-    fn speaks(&mut self, now: Now, line: Line, out: &mut Output) {
-        if self.lost.iter().any(Option::is_some)
-            && let Some(link) = self.lines.link_of(line)
-        {
-            self.tell_link(now, link, None, out);
-        }
-    }
-
-    /// Does what a message left to do for this book.
-    fn serve(&mut self, now: Now, index: u32, need: Need, out: &mut Output) {
-        if need != Need::Nothing && self.markets[index as usize].wants_book() {
-            self.snapshots.want(now, index);
-            self.fetch_snapshots(now, out);
-        }
-    }
-
-    fn fetch_snapshots(&mut self, now: Now, out: &mut Output) {
-        while let Some(index) = self.snapshots.next(now, Fetch(self.next_fetch + 1)) {
-            let fetch = self.fetch_id();
-            let market = &mut self.markets[index as usize];
-            if !market.sequencer.is_keeping() {
-                market.sequencer.begin();
-            }
-            let url = format!("{}/api/v3/depth?symbol={}&limit={DEPTH_LIMIT}", self.rest_url, market.instrument.native);
-            out.actions.push(Action::Fetch { fetch, url, weight: self.spec.depth_weight, post: false });
-        }
-    }
-
-    fn on_snapshot(&mut self, parser: &mut Parser, now: Now, index: u32, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
-        let market = &mut self.markets[index as usize];
-        let mut json = match result {
-            Ok(json) => json,
-            Err(error) => {
-                fault(out, FaultKind::SnapshotFailed, format!("{}: {error}", market.instrument.native));
-                market.sequencer.reset();
-                market.tell_book(now, FeedState::Resyncing, Cause::SnapshotUnavailable, out);
-                self.snapshots.failed(now, index, &error);
-                return;
-            }
-        };
-        let spliced = parser.parse(&mut json, |root| {
-            let snapshot = decode::snapshot(root)?;
-            Ok(market.on_snapshot(now, &snapshot, out))
-        });
-        let complaint = match spliced {
-            Some(Ok(Spliced::Live)) => return self.snapshots.live(now, index),
-            Some(Ok(Spliced::Unasked)) => return,
-            Some(Ok(Spliced::TooOld)) => "snapshot is older than the updates at hand",
-            Some(Ok(Spliced::Unusable)) => "snapshot has a number that cannot be read",
-            Some(Err(complaint)) => complaint,
-            None => "snapshot is not JSON",
-        };
-        fault(out, FaultKind::SnapshotFailed, format!("{}: {complaint}", market.instrument.native));
-        self.snapshots.again(now, index);
-    }
-
-    fn on_data(&mut self, now: Now, line: Line, message: &Message<'_, '_>, out: &mut Output) {
-        let symbol = match message {
-            Message::Quote(text) => text.symbol,
-            Message::Trade(text) => text.symbol,
-            Message::Depth(text) => text.symbol,
-            _ => return,
-        };
-        let Some(overlap) = self.lines.data(now, line) else { return };
-        let Some(index) = self.by_native.get(symbol).copied() else {
-            return fault(out, FaultKind::UnknownInstrument, format!("{}: data for '{symbol}'", self.venue));
-        };
-        // Data may overtake the acknowledgement.
-        self.speaks(now, line, out);
-        let market = &mut self.markets[index as usize];
-        let need = match message {
-            Message::Quote(text) => market.on_quote(now, text, overlap, out),
-            Message::Trade(text) => market.on_trade(now, text, overlap, out),
-            Message::Depth(text) => market.on_diff(now, text, overlap, out),
-            _ => Need::Nothing,
-        };
-        self.serve(now, index, need, out);
-        if let (Need::SnapshotAndRepeat, Message::Depth(text)) = (need, message) {
-            let market = &mut self.markets[index as usize];
-            if market.sequencer.is_keeping() {
-                market.on_diff(now, text, overlap, out);
-            }
-        }
-    }
-
-    fn on_answer(&mut self, now: Now, line: Line, id: Option<u64>, refusal: Option<(i64, &str)>, out: &mut Output) {
-        if let Some((code, reason)) = refusal {
-            fault(out, FaultKind::Refused, format!("{}: request refused with {code}: {reason}", self.venue));
-        }
-        // Without an id it cannot be told what was refused; the time-out for the answer will do.
-        let Some(id) = id else { return };
-        if let Answered::Subscribed(markets) = self.lines.answered(now, line, id, refusal.is_none()) {
-            self.speaks(now, line, out);
-            for index in markets {
-                let market = &mut self.markets[index as usize];
-                market.subscribed(now, out);
-                if !market.sequencer.is_live() && !market.sequencer.is_keeping() {
-                    self.serve(now, index, Need::Snapshot, out);
-                }
-            }
-        }
+        // Those of one address next to each other.
+        streams.sort_by_key(|stream| stream.endpoint);
+        Self { market, streams: chosen(&streams, settings), parser: Parser::default() }
     }
 }
 
-impl Adapter for Binance {
-    fn venue(&self) -> &str {
-        &self.feed.venue
+impl Protocol for Binance {
+    fn facts(&self) -> &Facts {
+        &self.market.facts
     }
 
-    fn caps(&self) -> &VenueCaps {
-        &self.feed.caps
+    fn streams(&self) -> &[Stream] {
+        &self.streams
     }
 
-    fn start(&mut self, _now: Now, out: &mut Output) {
-        self.feed.fetch_list(out);
+    fn urls(&self, base: &str) -> Vec<String> {
+        self.market.paths.iter().map(|path| format!("{base}{path}")).collect()
     }
 
-    fn on_open(&mut self, now: Now, line: Line, out: &mut Output) {
-        let markets = &self.feed.markets;
-        self.feed.lines.opened(now, line, &|market| markets[market as usize].instrument.native.clone(), out);
-    }
-
-    fn on_message(&mut self, now: Now, line: Line, payload: &mut Vec<u8>, out: &mut Output) {
-        let Self { parser, feed } = self;
-        let complaint = parser.parse(payload, |root| match decode::message(root) {
-            Ok(Message::Ack { id }) => {
-                feed.on_answer(now, line, id, None, out);
-                None
-            }
-            Ok(Message::Refused { id, code, reason }) => {
-                feed.on_answer(now, line, id, Some((code, reason)), out);
-                None
-            }
-            Ok(Message::Shutdown) => {
-                feed.lines.shutdown(line, out);
-                None
-            }
-            Ok(Message::Other) => None,
-            Ok(message) => {
-                feed.on_data(now, line, &message, out);
-                None
-            }
-            Err(complaint) => Some(complaint),
-        });
-        if let Some(complaint) = complaint.unwrap_or(Some("not JSON")) {
-            fault(out, FaultKind::BadMessage, format!("{}: {complaint}", feed.venue));
+    fn request(&self, request: &Request<'_>) -> String {
+        let method = if request.operation == Operation::Subscribe { "SUBSCRIBE" } else { "UNSUBSCRIBE" };
+        let mut text = format!(r#"{{"method":"{method}","params":["#);
+        for (at, topic) in request.topics.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            // Writing to a String cannot fail.
+            let _ = write!(text, r#"{comma}"{}@{}""#, topic.native.to_ascii_lowercase(), topic.stream.name);
         }
+        let _ = write!(text, r#"],"id":{}}}"#, request.id);
+        text
     }
 
-    fn on_response(&mut self, now: Now, fetch: Fetch, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
-        if self.feed.list_fetch == Some(fetch) {
-            self.feed.on_list(now, result, out);
-        } else if let Some(index) = self.feed.snapshots.answered(fetch) {
-            self.feed.on_snapshot(&mut self.parser, now, index, result, out);
-        }
-        self.feed.fetch_snapshots(now, out);
+    fn ping(&self, id: u64, _time: Nanos) -> String {
+        format!(r#"{{"method":"LIST_SUBSCRIPTIONS","id":{id}}}"#)
     }
 
-    fn on_close(&mut self, now: Now, line: Line, cause: Cause, out: &mut Output) {
-        let state = if cause == Cause::Silence { FeedState::Stale } else { FeedState::Down };
-        let (markets, of_link) = match self.feed.lines.lost(line, out) {
-            Some(Lost::Link(link, markets)) => {
-                self.feed.tell_link(now, link, Some((state, cause)), out);
-                (markets, true)
-            }
-            Some(Lost::Uncovered(markets)) => (markets, false),
-            Some(Lost::Covered) | None => return,
-        };
-        for index in markets {
-            self.feed.markets[index as usize].line_lost(now, state, cause, of_link, out);
-            self.feed.snapshots.forget(index);
-        }
+    fn decode(&mut self, _line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
+        self.parser.parse(payload, |root| decode::message(root).map(|message| say(message, out))).unwrap_or(Err("not JSON"))
     }
 
-    fn on_tick(&mut self, now: Now, out: &mut Output) {
-        if self.feed.list_fetch.is_none() && now.mono >= self.feed.list_due {
-            self.feed.fetch_list(out);
-        }
-        self.feed.snapshots.tick(now);
-        self.feed.fetch_snapshots(now, out);
-        let markets = &self.feed.markets;
-        let ended = self.feed.lines.tick(
-            now,
-            &|market| markets[market as usize].instrument.native.clone(),
-            &|market| markets[market as usize].caught_up(),
-            out,
-        );
-        for index in ended {
-            self.feed.markets[index as usize].overlap_ended();
-        }
+    fn listings(&self, base: &str, _wanted: &[String]) -> Vec<String> {
+        vec![format!("{base}{}/exchangeInfo", self.market.rest)]
     }
 
-    fn instruments_known(&self) -> bool {
-        self.feed.known
+    fn listing(&self, json: &[u8]) -> Result<Vec<Listed>, String> {
+        listing::listing(json, self.market.futures).map_err(|error| error.to_string())
+    }
+
+    fn snapshot_url(&self, base: &str, native: &str) -> String {
+        format!("{base}{}/depth?symbol={native}&limit={}", self.market.rest, self.market.depth)
+    }
+
+    fn snapshot(&mut self, native: &str, body: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
+        self.parser
+            .parse(body, |root| {
+                let snapshot = decode::snapshot(root)?;
+                let id = snapshot.last_update_id;
+                out.book(native, BookUpdate { snapshot: true, first: id, last: id, ..BookUpdate::default() });
+                levels(snapshot.bids, snapshot.asks, out);
+                Ok(())
+            })
+            .unwrap_or(Err("not JSON"))
+    }
+
+    fn guess(&self, native: &str) -> Listed {
+        listing::guess(native, self.market.futures)
+    }
+
+    fn is_answer(&self, message: &[u8]) -> bool {
+        is_answer(message)
+    }
+
+    fn grants(&self, request: &str) -> Vec<String> {
+        acknowledgement(request).into_iter().collect()
+    }
+
+    fn address_key(&self, url: &str) -> String {
+        address_key(url)
+    }
+
+    fn listing_keys(&self) -> &'static [&'static str] {
+        &["exchangeInfo"]
+    }
+
+    fn snapshot_native(&self, key: &str) -> Option<String> {
+        key.strip_prefix("depth?symbol=").map(str::to_owned)
     }
 }
 
-fn fault(out: &mut Output, kind: FaultKind, detail: String) {
-    out.faults.push(Fault { kind, detail });
+fn say(message: Message<'_, '_>, out: &mut Decoded) {
+    let side = |price, size| Part::At(RawLevel { price: number(price), size: number(size) });
+    match message {
+        Message::Quote(quote) => {
+            let bid = side(quote.bid_price, quote.bid_size);
+            let ask = side(quote.ask_price, quote.ask_size);
+            out.quote(quote.symbol, QuoteUpdate { id: quote.update_id, time: quote.time, bid, ask });
+        }
+        Message::Trade(trade) => {
+            let update = TradeUpdate {
+                id: Some(trade.id),
+                time: trade.time,
+                price: number(trade.price),
+                size: number(trade.size),
+                aggressor: if trade.buyer_is_maker { Aggressor::Sell } else { Aggressor::Buy },
+                aggregated: trade.aggregated,
+                past: false,
+            };
+            out.trade(trade.symbol, update);
+        }
+        Message::Depth(depth) => {
+            let (first, last, previous) = (depth.first, depth.last, depth.previous);
+            let update = BookUpdate { first, last, previous, time: depth.time, ..BookUpdate::default() };
+            out.book(depth.symbol, update);
+            levels(depth.bids, depth.asks, out);
+        }
+        Message::Ack { id } => out.granted(id.map_or(About::Unknown, About::Id)),
+        Message::Refused { id, code, reason } => {
+            out.refused(id.map_or(About::Unknown, About::Id), &format!("{code} {reason}"));
+        }
+        Message::Shutdown => out.shutdown(),
+        Message::Other => {}
+    }
 }
 
-/// The symbols of the settings, each once, or what is wrong with one.
-fn symbols(venue: &str, settings: &FeedSettings) -> Result<Vec<String>, FeedError> {
-    let mut symbols: Vec<String> = Vec::with_capacity(settings.symbols.len());
-    for symbol in &settings.symbols {
-        let bad = |reason| FeedError::BadSymbol { venue: venue.to_owned(), symbol: symbol.clone(), reason };
-        let name = symbol.strip_prefix('!').unwrap_or(symbol);
-        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-            return Err(bad("letters, digits, '.', '-' and '_' only"));
-        }
-        if name.len() == symbol.len() && !name.contains('-') {
-            return Err(bad("write BASE-QUOTE, for example BTC-USDT, or !BTCUSDT for the venue's own spelling"));
-        }
-        let symbol = symbol.to_ascii_uppercase();
-        if !symbols.contains(&symbol) {
-            symbols.push(symbol);
-        }
+fn levels(bids: decode::Levels<'_, '_>, asks: decode::Levels<'_, '_>, out: &mut Decoded) {
+    let read = |level: Option<(&str, &str)>| level.map_or((BAD, BAD), |(price, size)| (number(price), number(size)));
+    for (price, size) in bids.map(read) {
+        out.bid(price, size);
     }
-    if symbols.is_empty() {
-        return Err(FeedError::NoSymbols { venue: venue.to_owned() });
+    for (price, size) in asks.map(read) {
+        out.ask(price, size);
     }
-    Ok(symbols)
 }
 
 #[cfg(test)]
 #[path = "adapter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod futures_tests;
