@@ -63,6 +63,11 @@ golden! {
     binance_spot_of_2024: "binance-spot", ["binance-spot/hft_btcusdt_20240808.gz", "binance-spot/hft_btcusdt_20240809.gz"]
         as "binance-spot/hft_btcusdt_202408";
     binance_us: "binance-us", ["binance-us/cryptofeed_BINANCE_US.jsonl.zst"];
+    coinbase_advanced: "coinbase", ["coinbase-advanced/cryptofeed_COINBASE.first60pct.jsonl.zst"];
+    coinbase_exchange: "coinbase-exchange", [
+        "coinbase-exchange/cryptofeed_20210417_COINBASE.0.gz",
+        "coinbase-exchange/cryptofeed_20210417_COINBASE.ws.28.0.first60pct.gz"
+    ] as "coinbase-exchange/cryptofeed_20210417_COINBASE";
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];
     okx: "okx", ["okx/cryptofeed_OKX.jsonl.zst"];
 }

@@ -1,5 +1,6 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod coinbase;
 pub mod kraken;
 pub mod okx;
