@@ -57,6 +57,8 @@ pub const VENUES: &[Venue] = &[
     coinbase::ADVANCED,
     coinbase::EXCHANGE,
     kraken::V2,
+    kraken::FUTURES,
+    kraken::V1,
     okx::VENUE,
 ];
 
@@ -155,7 +157,7 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown venue 'bimance'; known venues: binance, binance-us, coinbase, coinbase-exchange, kraken, okx, sim, replay"
+            "unknown venue 'bimance'; known venues: binance, binance-us, coinbase, coinbase-exchange, kraken, kraken-futures, kraken-v1, okx, sim, replay"
         );
     }
 
