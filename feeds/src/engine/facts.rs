@@ -139,6 +139,8 @@ pub struct Facts {
     pub listing: ListingFrom,
     /// Weight of one listing request.
     pub listing_weight: u32,
+    /// Each instrument has a list of its own: a refused one (400, 404) is of an instrument that does not exist.
+    pub listing_each: bool,
     pub answered_by: AnsweredBy,
     pub grouping: Grouping,
     pub topics_per_request: usize,
@@ -177,6 +179,7 @@ pub const COMMON: Facts = Facts {
     quote_ids: QuoteIds::None,
     listing: ListingFrom::Rest,
     listing_weight: 1,
+    listing_each: false,
     answered_by: AnsweredBy::Topic,
     grouping: Grouping::Any,
     topics_per_request: 50,
