@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, coinbase, kraken, okx};
+use crate::venue::{binance, bitstamp, coinbase, gemini, kraken, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -54,8 +54,10 @@ pub const VENUES: &[Venue] = &[
             proof: Proof::Range,
         },
     },
+    bitstamp::VENUE,
     coinbase::ADVANCED,
     coinbase::EXCHANGE,
+    gemini::VENUE,
     kraken::V2,
     kraken::FUTURES,
     kraken::V1,
@@ -157,7 +159,7 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown venue 'bimance'; known venues: binance, binance-us, coinbase, coinbase-exchange, kraken, kraken-futures, kraken-v1, okx, sim, replay"
+            "unknown venue 'bimance'; known venues: binance, binance-us, bitstamp, coinbase, coinbase-exchange, gemini, kraken, kraken-futures, kraken-v1, okx, sim, replay"
         );
     }
 

@@ -71,6 +71,7 @@ golden! {
     binance_spot_of_2024: "binance-spot", ["binance-spot/hft_btcusdt_20240808.gz", "binance-spot/hft_btcusdt_20240809.gz"]
         as "binance-spot/hft_btcusdt_202408";
     binance_us: "binance-us", ["binance-us/cryptofeed_BINANCE_US.jsonl.zst"];
+    bitstamp: "bitstamp", ["bitstamp/cryptofeed_BITSTAMP.jsonl.zst"];
     // Its last message lists two trades newest first; the golden answer took them as they stand, we take them in order of their ids.
     coinbase_advanced: "coinbase", ["coinbase-advanced/cryptofeed_COINBASE.first60pct.jsonl.zst"]
         but ("ETH-USD", "last_price", "1919.5");
@@ -78,6 +79,7 @@ golden! {
         "coinbase-exchange/cryptofeed_20210417_COINBASE.0.gz",
         "coinbase-exchange/cryptofeed_20210417_COINBASE.ws.28.0.first60pct.gz"
     ] as "coinbase-exchange/cryptofeed_20210417_COINBASE";
+    gemini: "gemini", ["gemini/cryptofeed_GEMINI.jsonl.zst"];
     kraken_futures: "kraken-futures", ["kraken-futures/cryptofeed_KRAKEN_FUTURES.jsonl.zst"];
     kraken_v1: "kraken-v1", ["kraken-v1/cryptofeed_KRAKEN.jsonl.zst"];
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];

@@ -1,6 +1,8 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod bitstamp;
 pub mod coinbase;
+pub mod gemini;
 pub mod kraken;
 pub mod okx;
