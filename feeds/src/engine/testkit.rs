@@ -206,14 +206,20 @@ impl Bench {
     }
 }
 
-/// All messages that a recording of `../shared/data` received; `None`, said aloud, where the data is not there (in CI a failure).
-pub fn recorded(path: &str) -> Option<Vec<String>> {
+/// A file of `../shared/data`; `None`, said aloud, where the data is not there (in CI a failure).
+pub fn shared(path: &str) -> Option<PathBuf> {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
     if !file.exists() {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", file.display());
         println!("SKIPPED: no {}", file.display());
         return None;
     }
+    Some(file)
+}
+
+/// All messages that a recording of `../shared/data` received.
+pub fn recorded(path: &str) -> Option<Vec<String>> {
+    let file = shared(path)?;
     let message = |entry: crate::recording::Entry| match entry.body {
         Body::Received { bytes, .. } => Some(String::from_utf8(bytes).expect("messages are texts")),
         _ => None,
