@@ -22,6 +22,13 @@ impl Answer {
             Self::Refused(reason) => out.refused(About::Oldest, &reason),
         }
     }
+
+    /// About heartbeats, which no topic stands for.
+    pub(super) fn tell_greeting(self, out: &mut Decoded) {
+        if let Self::Refused(reason) = self {
+            out.refused(About::Unknown, &reason);
+        }
+    }
 }
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<Option<Answer>, Complaint> {

@@ -106,7 +106,10 @@ impl Protocol for Advanced {
         let answered = self.parser.parse(payload, |root| decode::message(root, out)).unwrap_or(Err("not JSON"))?;
         if let Some(answer) = answered {
             match self.greeted.iter().position(|known| *known == line) {
-                Some(at) => drop(self.greeted.swap_remove(at)),
+                Some(at) => {
+                    self.greeted.swap_remove(at);
+                    answer.tell_greeting(out);
+                }
                 None => answer.tell(out),
             }
         }
