@@ -129,6 +129,10 @@ impl Engine {
                 _ => false,
             };
             if unasked {
+                // A sign of life all the same.
+                if feed.data(now, line, out).is_none() {
+                    break;
+                }
                 continue;
             }
             match item {

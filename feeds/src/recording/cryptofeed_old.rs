@@ -2,7 +2,8 @@
 //!
 //! `X.0` holds what was sent and fetched: `URL <-> time` (a connect), `URL <- time: message` (sent), `URL -> time: answer` (REST) and
 //! one `configuration: …`. `X.ws.N.0` holds what came on connection N: `time: message`. A file tells its connection by name only; the
-//! connects are numbered from 0 in the other file, and a replay finds the line for either.
+//! connects are numbered from 0 in the other file, and a replay finds the line for either. Files are read one after the other, so a
+//! capture of several connections comes connection by connection.
 
 use super::error::RecordingError;
 use super::lines::Lines;

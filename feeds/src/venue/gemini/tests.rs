@@ -57,6 +57,10 @@ fn what_was_not_asked_for_is_left_out() {
     bench.take_sent();
     bench.wait_ms(30_000);
     assert_eq!((bench.take_sent(), bench.take_log()), (Vec::new(), Vec::new()), "no book is waited for");
+    bench.lose(Line(0), Cause::Silence);
+    bench.take_log();
+    bench.message(Line(0), SNAPSHOT);
+    assert_eq!(bench.take_log(), ["Link 0 resyncing silence"], "it shows that the line is back");
 }
 
 #[test]
