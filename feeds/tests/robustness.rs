@@ -1,335 +1,327 @@
-//! Every registered venue against bytes that nobody should send: random ones, and recorded messages with something changed. Nothing may
-//! panic, everything odd is counted, each event can be used, and afterwards the feed does its work again. Reads `../shared/data`.
+//! Every registered venue against bytes that no venue should send. In: recorded messages of `../shared/data`, mutated, and random bytes.
+//! Out: no panic, sound batches, faults that are counted. A venue's recording is in the folder of its name or of one of its aliases.
 
-use feeds::adapter::{Action, Adapter, FaultKind, FetchError, Line, Now, Output};
+use feeds::adapter::{Action, Adapter, Fault, FaultKind, Fetch, FetchError, Line, Now, Output};
 use feeds::engine::Dialect;
 use feeds::recording::{Body, Recording};
-use feeds::registry;
-use feeds::replay::adapter_settings;
+use feeds::registry::{self, VENUES, Venue};
+use feeds::replay::Notes;
 use feeds::settings::FeedSettings;
-use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
-use wire::event::{Cause, EventBody, Level};
+use wire::event::{Cause, EventBody};
 
-/// Recordings to take messages from; a venue that is not here gets random bytes only.
-const RECORDINGS: &[(&str, &[&str])] = &[
-    ("binance", &["binance-spot/cryptofeed_BINANCE.jsonl.zst"]),
-    ("binance-us", &["binance-us/cryptofeed_BINANCE_US.jsonl.zst"]),
-    ("bitstamp", &["bitstamp/cryptofeed_BITSTAMP.jsonl.zst"]),
-    ("coinbase", &["coinbase-advanced/cryptofeed_COINBASE.first60pct.jsonl.zst"]),
-    (
-        "coinbase-exchange",
-        &[
-            "coinbase-exchange/cryptofeed_20210417_COINBASE.0.gz",
-            "coinbase-exchange/cryptofeed_20210417_COINBASE.ws.28.0.first60pct.gz",
-        ],
-    ),
-    ("gemini", &["gemini/cryptofeed_GEMINI.jsonl.zst"]),
-    ("kraken", &["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"]),
-    ("kraken-futures", &["kraken-futures/cryptofeed_KRAKEN_FUTURES.jsonl.zst"]),
-    ("kraken-v1", &["kraken-v1/cryptofeed_KRAKEN.jsonl.zst"]),
-    ("okx", &["okx/cryptofeed_OKX.jsonl.zst"]),
-];
+/// Of one recording: enough to have each kind of message among them.
+const MAX_MESSAGES: usize = 600;
+const MAX_MESSAGE_BYTES: usize = 64 << 10;
+const CASES: u32 = 8;
 
-/// Whole books of megabytes are not worth the time here.
-const LONGEST: usize = 32 << 10;
-const KEPT_MESSAGES: usize = 400;
-/// Messages that each case begins with: the longest, which are snapshots, so that there are books to disturb.
-const OPENING_BYTES: usize = 128 << 10;
-const CASES: u32 = 32;
-
-/// The files, or `None` (and a word about it) where they are not installed. CI must have them.
-fn files(venue: &str) -> Option<Vec<PathBuf>> {
-    let names = RECORDINGS.iter().find(|(name, _)| *name == venue).map_or(&[][..], |(_, files)| files);
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let files: Vec<PathBuf> = names.iter().map(|name| root.join(name)).collect();
-    if let Some(missing) = files.iter().find(|file| !file.exists()) {
-        assert!(std::env::var_os("CI").is_none(), "{} is missing", missing.display());
-        println!("SKIPPED: no {}", missing.display());
-        return None;
-    }
-    Some(files).filter(|files| !files.is_empty())
+/// What is known of a venue from its recording, or of none from a few made-up messages.
+#[derive(Default)]
+struct Known {
+    messages: Vec<Vec<u8>>,
+    /// By the dialect's key.
+    answers: BTreeMap<String, Vec<u8>>,
+    notes: Notes,
 }
 
-/// A feed whose lines open at once, whose requests are granted, and whose fetches the recording answers.
-struct Subject {
+/// Small recordings first: the whole folder of the venue.
+fn recordings(venue: &Venue) -> Vec<PathBuf> {
+    let data = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    assert!(data.exists() || std::env::var_os("CI").is_none(), "{} is missing", data.display());
+    let folders = std::iter::once(&venue.name).chain(venue.aliases).filter_map(|name| std::fs::read_dir(data.join(name)).ok());
+    let mut files: Vec<PathBuf> = folders.flatten().filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort_by_key(|file| file.metadata().map_or(u64::MAX, |metadata| metadata.len()));
+    files
+}
+
+fn known(venue: &Venue) -> Known {
+    let mut known = Known::default();
+    let mut dialect = registry::dialect(venue.name).unwrap();
+    for file in recordings(venue) {
+        let Ok(recording) = Recording::open(&[file]) else { continue };
+        for entry in recording.map_while(Result::ok) {
+            match entry.body {
+                Body::Connect { line, url } => dialect.connected(line, &url),
+                Body::Received { line, bytes } => {
+                    dialect.message(line, &bytes, &mut known.notes);
+                    if bytes.len() <= MAX_MESSAGE_BYTES {
+                        known.messages.push(bytes);
+                    }
+                }
+                Body::Response { url, bytes, .. } => {
+                    let key = dialect.address_key(&url);
+                    dialect.response(&key, &bytes, &mut known.notes);
+                    known.answers.insert(key, bytes);
+                }
+                _ => {}
+            }
+            if known.messages.len() >= MAX_MESSAGES {
+                break;
+            }
+        }
+        if !known.messages.is_empty() {
+            return known;
+        }
+    }
+    println!("SKIPPED: no recording of {}; only made-up messages", venue.name);
+    known
+        .messages
+        .push(br#"{"channel":"book","data":[{"s":"BTCUSDT","b":[["1.5","2"]],"a":[],"u":7}],"result":null,"id":1}"#.to_vec());
+    known
+}
+
+/// A feed of the venue with all lines open and all requests granted.
+struct World<'k> {
     adapter: Box<dyn Adapter>,
     dialect: Box<dyn Dialect>,
-    answers: HashMap<String, Vec<u8>>,
-    messages: Vec<Vec<u8>>,
+    known: &'k Known,
+    lines: Vec<Line>,
+    fetches: Vec<(Fetch, String)>,
     now: Now,
     out: Output,
-    lines: Vec<Line>,
-    faults: BTreeMap<&'static str, u64>,
+    faults: Vec<Fault>,
+    /// Quotes, trades and books.
     data: u64,
 }
 
-impl Subject {
-    fn start(venue: &str) -> Self {
-        let dialect = registry::dialect(venue).unwrap();
-        let (mut answers, mut messages) = (HashMap::new(), Vec::new());
-        let mut settings = FeedSettings { symbols: vec!["!BTCUSDT".to_owned()], ..FeedSettings::of_venue(venue) };
-        let mut made = dialect.instruments(&BTreeMap::from([("BTCUSDT".to_owned(), (-2, -8))]));
-        let mut listed = false;
-        if let Some(files) = files(venue) {
-            let survey = registry::survey(venue, &files).unwrap();
-            listed = survey.notes.has_listing;
-            let scale = |(native, one): (&String, &feeds::replay::SurveyedSymbol)| {
-                (native.clone(), (one.price_exponent, one.size_exponent))
-            };
-            made = dialect.instruments(&survey.notes.symbols.iter().map(scale).collect());
-            settings = adapter_settings(&FeedSettings::of_venue(venue), venue, &survey);
-            for entry in Recording::open(&files).unwrap() {
-                match entry.unwrap().body {
-                    Body::Response { url, bytes, .. } => {
-                        answers.insert(dialect.address_key(&url), bytes);
-                    }
-                    Body::Received { bytes, .. } => messages.push(bytes),
-                    _ => {}
-                }
-            }
+impl<'k> World<'k> {
+    fn new(venue: &Venue, known: &'k Known) -> Self {
+        let mut symbols: Vec<String> = known.notes.symbols.keys().map(|native| format!("!{native}")).collect();
+        if symbols.is_empty() {
+            symbols.push("!BTCUSDT".to_owned());
         }
-        let mut adapter = registry::adapter(venue, &settings).unwrap();
-        adapter.replayed(made, listed);
-        let (now, out) = (Now { wall: 1_700_000_000_000_000_000, mono: 0 }, Output::default());
-        let (lines, faults) = (Vec::new(), BTreeMap::new());
-        let mut subject = Self { adapter, dialect, answers, messages, now, out, lines, faults, data: 0 };
-        subject.adapter.start(subject.now, &mut subject.out);
-        subject.settle();
-        subject
+        let settings = FeedSettings { symbols, ..FeedSettings::of_venue(venue.name) };
+        let mut adapter = registry::adapter(venue.name, &settings).unwrap();
+        let dialect = registry::dialect(venue.name).unwrap();
+        let scale = |(native, symbol): (&String, &feeds::replay::SurveyedSymbol)| {
+            (native.clone(), (symbol.price_exponent, symbol.size_exponent))
+        };
+        adapter.replayed(dialect.instruments(&known.notes.symbols.iter().map(scale).collect()), false);
+        let now = Now { wall: 1_000_000_000_000, mono: 0 };
+        let mut out = Output::default();
+        adapter.start(now, &mut out);
+        let mut world =
+            Self { adapter, dialect, known, lines: Vec::new(), fetches: Vec::new(), now, out, faults: Vec::new(), data: 0 };
+        world.settle();
+        world.answer_all();
+        world
     }
 
-    fn message(&mut self, bytes: &[u8]) {
-        let line = self.lines.first().copied().unwrap_or(Line(0));
-        self.adapter.on_message(self.now, line, &mut bytes.to_vec(), &mut self.out);
-        self.settle();
-    }
-
-    fn wait(&mut self, ms: i64) {
-        self.now.mono += ms * 1_000_000;
-        self.now.wall += ms * 1_000_000;
-        self.adapter.on_tick(self.now, &mut self.out);
-        self.settle();
-    }
-
-    fn reconnect(&mut self) {
-        for line in self.lines.clone() {
-            self.adapter.on_close(self.now, line, Cause::Disconnected, &mut self.out);
-            self.adapter.on_open(self.now, line, &mut self.out);
-            self.settle();
-        }
-    }
-
+    /// Does what the adapter asks for until it asks for nothing more.
     fn settle(&mut self) {
-        for _ in 0..1_000 {
-            let mut out = std::mem::take(&mut self.out);
-            self.note(&out);
-            if out.actions.is_empty() {
-                out.clear();
-                self.out = out;
+        for _ in 0..10_000 {
+            self.look();
+            let actions = std::mem::take(&mut self.out.actions);
+            self.faults.append(&mut self.out.faults);
+            self.out.clear();
+            if actions.is_empty() {
                 return;
             }
-            for action in out.actions {
-                self.act(action);
+            for action in actions {
+                match action {
+                    Action::Open { line, .. } => {
+                        self.lines.push(line);
+                        self.adapter.on_open(self.now, line, &mut self.out);
+                    }
+                    Action::Send { line, text } => {
+                        for mut grant in self.dialect.grants(&text).into_iter().map(String::into_bytes) {
+                            self.adapter.on_message(self.now, line, &mut grant, &mut self.out);
+                        }
+                    }
+                    Action::Fetch { fetch, url, .. } => self.fetches.push((fetch, url)),
+                    Action::Close { line } => self.lines.retain(|known| *known != line),
+                    Action::Reconnect { line, cause } => {
+                        self.adapter.on_close(self.now, line, cause, &mut self.out);
+                        self.adapter.on_open(self.now, line, &mut self.out);
+                    }
+                }
             }
         }
         panic!("the adapter never comes to rest");
     }
 
-    fn act(&mut self, action: Action) {
-        let Self { adapter, dialect, answers, now, out, lines, .. } = self;
-        match action {
-            Action::Open { line, .. } => {
-                lines.push(line);
-                adapter.on_open(*now, line, out);
-            }
-            Action::Send { line, text } => {
-                for grant in dialect.grants(&text) {
-                    adapter.on_message(*now, line, &mut grant.into_bytes(), out);
-                }
-            }
-            Action::Fetch { fetch, url, .. } => {
-                let answer = answers.get(&dialect.address_key(&url)).cloned();
-                adapter.on_response(*now, fetch, answer.ok_or(FetchError::Timeout(1)), out);
-            }
-            Action::Close { line } => lines.retain(|known| *known != line),
-            Action::Reconnect { line, cause } => {
-                adapter.on_close(*now, line, cause, out);
-                adapter.on_open(*now, line, out);
+    /// What is in the batch must be there.
+    fn look(&mut self) {
+        for event in &self.out.batch.events {
+            self.data += u64::from(matches!(event.body, EventBody::Quote(_) | EventBody::Trade(_) | EventBody::Book { .. }));
+            if let EventBody::Book { bids, asks, .. } = &event.body {
+                let levels = self.out.batch.levels(bids).iter().chain(self.out.batch.levels(asks));
+                assert!(levels.clone().count() <= self.out.batch.levels.len());
             }
         }
     }
 
-    /// Looks at all there is to look at, as a sink would.
-    fn note(&mut self, out: &Output) {
-        for fault in &out.faults {
-            *self.faults.entry(FaultKind::name(fault.kind)).or_default() += 1;
+    fn answer_all(&mut self) {
+        for (fetch, url) in std::mem::take(&mut self.fetches) {
+            let key = self.dialect.address_key(&url);
+            let list = self.dialect.synthesized_list(&self.known.notes).filter(|(own, _)| *own == key).map(|(_, list)| list);
+            let body = list.or_else(|| self.known.answers.get(&key).cloned());
+            let refused = FetchError::Status { status: 404, retry_after_s: None };
+            self.adapter.on_response(self.now, fetch, body.ok_or(refused), &mut self.out);
+            self.settle();
         }
-        for event in &out.batch.events {
-            match &event.body {
-                EventBody::Book { bids, asks, .. } => {
-                    let good = |level: &Level| level.price > 0 && level.size >= 0;
-                    assert!(out.batch.levels(bids).iter().chain(out.batch.levels(asks)).all(good), "{event:?}");
+    }
+
+    fn message(&mut self, line: u8, mut bytes: Vec<u8>) {
+        let Some(line) = self.lines.get(usize::from(line) % self.lines.len().max(1)).copied() else { return };
+        self.adapter.on_message(self.now, line, &mut bytes, &mut self.out);
+        self.settle();
+    }
+
+    fn act(&mut self, step: &Step) {
+        let messages = &self.known.messages;
+        let message = |at: &prop::sample::Index| at.get(messages).clone();
+        match step {
+            Step::Message { line, at, harm } => self.message(*line, harm.done_to(message(at), &message(&harm.other))),
+            Step::Random { line, bytes } => self.message(*line, bytes.clone()),
+            Step::Answer { at, harm } => {
+                if let Some((fetch, url)) = self.fetches.pop() {
+                    let answer = self.known.answers.get(&self.dialect.address_key(&url)).cloned().unwrap_or_else(|| message(at));
+                    let answer = answer[..answer.len().min(65_536)].to_vec();
+                    self.adapter.on_response(self.now, fetch, Ok(harm.done_to(answer, &message(at))), &mut self.out);
+                    self.settle();
                 }
-                EventBody::Trade(trade) => assert!(trade.price > 0 && trade.size >= 0, "{event:?}"),
-                EventBody::Quote(quote) => {
-                    assert_eq!(quote.bid_price.is_some(), quote.bid_size.is_some(), "{event:?}");
-                    assert_eq!(quote.ask_price.is_some(), quote.ask_size.is_some(), "{event:?}");
-                }
-                _ => continue,
             }
-            self.data += 1;
+            Step::AnswerAll => self.answer_all(),
+            Step::Lose { line } => {
+                if let Some(line) = self.lines.get(usize::from(*line) % self.lines.len().max(1)).copied() {
+                    self.adapter.on_close(self.now, line, Cause::Disconnected, &mut self.out);
+                    if !self.out.actions.contains(&Action::Close { line }) {
+                        self.adapter.on_open(self.now, line, &mut self.out);
+                    }
+                    self.settle();
+                }
+            }
+            Step::Wait { ms } => {
+                self.now =
+                    Now { wall: self.now.wall + i64::from(*ms) * 1_000_000, mono: self.now.mono + i64::from(*ms) * 1_000_000 };
+                self.adapter.on_tick(self.now, &mut self.out);
+                self.settle();
+            }
         }
     }
 }
 
-/// The longest messages, in their order.
-fn opening(all: &[Vec<u8>]) -> Vec<&Vec<u8>> {
-    let mut by_length: Vec<usize> = (0..all.len()).filter(|at| all[*at].len() <= OPENING_BYTES).collect();
-    by_length.sort_by_key(|at| std::cmp::Reverse(all[*at].len()));
-    let mut room = OPENING_BYTES;
-    by_length.retain(|at| {
-        let fits = room >= all[*at].len();
-        room -= if fits { all[*at].len() } else { 0 };
-        fits
-    });
-    by_length.truncate(50);
-    by_length.sort_unstable();
-    by_length.into_iter().map(|at| &all[at]).collect()
-}
-
-/// What is done to a message; places are taken modulo its length.
 #[derive(Clone, Debug)]
-enum Change {
-    Nothing,
-    Put(usize, Vec<u8>),
-    Cut(usize),
-    Leave(usize, usize),
-    Splice(usize),
-    Replace(Vec<u8>),
-    /// Of the number nearest behind this place.
-    Number(usize, &'static str),
-    Wait(i64),
+enum Step {
+    Message { line: u8, at: prop::sample::Index, harm: Harm },
+    Random { line: u8, bytes: Vec<u8> },
+    Answer { at: prop::sample::Index, harm: Harm },
+    AnswerAll,
+    Lose { line: u8 },
+    Wait { ms: u16 },
 }
 
-const NUMBERS: &[&str] = &[
-    "0",
-    "-1",
-    "1e400",
-    "1e-400",
-    "99999999999999999999999",
-    "0.00000000000000000000000001",
-    "9223372036854775807",
-    "18446744073709551615",
-    "null",
-    "\"\"",
-    "\"NaN\"",
-    "[]",
-    "1.7976931348623157e308",
-    "0.000000000001",
-];
+/// Something done to a message, or nothing.
+#[derive(Clone, Debug)]
+struct Harm {
+    kind: u8,
+    from: prop::sample::Index,
+    length: usize,
+    bytes: Vec<u8>,
+    other: prop::sample::Index,
+}
 
-fn change() -> impl Strategy<Value = Change> {
+impl Harm {
+    fn done_to(&self, mut message: Vec<u8>, other: &[u8]) -> Vec<u8> {
+        if message.is_empty() {
+            return self.bytes.clone();
+        }
+        let from = self.from.index(message.len());
+        let to = (from + self.length).min(message.len());
+        match self.kind {
+            0 => message.truncate(from),
+            1 => message[from] ^= self.bytes.first().copied().unwrap_or(1),
+            2 => drop(message.splice(from..from, self.bytes.iter().copied())),
+            3 => drop(message.drain(from..to)),
+            4 => drop(message.splice(from..to, other.iter().copied().skip(from).take(self.length))),
+            // Another number, or none, in the place of one.
+            5 | 6 => {
+                let words: [&[u8]; 10] = [
+                    b"0",
+                    b"-1",
+                    b"18446744073709551616",
+                    b"99999999999999999999.99999999999",
+                    b"1e400",
+                    b"null",
+                    b"[]",
+                    b"{}",
+                    b"\"\"",
+                    b"true",
+                ];
+                let start = message[from..].iter().position(u8::is_ascii_digit).map_or(from, |at| from + at);
+                let digits = message[start..].iter().take_while(|byte| byte.is_ascii_digit() || **byte == b'.').count();
+                let word = words[self.length % words.len()];
+                message.splice(start..start + digits, word.iter().copied());
+            }
+            _ => {}
+        }
+        message
+    }
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let bytes = prop::collection::vec(any::<u8>(), 1..12);
+    (0u8..10, any::<prop::sample::Index>(), 0usize..40, bytes, any::<prop::sample::Index>())
+        .prop_map(|(kind, from, length, bytes, other)| Harm { kind, from, length, bytes, other })
+}
+
+fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        2 => Just(Change::Nothing),
-        2 => (any::<usize>(), vec(any::<u8>(), 1..4)).prop_map(|(at, bytes)| Change::Put(at, bytes)),
-        2 => (any::<usize>(), "[\\[\\]{}\",:0-9a-z.-]{1,3}").prop_map(|(at, text)| Change::Put(at, text.into_bytes())),
-        1 => any::<usize>().prop_map(Change::Cut),
-        2 => (any::<usize>(), 1usize..40).prop_map(|(at, count)| Change::Leave(at, count)),
-        1 => any::<usize>().prop_map(Change::Splice),
-        1 => vec(any::<u8>(), 0..64).prop_map(Change::Replace),
-        4 => (any::<usize>(), prop::sample::select(NUMBERS)).prop_map(|(at, number)| Change::Number(at, number)),
-        1 => (1i64..12_000).prop_map(Change::Wait),
+        20 => (any::<u8>(), any::<prop::sample::Index>(), harm()).prop_map(|(line, at, harm)| Step::Message { line, at, harm }),
+        2 => (any::<u8>(), prop::collection::vec(any::<u8>(), 0..200)).prop_map(|(line, bytes)| Step::Random { line, bytes }),
+        2 => (any::<prop::sample::Index>(), harm()).prop_map(|(at, harm)| Step::Answer { at, harm }),
+        1 => Just(Step::AnswerAll),
+        1 => any::<u8>().prop_map(|line| Step::Lose { line }),
+        2 => (0u16..20_000).prop_map(|ms| Step::Wait { ms }),
     ]
 }
 
-fn changed(mut bytes: Vec<u8>, change: &Change, other: &[u8]) -> Vec<u8> {
-    let place = |at: usize| if bytes.is_empty() { 0 } else { at % bytes.len() };
-    match change {
-        Change::Put(at, put) => {
-            let at = place(*at);
-            let end = (at + put.len()).min(bytes.len());
-            bytes.splice(at..end, put.iter().copied());
-        }
-        Change::Cut(at) => bytes.truncate(place(*at)),
-        Change::Leave(at, count) => {
-            let at = place(*at);
-            bytes.drain(at..(at + count).min(bytes.len()));
-        }
-        Change::Splice(at) => {
-            let at = place(*at);
-            bytes.truncate(at);
-            bytes.extend_from_slice(&other[at.min(other.len())..]);
-        }
-        Change::Replace(with) => bytes.clone_from(with),
-        Change::Number(at, number) => {
-            let at = place(*at);
-            let digit = |byte: &u8| byte.is_ascii_digit();
-            if let Some(start) = bytes[at..].iter().position(digit).map(|start| at + start) {
-                let end =
-                    bytes[start..].iter().position(|byte| !digit(byte) && *byte != b'.').map_or(bytes.len(), |end| start + end);
-                bytes.splice(start..end, number.bytes());
-            }
-        }
-        Change::Nothing | Change::Wait(_) => {}
-    }
-    bytes
-}
-
-fn endure(venue: &str) {
-    let mut subject = Subject::start(venue);
-    // What is plainly no message of anybody is counted, each time.
-    for garbage in [&b"{"[..], b"\xff\xfe\xfd", b"[1,", b"{\"a\":", b"nonsense"] {
-        let before = subject.faults.get("bad_message").copied().unwrap_or(0);
-        subject.message(garbage);
-        assert_eq!(subject.faults.get("bad_message"), Some(&(before + 1)), "{venue}: {garbage:?}");
-    }
-    let all = std::mem::take(&mut subject.messages);
-    let step = (all.len() / KEPT_MESSAGES).max(1);
-    let kept: Vec<&Vec<u8>> = all.iter().filter(|message| message.len() <= LONGEST).step_by(step).collect();
-    let opening = opening(&all);
-    let subject = RefCell::new(subject);
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
-    let steps = vec((any::<usize>(), change()), 1..40);
-    let result = TestRunner::new(config).run(&steps, |steps| {
-        let mut subject = subject.borrow_mut();
-        subject.reconnect();
-        opening.iter().for_each(|message| subject.message(message));
-        for (which, change) in &steps {
-            let (message, other) = match kept.len() {
-                0 => (Vec::new(), &[][..]),
-                count => (kept[which % count].clone(), kept[(which / count) % count].as_slice()),
-            };
-            match change {
-                Change::Wait(ms) => subject.wait(*ms),
-                _ => subject.message(&changed(message, change, other)),
-            }
-        }
-        Ok(())
-    });
-    result.unwrap_or_else(|error| panic!("{venue}: {error}"));
-    let mut subject = subject.into_inner();
-    let storm = (subject.data, subject.faults.clone());
-    subject.wait(60_000);
-    subject.reconnect();
-    // Snapshots that failed in the storm are asked for again after a pause.
-    subject.wait(60_000);
-    all.iter().for_each(|message| subject.message(message));
-    println!("{venue}: {} events in the storm, {} after it; {:?}", storm.0, subject.data - storm.0, storm.1);
-    assert!(all.is_empty() || subject.data > storm.0, "{venue} does not work any more");
-}
-
-/// One test for each half of the table, so that they run side by side.
 #[test]
-fn odd_bytes_do_no_harm_to_every_second_venue() {
-    registry::VENUES.iter().step_by(2).for_each(|venue| endure(venue.name));
+fn recorded_messages_are_taken() {
+    for venue in VENUES.iter().filter(|venue| !recordings(venue).is_empty()) {
+        let known = known(venue);
+        let mut world = World::new(venue, &known);
+        // Each on each line: categories may have lines of their own.
+        for message in &known.messages {
+            (0..world.lines.len() as u8).for_each(|line| world.message(line, message.clone()));
+        }
+        world.answer_all();
+        let bad = world.faults.iter().find(|fault| fault.kind == FaultKind::BadMessage);
+        assert!(world.data > 0 && bad.is_none(), "{}: {} events, {bad:?}", venue.name, world.data);
+    }
 }
 
 #[test]
-fn odd_bytes_do_no_harm_to_the_other_venues() {
-    registry::VENUES.iter().skip(1).step_by(2).for_each(|venue| endure(venue.name));
+fn no_message_brings_an_adapter_down() {
+    for venue in VENUES {
+        let known = known(venue);
+        let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+        let outcome = TestRunner::new(config).run(&prop::collection::vec(step(), 1..120), |steps| {
+            let mut world = World::new(venue, &known);
+            steps.iter().for_each(|step| world.act(step));
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            panic!("{}: {error}", venue.name);
+        }
+    }
+}
+
+#[test]
+fn what_is_no_message_is_a_counted_fault() {
+    for venue in VENUES {
+        let known = known(venue);
+        let mut world = World::new(venue, &known);
+        assert!(!world.lines.is_empty(), "{}", venue.name);
+        for garbage in [&b""[..], b"{", b"\xff\xfe\x00", b"<html>502</html>", b"[[[[[[[[[[[[[[[[[[[[[[[[["] {
+            world.faults.clear();
+            world.message(0, garbage.to_vec());
+            let counted = world.faults.iter().filter(|fault| fault.kind == FaultKind::BadMessage).count();
+            assert!(counted == 1, "{}: {:?} after {garbage:?}", venue.name, world.faults);
+        }
+    }
 }
