@@ -99,7 +99,7 @@ impl<'k> World<'k> {
         let scale = |(native, symbol): (&String, &feeds::replay::SurveyedSymbol)| {
             (native.clone(), (symbol.price_exponent, symbol.size_exponent))
         };
-        adapter.replayed(dialect.instruments(&known.notes.symbols.iter().map(scale).collect()), false);
+        adapter.replayed(dialect.instruments(&known.notes.symbols.iter().map(scale).collect()), known.notes.has_listing);
         let now = Now { wall: 1_000_000_000_000, mono: 0 };
         let mut out = Output::default();
         adapter.start(now, &mut out);
