@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::files;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, bybit, gate, kraken, kucoin, okx};
+use crate::venue::{binance, bitstamp, bybit, coinbase, gate, gemini, kraken, kucoin, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -34,9 +34,15 @@ pub const VENUES: &[Venue] = &[
     binance::COIN_M,
     binance::US,
     binance::USD_M,
+    bitstamp::VENUE,
     bybit::VENUE,
+    coinbase::ADVANCED,
+    coinbase::EXCHANGE,
     gate::VENUE,
+    gemini::VENUE,
     kraken::V2,
+    kraken::FUTURES,
+    kraken::V1,
     kucoin::VENUE,
     okx::VENUE,
 ];

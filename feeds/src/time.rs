@@ -1,5 +1,6 @@
 //! Venue times to nanoseconds. In: RFC 3339 text, or a count since the epoch. Out: `Nanos`. Bounded: the years 1970 to 2262.
 
+use wire::decimal::Decimal;
 use wire::event::Nanos;
 
 /// Milliseconds since the epoch; 0 (no time) if they do not fit.
@@ -22,6 +23,18 @@ pub fn millis_text(text: &str) -> Nanos {
 /// Microseconds since the epoch; 0 (no time) if they do not fit.
 pub fn micros(count: u64) -> Nanos {
     i64::try_from(count).ok().and_then(|count| count.checked_mul(1_000)).unwrap_or(0)
+}
+
+/// `1633998514.6462898`: seconds since the epoch; decimals beyond the ninth are cut. `None`: something else. (A float of this size
+/// would have lost the last ones already.)
+pub fn seconds(text: &str) -> Option<Nanos> {
+    let text = match text.split_once('.') {
+        Some((_, decimals)) if decimals.len() > 9 && decimals.bytes().all(|b| b.is_ascii_digit()) => {
+            &text[..text.len() - (decimals.len() - 9)]
+        }
+        _ => text,
+    };
+    Decimal::parse(text.as_bytes()).ok()?.at(-9).ok()
 }
 
 /// `2026-08-24T22:34:13.813379359Z`, in UTC, with any number of decimals up to nine; 0 (no time) if it is something else.
@@ -81,6 +94,20 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_exact() {
+        for (text, nanos) in [
+            ("1633998514.6462898", 1_633_998_514_646_289_800),
+            ("1633998514", 1_633_998_514_000_000_000),
+            ("1633998514.1234567891234567", 1_633_998_514_123_456_789),
+            ("1.633998514e9", 1_633_998_514_000_000_000),
+        ] {
+            assert_eq!(seconds(text), Some(nanos), "{text}");
+        }
+        assert_eq!(seconds("\"soon\""), None);
+        assert_eq!(seconds("1e30"), None);
+    }
 
     #[test]
     fn reads_what_venues_write() {

@@ -23,12 +23,20 @@ fn captured(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn golden(key: &str, venue: &str, files: &[&str]) {
+/// What we say otherwise than the golden answer: symbol, field, our value. Each has its reason beside it.
+type Exception = (&'static str, &'static str, &'static str);
+
+fn golden(key: &str, venue: &str, files: &[&str], exceptions: &[Exception]) {
     let Some(golden) = captured("_golden/books_golden.json") else { return };
     let Some(files) = files.iter().map(|file| captured(file)).collect::<Option<Vec<_>>>() else { return };
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
     let report = audit(venue, &files).unwrap();
-    let golden = symbols_of(&golden[key]);
+    let mut golden = symbols_of(&golden[key]);
+    for (symbol, field, ours) in exceptions {
+        let theirs = golden[*symbol][*field].as_str().unwrap();
+        assert_ne!(theirs, *ours, "{symbol} needs no exception");
+        golden[*symbol][*field] = Value::from(*ours);
+    }
     for (symbol, expected) in &golden {
         assert_eq!(report.symbols.get(symbol), Some(expected), "{symbol}\n{}", report.remarks.join("\n"));
     }
@@ -48,12 +56,12 @@ fn the_sample_adds_up() {
 
 /// One line a recording: name of the test, venue, files. The golden answer is named as the only file, or as given.
 macro_rules! golden {
-    ($($test:ident: $venue:literal, [$($file:literal),+] $(as $key:literal)?;)+) => {$(
+    ($($test:ident: $venue:literal, [$($file:literal),+] $(as $key:literal)? $(but $exception:expr)?;)+) => {$(
         #[test]
         fn $test() {
             let files = [$($file),+];
             let key = [$($key,)? files[0]][0];
-            golden(key, $venue, &files);
+            golden(key, $venue, &files, &[$($exception)?]);
         }
     )+};
 }
@@ -70,6 +78,17 @@ golden! {
     binance_usdm_of_2024: "binance-usdm", ["binance-usdm/hft_btcusdt_20240808.gz"] as "binance-usdm/hft_btcusdt_202408";
     bybit: "bybit", ["bybit/cryptofeed_BYBIT.jsonl.zst"];
     gate: "gate", ["gateio/cryptofeed_GATEIO.jsonl.zst"];
+    bitstamp: "bitstamp", ["bitstamp/cryptofeed_BITSTAMP.jsonl.zst"];
+    // Its last message lists two trades newest first; the golden answer took them as they stand, we take them in order of their ids.
+    coinbase_advanced: "coinbase", ["coinbase-advanced/cryptofeed_COINBASE.first60pct.jsonl.zst"]
+        but ("ETH-USD", "last_price", "1919.5");
+    coinbase_exchange: "coinbase-exchange", [
+        "coinbase-exchange/cryptofeed_20210417_COINBASE.0.gz",
+        "coinbase-exchange/cryptofeed_20210417_COINBASE.ws.28.0.first60pct.gz"
+    ] as "coinbase-exchange/cryptofeed_20210417_COINBASE";
+    gemini: "gemini", ["gemini/cryptofeed_GEMINI.jsonl.zst"];
+    kraken_futures: "kraken-futures", ["kraken-futures/cryptofeed_KRAKEN_FUTURES.jsonl.zst"];
+    kraken_v1: "kraken-v1", ["kraken-v1/cryptofeed_KRAKEN.jsonl.zst"];
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];
     kucoin: "kucoin", ["kucoin/cryptofeed_KUCOIN.jsonl.zst"];
     okx: "okx", ["okx/cryptofeed_OKX.jsonl.zst"];

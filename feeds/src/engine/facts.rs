@@ -139,6 +139,8 @@ pub struct Facts {
     pub listing: ListingFrom,
     /// Weight of one listing request.
     pub listing_weight: u32,
+    /// Each instrument has a list of its own: a refused one (400, 404) is of an instrument that does not exist.
+    pub listing_each: bool,
     pub answered_by: AnsweredBy,
     pub grouping: Grouping,
     pub topics_per_request: usize,
@@ -177,6 +179,7 @@ pub const COMMON: Facts = Facts {
     quote_ids: QuoteIds::None,
     listing: ListingFrom::Rest,
     listing_weight: 1,
+    listing_each: false,
     answered_by: AnsweredBy::Topic,
     grouping: Grouping::Any,
     topics_per_request: 50,
@@ -193,9 +196,10 @@ pub const COMMON: Facts = Facts {
 };
 
 impl Facts {
-    /// The numbering, if the venue has one.
+    /// The numbering of each symbol's updates, if the venue has one.
     pub fn numbering(&self) -> Option<Proof> {
-        self.proofs.iter().copied().find(|proof| !matches!(proof, Proof::Crc { .. } | Proof::None))
+        let numbers = |proof: &Proof| !matches!(proof, Proof::Crc { .. } | Proof::None);
+        self.proofs.iter().copied().find(numbers).filter(|_| self.scope == Scope::Symbol)
     }
 
     pub fn checksum_depth(&self) -> Option<usize> {

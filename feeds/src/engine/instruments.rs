@@ -59,9 +59,15 @@ impl Feed {
         decoded: &mut Decoded,
         out: &mut Output,
     ) {
-        match result.map_err(|error| error.to_string()).and_then(|json| protocol.listing(&json)) {
-            Ok(found) => self.list.found.extend(found),
-            Err(complaint) => self.list.complaint = Some(complaint),
+        let result = match result {
+            Err(FetchError::Status { status: 400 | 404, .. }) if self.facts.listing_each => None,
+            result => Some(result),
+        };
+        let found = result.map(|result| result.map_err(|error| error.to_string()).and_then(|json| protocol.listing(&json)));
+        match found {
+            Some(Ok(found)) => self.list.found.extend(found),
+            Some(Err(complaint)) => self.list.complaint = Some(complaint),
+            None => {}
         }
         if !self.list.fetches.is_empty() {
             return;

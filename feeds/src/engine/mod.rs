@@ -15,6 +15,8 @@ mod ladder;
 mod lines;
 mod links;
 mod listing;
+#[cfg(test)]
+mod mapper_tests;
 mod market;
 mod protocol;
 mod snapshots;

@@ -1,7 +1,7 @@
 //! A venue's adapter on a bench, for tests of any venue. In: messages, answers, time. Out: what was sent, the books, a readable log of
 //! the events. Lines open at once; requests are granted in the venue's own words unless a test wants otherwise.
 
-use crate::adapter::{Action, Adapter, FaultKind, Fetch, Line, Now, Output};
+use crate::adapter::{Action, Adapter, FaultKind, Fetch, FetchError, Line, Now, Output};
 use crate::engine::Dialect;
 use crate::recording::{Body, Recording};
 use crate::registry;
@@ -66,9 +66,18 @@ impl Bench {
 
     /// Answers the open request whose address contains `part`.
     pub fn answer(&mut self, part: &str, body: &str) {
+        self.respond(part, Ok(body.as_bytes().to_vec()));
+    }
+
+    /// The same with an HTTP status that is none of success.
+    pub fn refuse(&mut self, part: &str, status: u16) {
+        self.respond(part, Err(FetchError::Status { status, retry_after_s: None }));
+    }
+
+    fn respond(&mut self, part: &str, result: Result<Vec<u8>, FetchError>) {
         let at = self.fetches.iter().position(|(_, url)| url.contains(part)).unwrap_or_else(|| panic!("no request for {part}"));
         let (fetch, _) = self.fetches.remove(at);
-        self.adapter.on_response(self.now, fetch, Ok(body.as_bytes().to_vec()), &mut self.out);
+        self.adapter.on_response(self.now, fetch, result, &mut self.out);
         self.settle();
     }
 
@@ -197,14 +206,20 @@ impl Bench {
     }
 }
 
-/// All messages that a recording of `../shared/data` received; `None`, said aloud, where the data is not there (in CI a failure).
-pub fn recorded(path: &str) -> Option<Vec<String>> {
+/// A file of `../shared/data`; `None`, said aloud, where the data is not there (in CI a failure).
+pub fn shared(path: &str) -> Option<PathBuf> {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
     if !file.exists() {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", file.display());
         println!("SKIPPED: no {}", file.display());
         return None;
     }
+    Some(file)
+}
+
+/// All messages that a recording of `../shared/data` received.
+pub fn recorded(path: &str) -> Option<Vec<String>> {
+    let file = shared(path)?;
     let message = |entry: crate::recording::Entry| match entry.body {
         Body::Received { bytes, .. } => Some(String::from_utf8(bytes).expect("messages are texts")),
         _ => None,

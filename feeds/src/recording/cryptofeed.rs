@@ -7,14 +7,13 @@
 use super::error::{ErrorKind, RecordingError, Tear};
 use super::lines::Lines;
 use super::{Body, Entry};
+use crate::time::seconds;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::path::Path;
-use wire::decimal::Decimal;
-use wire::event::Nanos;
 
 /// Captures seen so far hold at most five.
 const MAX_CONNECTIONS: usize = 64;
@@ -133,7 +132,7 @@ impl Connection {
 }
 
 fn entry(line: Line<'_>, number: u32) -> Result<Entry, String> {
-    let time = line.ts.ok_or("no 'ts'").and_then(|ts| seconds_to_nanos(ts.get()).ok_or("'ts' is not a time in seconds"))?;
+    let time = line.ts.ok_or("no 'ts'").and_then(|ts| seconds(ts.get()).ok_or("'ts' is not a time in seconds"))?;
     let bytes = match (line.data, line.b64) {
         (Some(data), _) => data.into_owned().into_bytes(),
         (None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| format!("'b64' is not base64: {error}"))?,
@@ -147,34 +146,4 @@ fn entry(line: Line<'_>, number: u32) -> Result<Entry, String> {
         other => return Err(format!("unknown line type '{other}'")),
     };
     Ok(Entry { time, body })
-}
-
-/// Decimal text straight to nanoseconds: a float of this size has lost them already, and more than nine decimals are cut.
-fn seconds_to_nanos(text: &str) -> Option<Nanos> {
-    let text = match text.split_once('.') {
-        Some((_, decimals)) if decimals.len() > 9 && decimals.bytes().all(|b| b.is_ascii_digit()) => {
-            &text[..text.len() - (decimals.len() - 9)]
-        }
-        _ => text,
-    };
-    Decimal::parse(text.as_bytes()).ok()?.at(-9).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_exact() {
-        for (text, nanos) in [
-            ("1633998514.6462898", 1_633_998_514_646_289_800),
-            ("1633998514", 1_633_998_514_000_000_000),
-            ("1633998514.1234567891234567", 1_633_998_514_123_456_789),
-            ("1.633998514e9", 1_633_998_514_000_000_000),
-        ] {
-            assert_eq!(seconds_to_nanos(text), Some(nanos), "{text}");
-        }
-        assert_eq!(seconds_to_nanos("\"soon\""), None);
-        assert_eq!(seconds_to_nanos("1e30"), None);
-    }
 }

@@ -1,16 +1,18 @@
-//! In: files of recorded venue traffic in one of four formats. Out: one `Entry` after the other, in time order; and the writer
+//! In: files of recorded venue traffic in one of five formats. Out: one `Entry` after the other, in time order; and the writer
 //! of our own format. Bounded: files are streamed, one line or record at a time, and none may be longer than `MAX_RECORD_BYTES`.
 //!
 //! | format | looks like | written by |
 //! |---|---|---|
 //! | own | `tickwire-recording 1 VENUE`, then framed records ([`own`]) | `tickwire record` |
 //! | cryptofeed | JSON lines `{t, conn, ts, url or addr, data or b64}` | cryptofeed's raw capture |
+//! | cryptofeed, old | `time: message` lines, and `URL <- time: message` in a file of its own | cryptofeed's raw capture of old |
 //! | hft | `<receive ns> <message>` lines, REST snapshots inline | hftbacktest's collector |
 //! | frames | one JSON object `{captured_utc, endpoint, raw_text: […]}` over several lines | single captures |
 //!
 //! The format is recognised by content; each may be plain, gzip or zstd. Several files are read one after the other.
 
 mod cryptofeed;
+mod cryptofeed_old;
 mod error;
 mod frames;
 mod hft;

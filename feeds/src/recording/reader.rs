@@ -2,6 +2,7 @@
 
 use super::Entry;
 use super::cryptofeed::{self, CryptofeedReader};
+use super::cryptofeed_old::{self, OldCryptofeedReader};
 use super::error::{ErrorKind, RecordingError, Tear};
 use super::frames::{self, FramesReader};
 use super::hft::{self, HftReader};
@@ -20,6 +21,7 @@ pub struct Recording {
 enum Reader {
     Own(OwnReader),
     Cryptofeed(CryptofeedReader),
+    OldCryptofeed(OldCryptofeedReader),
     Hft(HftReader),
     Frames(FramesReader),
 }
@@ -73,6 +75,7 @@ impl Iterator for Recording {
 enum Format {
     Own,
     Cryptofeed,
+    OldCryptofeed,
     Hft,
     Frames,
 }
@@ -85,6 +88,7 @@ impl Reader {
                 (Format::Own, line.starts_with(SIGNATURE)),
                 (Format::Hft, hft::recognises(line)),
                 (Format::Cryptofeed, cryptofeed::recognises(line)),
+                (Format::OldCryptofeed, cryptofeed_old::recognises(line)),
                 (Format::Frames, frames::recognises(line)),
             ];
             known.into_iter().find(|(_, recognised)| *recognised).map(|(format, _)| format)
@@ -99,6 +103,7 @@ impl Reader {
         Ok(match Self::check(file)? {
             Format::Own => Self::Own(OwnReader::new(Lines::open(file)?)?),
             Format::Cryptofeed => Self::Cryptofeed(CryptofeedReader::open(file)?),
+            Format::OldCryptofeed => Self::OldCryptofeed(OldCryptofeedReader::new(Lines::open(file)?)),
             Format::Hft => Self::Hft(HftReader::new(Lines::open(file)?)),
             Format::Frames => Self::Frames(FramesReader::open(file)?),
         })
@@ -108,6 +113,7 @@ impl Reader {
         match self {
             Self::Own(reader) => reader.next(),
             Self::Cryptofeed(reader) => reader.next(),
+            Self::OldCryptofeed(reader) => reader.next(),
             Self::Hft(reader) => reader.next(),
             Self::Frames(reader) => Ok(reader.next()),
         }
@@ -117,6 +123,7 @@ impl Reader {
         match self {
             Self::Own(reader) => reader.take_tear(),
             Self::Cryptofeed(reader) => reader.take_tear(),
+            Self::OldCryptofeed(reader) => reader.take_tear(),
             Self::Hft(reader) => reader.take_tear(),
             Self::Frames(_) => None,
         }

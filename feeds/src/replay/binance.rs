@@ -173,7 +173,8 @@ pub fn split_symbol(native: &str) -> (&str, &str) {
         .iter()
         .filter_map(|quote| native.strip_suffix(quote).filter(|base| !base.is_empty()).map(|base| (base, *quote)))
         .max_by_key(|(_, quote)| quote.len())
-        .unwrap_or_else(|| native.split_at(native.len().saturating_sub(3)))
+        .or_else(|| native.split_at_checked(native.len().saturating_sub(3)))
+        .unwrap_or((native, ""))
 }
 
 /// The venue's yes to a request that was sent; `None` for what is no request.

@@ -1,9 +1,12 @@
 //! The venues, one folder each: addresses, subscriptions, limits and the meaning of their messages. No I/O.
 
 pub mod binance;
+pub mod bitstamp;
 pub mod bybit;
+pub mod coinbase;
 pub mod databento;
 pub mod gate;
+pub mod gemini;
 pub mod iex;
 pub mod itch;
 pub mod kraken;

@@ -5,10 +5,11 @@
 
 mod decode;
 
+use super::{CHECKSUM_DEPTH, checksum, depth, named};
 use crate::adapter::{Line, VenueCaps};
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Ladder, Listed, ListingFrom, Operation, OrphanDelete,
-    Proof, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen, put_digits,
+    Proof, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen,
 };
 use crate::json::Parser;
 use crate::registry::{Speaks, Venue};
@@ -23,10 +24,6 @@ pub const V2: Venue = Venue {
     rest_url: "https://api.kraken.com",
     speaks: Speaks::Engine(|settings| Box::new(KrakenV2::new(settings))),
 };
-
-/// Levels the checksum covers; a book subscribed deeper is proven no deeper.
-const CHECKSUM_DEPTH: usize = 10;
-const DEPTHS: [u32; 5] = [10, 25, 100, 500, 1_000];
 
 const FACTS: Facts = Facts {
     caps: VenueCaps {
@@ -65,9 +62,7 @@ struct KrakenV2 {
 
 impl KrakenV2 {
     fn new(settings: &FeedSettings) -> Self {
-        let wanted = settings.depth.unwrap_or(DEPTHS[0]);
-        let depth = DEPTHS.into_iter().find(|depth| *depth >= wanted).unwrap_or(1_000);
-        Self { streams: chosen(&STREAMS, settings), depth, parser: Parser::default() }
+        Self { streams: chosen(&STREAMS, settings), depth: depth(settings), parser: Parser::default() }
     }
 }
 
@@ -125,18 +120,12 @@ impl Protocol for KrakenV2 {
         self.parser.parse_exact(payload, |root| decode::message(root, out)).unwrap_or(Err("not JSON"))
     }
 
-    /// Asks ascending, then bids descending, ten each: digits of price and size, without the point and leading zeros.
     fn checksum(&self, book: &Ladder, scratch: &mut Vec<u8>) -> u32 {
-        for raw in book.asks().take(CHECKSUM_DEPTH).chain(book.bids().take(CHECKSUM_DEPTH)) {
-            put_digits(scratch, raw.price);
-            put_digits(scratch, raw.size);
-        }
-        crc32fast::hash(scratch)
+        checksum(book, scratch)
     }
 
     fn guess(&self, native: &str) -> Listed {
-        let (base, quote) = native.split_once('/').unwrap_or((native, ""));
-        Listed::spot(native, base, quote)
+        named(native)
     }
 
     fn is_answer(&self, message: &[u8]) -> bool {
