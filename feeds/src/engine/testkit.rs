@@ -59,8 +59,8 @@ impl Bench {
         bench
     }
 
-    pub fn message(&mut self, line: Line, text: &str) {
-        self.adapter.on_message(self.now, line, &mut text.as_bytes().to_vec(), &mut self.out);
+    pub fn message(&mut self, line: Line, text: impl AsRef<[u8]>) {
+        self.adapter.on_message(self.now, line, &mut text.as_ref().to_vec(), &mut self.out);
         self.settle();
     }
 
@@ -199,6 +199,12 @@ impl Bench {
 
 /// All messages that a recording of `../shared/data` received; `None`, said aloud, where the data is not there (in CI a failure).
 pub fn recorded(path: &str) -> Option<Vec<String>> {
+    let text = |bytes| String::from_utf8(bytes).expect("messages are texts");
+    Some(recorded_bytes(path)?.into_iter().map(text).collect())
+}
+
+/// The same for venues whose messages are no texts.
+pub fn recorded_bytes(path: &str) -> Option<Vec<Vec<u8>>> {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
     if !file.exists() {
         assert!(std::env::var_os("CI").is_none(), "{} is missing", file.display());
@@ -206,7 +212,7 @@ pub fn recorded(path: &str) -> Option<Vec<String>> {
         return None;
     }
     let message = |entry: crate::recording::Entry| match entry.body {
-        Body::Received { bytes, .. } => Some(String::from_utf8(bytes).expect("messages are texts")),
+        Body::Received { bytes, .. } => Some(bytes),
         _ => None,
     };
     Some(Recording::open(&[file]).unwrap().filter_map(|entry| message(entry.unwrap())).collect())
