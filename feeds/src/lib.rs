@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod engine;
 pub mod error;
+pub mod gzip;
 pub mod json;
 pub mod recording;
 pub mod registry;
