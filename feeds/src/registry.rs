@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, kraken, okx};
+use crate::venue::{binance, bitget, deribit, kraken, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -54,6 +54,8 @@ pub const VENUES: &[Venue] = &[
             proof: Proof::Range,
         },
     },
+    bitget::VENUE,
+    deribit::VENUE,
     kraken::V2,
     okx::VENUE,
 ];
@@ -151,7 +153,10 @@ mod tests {
         assert_eq!(venue("binance-spot").unwrap().name, "binance");
         assert_eq!(venue("binance-us").unwrap().name, "binance-us");
         let error = venue("bimance").err().unwrap().to_string();
-        assert_eq!(error, "unknown venue 'bimance'; known venues: binance, binance-us, kraken, okx, sim, replay");
+        assert_eq!(
+            error,
+            "unknown venue 'bimance'; known venues: binance, binance-us, bitget, deribit, kraken, okx, sim, replay"
+        );
     }
 
     /// The table in `ADDING_A_FEED.md` is what the registry says.
