@@ -189,6 +189,18 @@ impl Decoded {
         None
     }
 
+    /// How much was said so far, for `reverse_since`.
+    pub fn mark(&self) -> usize {
+        self.items.len()
+    }
+
+    /// The venue lists newest first what was said since: the other way round.
+    pub fn reverse_since(&mut self, mark: usize) {
+        if let Some(items) = self.items.get_mut(mark..) {
+            items.reverse();
+        }
+    }
+
     pub fn quote(&mut self, native: &str, quote: QuoteUpdate) {
         if let Some(instrument) = self.instrument(native) {
             self.items.push(Item::Quote { instrument, quote });

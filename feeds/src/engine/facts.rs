@@ -197,9 +197,10 @@ pub const COMMON: Facts = Facts {
 };
 
 impl Facts {
-    /// The numbering, if the venue has one.
+    /// The numbering of each symbol's updates, if the venue has one.
     pub fn numbering(&self) -> Option<Proof> {
-        self.proofs.iter().copied().find(|proof| !matches!(proof, Proof::Crc { .. } | Proof::None))
+        let numbers = |proof: &Proof| !matches!(proof, Proof::Crc { .. } | Proof::None);
+        self.proofs.iter().copied().find(numbers).filter(|_| self.scope == Scope::Symbol)
     }
 
     pub fn checksum_depth(&self) -> Option<usize> {

@@ -121,6 +121,16 @@ impl Engine {
         }
         let mut listed = Vec::new();
         for item in items.iter_mut() {
+            // One stream may carry more than was asked for.
+            let unasked = match item {
+                Item::Quote { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Quote),
+                Item::Trade { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Trade),
+                Item::Book { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Book),
+                _ => false,
+            };
+            if unasked {
+                continue;
+            }
             match item {
                 Item::Quote { instrument, quote } => {
                     let Some(overlap) = feed.data(now, line, out) else { break };

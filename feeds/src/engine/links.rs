@@ -92,7 +92,8 @@ impl Feed {
             let channels = self.lines.channels_of(*topic);
             let market = &mut self.markets[topic.market as usize];
             market.subscribed(now, channels, out);
-            if channels.contains(&Channel::Book) && !market.sequencer.is_live() && !market.sequencer.is_keeping() {
+            let book = channels.contains(&Channel::Book) && market.takes(Channel::Book);
+            if book && !market.sequencer.is_live() && !market.sequencer.is_keeping() {
                 match self.facts.snapshot {
                     SnapshotFrom::Rest { .. } => self.serve(now, topic.market, Need::Snapshot, protocol, out),
                     SnapshotFrom::Subscription { .. } => market.awaited_since = Some(now.mono),

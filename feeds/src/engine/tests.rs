@@ -201,7 +201,8 @@ fn a_counter_is_followed_and_starts_over_at_its_floor() {
 
 #[test]
 fn a_hole_in_a_connections_numbers_condemns_all_it_carries() {
-    let facts = Facts { scope: Scope::Connection, ..COMMON };
+    let proofs = &[Proof::Counter { step: 1, restart_floor: 0 }];
+    let facts = Facts { scope: Scope::Connection, proofs, ..COMMON };
     let mut bench = Words::new(facts).bench(&["A", "B"]);
     bench.message(Line(0), "snap A 0 9 1");
     bench.message(Line(0), "snap B 0 9 1");
