@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::replay::binance::BinanceDialect;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, bitget, deribit, htx, kraken, okx};
+use crate::venue::{binance, bitfinex, bitget, deribit, htx, kraken, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -54,6 +54,7 @@ pub const VENUES: &[Venue] = &[
             proof: Proof::Range,
         },
     },
+    bitfinex::VENUE,
     bitget::VENUE,
     deribit::VENUE,
     htx::SPOT,
@@ -157,7 +158,7 @@ mod tests {
         let error = venue("bimance").err().unwrap().to_string();
         assert_eq!(
             error,
-            "unknown venue 'bimance'; known venues: binance, binance-us, bitget, deribit, htx, htx-swap, kraken, okx, sim, replay"
+            "unknown venue 'bimance'; known venues: binance, binance-us, bitfinex, bitget, deribit, htx, htx-swap, kraken, okx, sim, replay"
         );
     }
 
