@@ -71,7 +71,8 @@ macro_rules! golden {
         fn $test() {
             let files = [$($file),+];
             let key = [$($key,)? files[0]][0];
-            golden(key, $venue, &files, &[$($exception)?], &[$($cut)?].concat());
+            let cut: &[&[(&str, &str)]] = &[$(&$cut)?];
+            golden(key, $venue, &files, &[$($exception)?], &cut.concat());
         }
     )+};
 }
