@@ -8,46 +8,8 @@ use feeds::registry;
 use feeds::replay::adapter_settings;
 use feeds::settings::FeedSettings;
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wire::event::{Cause, EventBody, FeedState, Level};
-
-/// One recording of each venue.
-const RECORDINGS: &[(&str, &[&str])] = &[
-    ("binance", &["binance-spot/cryptofeed_BINANCE.jsonl.zst"]),
-    ("binance-coinm", &["binance-coinm/cryptofeed_BINANCE_DELIVERY.jsonl.zst"]),
-    ("binance-us", &["binance-us/cryptofeed_BINANCE_US.jsonl.zst"]),
-    ("binance-usdm", &["binance-usdm/cryptofeed_BINANCE_FUTURES.jsonl.zst"]),
-    ("bitfinex", &["bitfinex/cryptofeed_BITFINEX.jsonl.zst"]),
-    ("bitflyer", &["bitflyer/cryptofeed_BITFLYER.jsonl.zst"]),
-    ("bitget", &["bitget/cryptofeed_BITGET.jsonl.zst"]),
-    ("bithumb", &["bithumb/cryptofeed_BITHUMB.jsonl.zst"]),
-    ("bitmex", &["bitmex/cryptofeed_20210722_BITMEX.0.gz", "bitmex/cryptofeed_20210722_BITMEX.ws.1.0.gz"]),
-    ("bitstamp", &["bitstamp/cryptofeed_BITSTAMP.jsonl.zst"]),
-    ("bybit", &["bybit/cryptofeed_BYBIT.jsonl.zst"]),
-    ("coinbase", &["coinbase-advanced/cryptofeed_COINBASE.first60pct.jsonl.zst"]),
-    (
-        "coinbase-exchange",
-        &[
-            "coinbase-exchange/cryptofeed_20210417_COINBASE.0.gz",
-            "coinbase-exchange/cryptofeed_20210417_COINBASE.ws.28.0.first60pct.gz",
-        ],
-    ),
-    ("crypto.com", &["crypto.com/cryptofeed_CRYPTO.COM.jsonl.zst"]),
-    ("deribit", &["deribit/cryptofeed_DERIBIT.jsonl.zst"]),
-    ("gateio", &["gateio/cryptofeed_GATEIO.jsonl.zst"]),
-    ("gemini", &["gemini/cryptofeed_GEMINI.jsonl.zst"]),
-    ("htx", &["htx/cryptofeed_HUOBI.jsonl.zst"]),
-    ("htx-swap", &["htx-swap/cryptofeed_HUOBI_SWAP.jsonl.zst"]),
-    ("hyperliquid", &["hyperliquid/hft_btc_20250126.gz"]),
-    ("kraken", &["kraken-v2/captured_raw_text_btcusd_d10_20260719T1754.json.gz"]),
-    ("kraken-futures", &["kraken-futures/cryptofeed_KRAKEN_FUTURES.jsonl.zst"]),
-    ("kraken-v1", &["kraken-v1/cryptofeed_KRAKEN.jsonl.zst"]),
-    ("kucoin", &["kucoin/cryptofeed_KUCOIN.jsonl.zst"]),
-    ("okx", &["okx/cryptofeed_OKX.jsonl.zst"]),
-    ("phemex", &["phemex/cryptofeed_PHEMEX.jsonl.zst"]),
-    ("poloniex", &["poloniex/cryptofeed_POLONIEX.jsonl.zst"]),
-    ("upbit", &["upbit/cryptofeed_UPBIT.jsonl.zst"]),
-];
 
 /// What a venue said, and to whom.
 #[derive(Clone)]
@@ -77,23 +39,32 @@ pub fn tapes(limit: usize) -> Vec<Tape> {
         println!("SKIPPED: no {}", root.display());
         return Vec::new();
     }
-    let files = |venue: &str| {
-        let (_, files) = RECORDINGS.iter().find(|(name, _)| *name == venue)?;
-        Some(files.iter().map(|file| root.join(file)).collect())
-    };
-    registry::VENUES.iter().filter_map(|venue| Some(Tape::read(venue.name, files(venue.name)?, limit))).collect()
+    registry::VENUES.iter().filter_map(|venue| Tape::of(venue, &root, limit)).collect()
 }
 
 impl Tape {
-    fn read(venue: &'static str, files: Vec<PathBuf>, limit: usize) -> Self {
-        let survey = registry::survey(venue, &files).unwrap();
+    /// The recording in the folder of its name or of one of its aliases; of several the smallest. Cryptofeed's are one, in parts.
+    fn of(venue: &registry::Venue, root: &Path, limit: usize) -> Option<Self> {
+        let folders = std::iter::once(&venue.name).chain(venue.aliases);
+        let entries = folders.filter_map(|name| std::fs::read_dir(root.join(name)).ok()).flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
+        files.sort();
+        let is_part = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("cryptofeed_"));
+        let (parts, mut others): (Vec<_>, Vec<_>) = files.into_iter().partition(is_part);
+        others.sort_by_key(|path| path.metadata().map_or(u64::MAX, |metadata| metadata.len()));
+        let choices = std::iter::once(parts).chain(others.into_iter().map(|path| vec![path]));
+        choices.filter(|files| !files.is_empty()).find_map(|files| Self::read(venue.name, &files, limit))
+    }
+
+    fn read(venue: &'static str, files: &[PathBuf], limit: usize) -> Option<Self> {
+        let survey = registry::survey(venue, files).ok()?;
         let settings = adapter_settings(&FeedSettings::of_venue(venue), venue, &survey);
         let scales = survey.notes.symbols.iter();
         let scales = scales.map(|(name, symbol)| (name.clone(), (symbol.price_exponent, symbol.size_exponent))).collect();
         let made = registry::dialect(venue).unwrap().instruments(&scales);
         let (messages, urls, responses) = (Vec::new(), HashMap::new(), Vec::new());
         let mut tape = Self { venue, messages, settings, made, listed: survey.notes.has_listing, urls, responses };
-        for entry in Recording::open(&files).unwrap() {
+        for entry in Recording::open(files).ok()? {
             match entry.unwrap().body {
                 Body::Connect { line, url } => drop(tape.urls.insert(line, url)),
                 Body::Received { line, bytes } if tape.messages.len() < limit => {
@@ -103,8 +74,7 @@ impl Tape {
                 _ => {}
             }
         }
-        assert!(!tape.messages.is_empty(), "{venue}");
-        tape
+        (!tape.messages.is_empty()).then_some(tape)
     }
 }
 
@@ -145,17 +115,21 @@ impl<'a> Rig<'a> {
     }
 
     pub fn message(&mut self, message: &Message) {
-        let url = self.tape.urls.get(&message.connection).map_or("", String::as_str);
-        let same = self.lines.iter().find(|(_, known)| path_of(known) == path_of(url)).or(self.lines.first());
-        let Some((line, _)) = same else { return };
-        // Answers to others' requests carry others' numbers.
-        if self.dialect.is_answer(&message.bytes) {
-            return;
-        }
+        let Some(line) = self.line_for(message) else { return };
         self.now.mono += 1_000_000;
         self.now.wall += 1_000_000;
-        self.adapter.on_message(self.now, *line, &mut message.bytes.clone(), &mut self.out);
+        self.adapter.on_message(self.now, line, &mut message.bytes.clone(), &mut self.out);
         self.settle();
+    }
+
+    /// The line it comes on; `None` for answers to others' requests, which carry others' numbers.
+    pub fn line_for(&self, message: &Message) -> Option<Line> {
+        if self.dialect.is_answer(&message.bytes) {
+            return None;
+        }
+        let url = self.tape.urls.get(&message.connection).map_or("", String::as_str);
+        let same = self.lines.iter().find(|(_, known)| path_of(known) == path_of(url)).or(self.lines.first());
+        same.map(|(line, _)| *line)
     }
 
     /// Every line is lost and opened again.
@@ -179,7 +153,8 @@ impl<'a> Rig<'a> {
         }
     }
 
-    fn settle(&mut self) {
+    /// Notes what came out and does what is to be done, until nothing is left.
+    pub fn settle(&mut self) {
         for _ in 0..1_000 {
             let mut out = std::mem::take(&mut self.out);
             self.note(&mut out);
