@@ -86,27 +86,22 @@ fn each_message_is_the_whole_book() {
 
 #[test]
 fn a_refused_topic_is_asked_for_again() {
-    let mut bench = bench(
-        "htx",
-        &["!nousdt", "BTC-USDT"],
-        &[(
-            "/v1/common/symbols",
-            r#"{"status":"ok","data":[{"base-currency":"btc","quote-currency":"usdt","price-precision":2,"amount-precision":6,"symbol":"nousdt","state":"online"}]}"#,
-        )],
-    );
-    assert!(
-        bench.take_log().iter().any(|line| line == "fault unknown_instrument: htx lists no symbol 'BTC-USDT'")
-            || !bench.lines.is_empty()
-    );
+    let mut bench = spot();
     bench.grant = false;
     bench.lose(Line(0), wire::event::Cause::Disconnected);
-    let sent = bench.take_sent();
-    let id = sent.iter().filter_map(|text| text.split("\"id\":\"").nth(1)?.trim_end_matches("\"}").parse::<u64>().ok()).max();
     bench.take_log();
-    let refusal =
-        format!(r#"{{"status":"error","ts":1,"id":"{}","err-code":"bad-request","err-msg":"invalid topic"}}"#, id.unwrap());
-    bench.message(Line(0), packed(&refusal));
-    assert_eq!(bench.take_log(), ["fault refused: htx: request refused: bad-request invalid topic"]);
+    let sent = bench.take_sent();
+    assert_eq!(sent.last().map(String::as_str), Some(r#"{"sub":"market.btcusdt.depth.step0","id":"6"}"#));
+    for (id, name) in [(4, "bbo"), (5, "trade.detail")] {
+        bench.message(Line(0), packed(&format!(r#"{{"id":"{id}","status":"ok","subbed":"market.btcusdt.{name}","ts":1}}"#)));
+    }
+    let refusal = r#"{"status":"error","ts":1,"id":"6","err-code":"bad-request","err-msg":"invalid topic"}"#;
+    bench.message(Line(0), packed(refusal));
+    assert!(bench.take_log().contains(&"fault refused: htx: request refused: bad-request invalid topic".to_owned()));
+    bench.wait_ms(59_000);
+    assert_eq!(bench.take_sent(), [""; 0]);
+    bench.wait_ms(2_000);
+    assert_eq!(bench.take_sent(), [r#"{"sub":"market.btcusdt.depth.step0","id":"7"}"#]);
 }
 
 #[test]
