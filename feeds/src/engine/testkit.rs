@@ -59,8 +59,12 @@ impl Bench {
         bench
     }
 
-    pub fn message(&mut self, line: Line, text: impl AsRef<[u8]>) {
-        self.adapter.on_message(self.now, line, &mut text.as_ref().to_vec(), &mut self.out);
+    pub fn message(&mut self, line: Line, text: &str) {
+        self.bytes(line, text.as_bytes().to_vec());
+    }
+
+    pub fn bytes(&mut self, line: Line, mut bytes: Vec<u8>) {
+        self.adapter.on_message(self.now, line, &mut bytes, &mut self.out);
         self.settle();
     }
 

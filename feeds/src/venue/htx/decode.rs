@@ -145,7 +145,7 @@ fn contract(entry: Value<'_, '_>) -> Option<Listed> {
     let [native, tick, status] = entry.fields(["contract_code", "price_tick", "contract_status"]);
     let trading = match status.and_then(Value::unsigned) {
         Some(1) => TradingState::Open,
-        Some(3 | 4 | 5 | 6) => TradingState::Halted,
+        Some(3..=6) => TradingState::Halted,
         Some(0 | 2 | 7 | 8) => TradingState::Closed,
         _ => TradingState::Unknown,
     };

@@ -37,9 +37,9 @@ fn packed_messages_are_read_and_pings_answered() {
         ]
     );
     bench.take_log();
-    bench.message(Line(0), packed(r#"{"ping":1618678073643}"#));
+    bench.bytes(Line(0), packed(r#"{"ping":1618678073643}"#));
     assert_eq!(bench.take_sent(), [r#"{"pong":1618678073643}"#]);
-    bench.message(Line(0), packed(r#"{"ch":"market.btcusdt.bbo","ts":1618678073643,"tick":{"seqId":77,"ask":1.2E+5,"askSize":0.5,"bid":119999.99,"bidSize":3.45E-4,"quoteTime":1618678073640,"symbol":"btcusdt"}}"#));
+    bench.bytes(Line(0), packed(r#"{"ch":"market.btcusdt.bbo","ts":1618678073643,"tick":{"seqId":77,"ask":1.2E+5,"askSize":0.5,"bid":119999.99,"bidSize":3.45E-4,"quoteTime":1618678073640,"symbol":"btcusdt"}}"#));
     let trades = |trades: &str| {
         packed(&format!(r#"{{"ch":"market.btcusdt.trade.detail","ts":1,"tick":{{"id":1,"ts":1,"data":[{trades}]}}}}"#))
     };
@@ -48,8 +48,8 @@ fn packed_messages_are_read_and_pings_answered() {
             r#"{{"id":100373972746255757500235{id:03},"ts":1618678006262,"tradeId":{id},"amount":7.2,"price":0.05,"direction":"sell"}}"#
         )
     };
-    bench.message(Line(0), trades(&[trade(8), trade(7)].join(",")));
-    bench.message(Line(0), trades(&trade(10)));
+    bench.bytes(Line(0), trades(&[trade(8), trade(7)].join(",")));
+    bench.bytes(Line(0), trades(&trade(10)));
     assert_eq!(
         bench.take_log(),
         [
@@ -74,13 +74,13 @@ fn each_message_is_the_whole_book() {
         ))
     };
     let mut torn = book("[2.0,1.0]", "");
-    bench.message(Line(0), book("[1.5,2.0],[1.4,1.0]", "[1.6,1.0]"));
+    bench.bytes(Line(0), book("[1.5,2.0],[1.4,1.0]", "[1.6,1.0]"));
     torn.truncate(torn.len() - 1);
-    bench.message(Line(0), torn);
+    bench.bytes(Line(0), torn);
     assert_eq!(bench.take_log(), ["Book live none", "fault bad_message: htx: packed, but torn or too long"]);
-    bench.message(Line(0), book("[1.4,1.0]", ""));
+    bench.bytes(Line(0), book("[1.4,1.0]", ""));
     assert_eq!((bench.levels(0, 0), bench.levels(0, 1).len()), (vec![["1.4", "1"].map(str::to_owned)], 0));
-    bench.message(Line(0), packed(r#"{"ch":"market.btcusdt.depth.step0","ts":2,"tick":{"bids":[]}}"#));
+    bench.bytes(Line(0), packed(r#"{"ch":"market.btcusdt.depth.step0","ts":2,"tick":{"bids":[]}}"#));
     assert_eq!(bench.take_log(), ["fault bad_message: htx: book lacks a side"]);
 }
 
@@ -93,10 +93,10 @@ fn a_refused_topic_is_asked_for_again() {
     let sent = bench.take_sent();
     assert_eq!(sent.last().map(String::as_str), Some(r#"{"sub":"market.btcusdt.depth.step0","id":"6"}"#));
     for (id, name) in [(4, "bbo"), (5, "trade.detail")] {
-        bench.message(Line(0), packed(&format!(r#"{{"id":"{id}","status":"ok","subbed":"market.btcusdt.{name}","ts":1}}"#)));
+        bench.bytes(Line(0), packed(&format!(r#"{{"id":"{id}","status":"ok","subbed":"market.btcusdt.{name}","ts":1}}"#)));
     }
     let refusal = r#"{"status":"error","ts":1,"id":"6","err-code":"bad-request","err-msg":"invalid topic"}"#;
-    bench.message(Line(0), packed(refusal));
+    bench.bytes(Line(0), packed(refusal));
     assert!(bench.take_log().contains(&"fault refused: htx: request refused: bad-request invalid topic".to_owned()));
     bench.wait_ms(59_000);
     assert_eq!(bench.take_sent(), [""; 0]);
@@ -112,7 +112,7 @@ fn linear_and_coin_margined_swaps_have_lines_of_their_own() {
     assert_eq!(bench.urls, ["wss://api.hbdm.com/linear-swap-ws", "wss://api.hbdm.com/swap-ws"]);
     assert_eq!(bench.exponents, [(-1, 0), (-1, 0)]);
     bench.take_log();
-    bench.message(Line(1), packed(r#"{"ch":"market.BTC-USD.bbo","ts":1,"tick":{"mrid":5,"id":1,"bid":[50000.5,33],"ask":[50001,7],"ts":1645289384842,"version":5,"ch":"market.BTC-USD.bbo"}}"#));
+    bench.bytes(Line(1), packed(r#"{"ch":"market.BTC-USD.bbo","ts":1,"tick":{"mrid":5,"id":1,"bid":[50000.5,33],"ask":[50001,7],"ts":1645289384842,"version":5,"ch":"market.BTC-USD.bbo"}}"#));
     assert_eq!(bench.take_log(), ["Quote live none", "Quote 50000.5 33 50001 7"]);
     let [a, b] = ["linear-swap-api", "swap-api"]
         .map(|api| registry::dialect("htx-swap").unwrap().address_key(&format!("https://x/{api}/v1/swap_contract_info")));
@@ -123,7 +123,7 @@ fn linear_and_coin_margined_swaps_have_lines_of_their_own() {
 #[test]
 fn digits_that_are_only_noise_are_cut() {
     let mut bench = spot();
-    bench.message(Line(0), packed(r#"{"ch":"market.btcusdt.depth.step0","ts":2,"tick":{"bids":[[2.0,1.5756104045350429]],"asks":[[2.1,4.0E-5]],"version":9,"ts":1}}"#));
+    bench.bytes(Line(0), packed(r#"{"ch":"market.btcusdt.depth.step0","ts":2,"tick":{"bids":[[2.0,1.5756104045350429]],"asks":[[2.1,4.0E-5]],"version":9,"ts":1}}"#));
     assert_eq!((bench.exponents[0], bench.levels(0, 0)), ((-2, -12), vec![["2", "1.575610404535"].map(str::to_owned)]));
     assert_eq!(bench.levels(0, 1), [["2.1", "0.00004"]]);
 }
@@ -135,7 +135,7 @@ fn a_recording_is_read_without_a_fault() {
     let mut adapter = registry::adapter("htx-swap", &settings).unwrap();
     adapter.replayed(vec![super::decode::swap("SOS-USDT")], false);
     let mut bench = Bench::of(adapter, registry::dialect("htx-swap").unwrap());
-    messages.iter().for_each(|message| bench.message(Line(0), message));
+    messages.into_iter().for_each(|message| bench.bytes(Line(0), message));
     let faults: Vec<_> = bench.log.iter().filter(|line| line.starts_with("fault") && !line.contains("data for")).collect();
     assert_eq!(faults, [""; 0]);
     assert!(bench.log.iter().any(|line| line == "Book live none") && bench.levels(0, 0).len() > 20);
