@@ -3,7 +3,6 @@
 
 use crate::engine::{BAD, Number, number};
 use simd_json::{Buffers, INPUT_PADDING, Node, StaticNode, Tape};
-use std::io::Read as _;
 use wire::decimal::Decimal;
 
 /// No venue message nests deeper; a bomb of brackets is refused.
@@ -94,17 +93,6 @@ fn end_of_text(json: &[u8], start: usize) -> usize {
         at += 2;
     }
     json.len()
-}
-
-/// Unpacks a gzip message in place; `scratch` is reused. False: it is none, or longer than `limit`.
-pub fn inflate(payload: &mut Vec<u8>, scratch: &mut Vec<u8>, limit: usize) -> bool {
-    scratch.clear();
-    let mut unpacked = flate2::read::GzDecoder::new(payload.as_slice()).take(limit as u64 + 1);
-    let whole = unpacked.read_to_end(scratch).is_ok_and(|length| length <= limit);
-    if whole {
-        std::mem::swap(payload, scratch);
-    }
-    whole
 }
 
 /// One value: the nodes from its own first one to (at least) its last one.

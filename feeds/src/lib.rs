@@ -6,6 +6,7 @@ pub mod engine;
 pub mod error;
 pub mod files;
 pub mod gateway;
+pub mod gzip;
 pub mod itch;
 pub mod json;
 pub mod orders;

@@ -7,7 +7,7 @@ use crate::error::FeedError;
 use crate::files;
 use crate::replay::{ReplayError, Survey};
 use crate::settings::{ChannelName, FeedSettings};
-use crate::venue::{binance, bitstamp, bybit, coinbase, gate, gemini, kraken, kucoin, okx};
+use crate::venue::{binance, bitfinex, bitget, bitstamp, bybit, coinbase, deribit, gate, gemini, htx, kraken, kucoin, okx};
 use std::path::PathBuf;
 use wire::event::Channel;
 
@@ -34,12 +34,17 @@ pub const VENUES: &[Venue] = &[
     binance::COIN_M,
     binance::US,
     binance::USD_M,
+    bitfinex::VENUE,
+    bitget::VENUE,
     bitstamp::VENUE,
     bybit::VENUE,
     coinbase::ADVANCED,
     coinbase::EXCHANGE,
+    deribit::VENUE,
     gate::VENUE,
     gemini::VENUE,
+    htx::SPOT,
+    htx::SWAP,
     kraken::V2,
     kraken::FUTURES,
     kraken::V1,

@@ -157,8 +157,7 @@ impl<'k> World<'k> {
     fn answer_all(&mut self) {
         for (fetch, url) in std::mem::take(&mut self.fetches) {
             let key = self.dialect.address_key(&url);
-            let list = self.dialect.synthesized_list(&self.known.notes).filter(|(own, _)| *own == key).map(|(_, list)| list);
-            let body = list.or_else(|| self.known.answers.get(&key).cloned());
+            let body = self.known.answers.get(&key).cloned();
             let refused = FetchError::Status { status: 404, retry_after_s: None };
             self.adapter.on_response(self.now, fetch, body.ok_or(refused), &mut self.out);
             self.settle();

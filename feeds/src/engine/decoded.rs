@@ -89,6 +89,8 @@ pub enum About {
         stream: &'static str,
         native: String,
     },
+    /// What this request asked for and was not named by an answer to it so far; no refusal at all where there is nothing left.
+    Rest(u64),
     /// The oldest that is open on this line.
     Oldest,
     /// It does not say.

@@ -153,6 +153,9 @@ pub struct Facts {
     pub keepalive: Option<Keepalive>,
     /// Numbers finer than this are bad data: room for them would leave none for ordinary numbers.
     pub finest_exponent: i8,
+    /// The venue adds sizes up in floating point, and their last digits are what that leaves: so many decimals beyond the listed lot
+    /// are kept, what is finer is cut. (64 bits do not hold the whole of both a small and a large one.) `None`: nothing is ever cut.
+    pub size_noise: Option<u8>,
     /// Does the venue give a time with quotes, trades, books?
     pub quote_has_time: bool,
     pub trade_has_time: bool,
@@ -189,6 +192,7 @@ pub const COMMON: Facts = Facts {
     token: false,
     keepalive: None,
     finest_exponent: -12,
+    size_noise: None,
     quote_has_time: true,
     trade_has_time: true,
     book_has_time: true,

@@ -303,6 +303,11 @@ impl Lines {
         topics
     }
 
+    /// Is this request open, in whole or in part?
+    pub fn is_open(&mut self, line: Line, id: u64) -> bool {
+        self.find(line).is_some_and(|(_, connection)| connection.requests.iter().any(|open| open.id == id && !open.resend))
+    }
+
     /// It will be asked for again, in parts.
     pub fn refused(&mut self, now: Now, line: Line, about: &About, words: &Words<'_>) {
         let Some((topics, operation)) = self.answered(line, about, words.native) else { return };
@@ -320,7 +325,7 @@ impl Lines {
         let found = self.find(line).and_then(|(_, connection)| {
             let mut sent = connection.requests.iter_mut().enumerate().filter(|(_, open)| !open.resend);
             match about {
-                About::Id(id) => {
+                About::Id(id) | About::Rest(id) => {
                     let at = sent.find(|(_, open)| open.id == *id)?.0;
                     let open = connection.requests.swap_remove(at);
                     Some((open.topics, open.operation))

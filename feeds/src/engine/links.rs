@@ -78,6 +78,9 @@ impl Feed {
         protocol: &dyn Protocol,
         out: &mut Output,
     ) {
+        if matches!(about, About::Rest(id) if !self.lines.is_open(line, *id)) {
+            return;
+        }
         fault(out, FaultKind::Refused, format!("{}: request refused: {reason}", self.venue));
         let markets = &self.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();

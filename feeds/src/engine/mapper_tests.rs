@@ -81,7 +81,7 @@ fn decimal(number: Number) -> f64 {
 
 /// What we make of a message; trades of before the subscription are left out, as they do.
 fn ours(venue: &str, message: &Value) -> Result<Vec<Event>, Complaint> {
-    let Speaks::Engine(make) = &registry::venue(venue).unwrap().speaks else { panic!("{venue} has an adapter of its own") };
+    let Speaks::Engine(make) = &registry::venue(venue).unwrap().speaks;
     let mut decoded = Decoded::surveying();
     make(&FeedSettings::of_venue(venue)).decode(Line(0), &mut message.to_string().into_bytes(), &mut decoded)?;
     // Bitget's categories are part of our names.

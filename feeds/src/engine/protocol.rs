@@ -48,7 +48,7 @@ pub trait Protocol: Send {
 
     fn request(&self, request: &Request<'_>) -> String;
 
-    /// Reads one message. An error drops all of it. `payload` may be altered in place, or replaced (by `json::inflate`).
+    /// Reads one message. An error drops all of it. `payload` may be altered in place.
     fn decode(&mut self, line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint>;
 
     /// Is this instrument to be had at this endpoint? (Where categories have addresses of their own.)

@@ -60,7 +60,11 @@ impl Bench {
     }
 
     pub fn message(&mut self, line: Line, text: &str) {
-        self.adapter.on_message(self.now, line, &mut text.as_bytes().to_vec(), &mut self.out);
+        self.bytes(line, text.as_bytes().to_vec());
+    }
+
+    pub fn bytes(&mut self, line: Line, mut bytes: Vec<u8>) {
+        self.adapter.on_message(self.now, line, &mut bytes, &mut self.out);
         self.settle();
     }
 
@@ -219,9 +223,15 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 
 /// All messages that a recording of `../shared/data` received.
 pub fn recorded(path: &str) -> Option<Vec<String>> {
+    let text = |bytes| String::from_utf8(bytes).expect("messages are texts");
+    Some(recorded_bytes(path)?.into_iter().map(text).collect())
+}
+
+/// The same for venues whose messages are no texts.
+pub fn recorded_bytes(path: &str) -> Option<Vec<Vec<u8>>> {
     let file = shared(path)?;
     let message = |entry: crate::recording::Entry| match entry.body {
-        Body::Received { bytes, .. } => Some(String::from_utf8(bytes).expect("messages are texts")),
+        Body::Received { bytes, .. } => Some(bytes),
         _ => None,
     };
     Some(Recording::open(&[file]).unwrap().filter_map(|entry| message(entry.unwrap())).collect())

@@ -43,6 +43,7 @@ pub struct Rules {
     ladder: bool,
     orphans_count: bool,
     finest_exponent: i8,
+    size_noise: Option<u8>,
     /// Levels a side beyond which the venue sends no deletes.
     pub depth: Option<usize>,
 }
@@ -70,6 +71,7 @@ impl Rules {
             ladder: orphans_count || facts.checksum_depth().is_some(),
             orphans_count,
             finest_exponent: facts.finest_exponent,
+            size_noise: facts.size_noise,
             depth: None,
         }
     }
@@ -85,6 +87,8 @@ pub struct Market {
     /// In band, while two lines carry the same: whose book it is.
     pub book_line: Option<Line>,
     rules: Rules,
+    /// Sizes are cut here.
+    size_floor: i8,
     ladder: Ladder,
     told: [Option<Told>; 3],
     quotes: Trail,
@@ -105,6 +109,10 @@ impl Market {
     pub fn new(index: u32, instrument: Instrument, trading: TradingState, channels: &[Channel], rules: Rules) -> Self {
         let told = CHANNELS
             .map(|channel| channels.contains(&channel).then_some(Told { state: FeedState::Starting, cause: Cause::Startup }));
+        let size_floor = match rules.size_noise {
+            Some(noise) if instrument.lot > 0 => instrument.size_exponent.saturating_sub_unsigned(noise),
+            _ => i8::MIN,
+        };
         Self {
             index,
             instrument,
@@ -113,6 +121,7 @@ impl Market {
             awaited_since: None,
             book_line: None,
             rules,
+            size_floor,
             ladder: Ladder::default(),
             told,
             quotes: Trail::default(),

@@ -1,7 +1,7 @@
 //! The scale of one instrument's numbers. In: the venue's numbers. Out: mantissas, exact; where a number is finer than the instrument,
 //! the instrument is redefined. Bounded: exponents only get finer, down to the venue's finest.
 
-use super::super::decoded::{Number, RawLevel};
+use super::super::decoded::{BAD, Number, RawLevel};
 use super::{Market, Need};
 use crate::adapter::{Now, Output};
 use wire::decimal::{Decimal, DecimalError};
@@ -43,7 +43,7 @@ impl Market {
         let (mut price_exponent, mut size_exponent) = known;
         for raw in numbers {
             price_exponent = price_exponent.min(raw.price.normalized().exponent);
-            size_exponent = size_exponent.min(raw.size.normalized().exponent);
+            size_exponent = size_exponent.min(self.cut(raw.size).normalized().exponent);
         }
         if (price_exponent, size_exponent) == known || price_exponent.min(size_exponent) < self.rules.finest_exponent {
             return Err(Misfit::Bad);
@@ -104,8 +104,19 @@ impl Market {
 
     pub(super) fn level(&self, raw: RawLevel) -> Result<Level, Misfit> {
         let price = at(raw.price, self.instrument.price_exponent)?;
-        let size = at(raw.size, self.instrument.size_exponent)?;
+        let size = at(self.cut(raw.size), self.instrument.size_exponent)?;
         if price < 0 || size < 0 { Err(Misfit::Bad) } else { Ok(Level { price, size }) }
+    }
+
+    /// Without the digits that are only noise.
+    fn cut(&self, size: Number) -> Number {
+        match self.size_floor.checked_sub(size.exponent) {
+            Some(finer @ 1..) if size != BAD => {
+                let unit = 10i64.checked_pow(finer.unsigned_abs().into());
+                Decimal::new(unit.map_or(0, |unit| size.mantissa / unit), self.size_floor)
+            }
+            _ => size,
+        }
     }
 }
 
