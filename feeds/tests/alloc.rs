@@ -7,7 +7,7 @@ use support::{Message, Rig, tapes};
 use wire::event::{Event, EventBody};
 
 /// Of each recording.
-const MESSAGES: usize = 400;
+const MESSAGES: usize = 250;
 
 #[test]
 fn the_counter_counts() {

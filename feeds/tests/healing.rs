@@ -14,7 +14,7 @@ use std::io::Read as _;
 use support::{Book, Message, Rig, Tape, tapes};
 
 /// Of each recording.
-const MESSAGES: usize = 300;
+const MESSAGES: usize = 200;
 
 /// What happens to one message. Places are shares of the whole, in 1/65536.
 #[derive(Clone, Debug)]
@@ -110,7 +110,7 @@ fn altered_messages_leave_no_trace_after_a_new_connection() {
     for tape in tapes(MESSAGES) {
         let expected = undisturbed(&tape);
         assert!(expected.iter().any(|book| book.live), "{}: no book of the recording is live", tape.venue);
-        let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(Config { cases: 4, failure_persistence: None, ..Config::default() });
         let result = runner.run(&vec((any::<u16>(), harm()), 1..60), |harms| {
             let mut rig = Rig::new(&tape);
             harmed(&tape.messages, &harms).iter().for_each(|message| rig.message(message));
@@ -138,7 +138,7 @@ fn altered_messages_leave_no_trace_after_a_new_connection() {
 #[test]
 fn random_bytes_are_faults_and_nothing_else() {
     for venue in registry::VENUES {
-        let mut runner = TestRunner::new(Config { cases: 64, failure_persistence: None, ..Config::default() });
+        let mut runner = TestRunner::new(Config { cases: 32, failure_persistence: None, ..Config::default() });
         let result = runner.run(&vec(vec(any::<u8>(), 0..200), 1..20), |messages| {
             let settings = FeedSettings {
                 symbols: vec!["BTC-USDT".to_owned(), "!BTCUSDT".to_owned()],
