@@ -206,10 +206,7 @@ impl Manager {
     fn note_stale(&mut self, session: SessionKey, focus: Focus, queue: Queue) {
         let Self { sessions, subscriptions, .. } = self;
         let Some(member) = sessions.get_mut(session.0) else { return };
-        let stands = |handle: Handle| {
-            let found = subscriptions.get(handle.index as usize);
-            found.is_some_and(|found| found.generation == handle.generation && found.queue == queue)
-        };
+        let stands = |handle: Handle| stands(subscriptions, handle, queue);
         match queue {
             Queue::Due => member.line(focus).note_stale(stands),
             Queue::Unpaid => member.unpaid.note_stale(stands),
@@ -330,6 +327,12 @@ fn next_check(interval_ns: i64, topic: u32, now: i64) -> i64 {
     }
     let phase = (i64::from(topic) * CHECK_STEP_NS) % interval_ns;
     ((now - phase).div_euclid(interval_ns) + 1) * interval_ns + phase
+}
+
+/// Does what the handle names stand in this list?
+fn stands(subscriptions: &Slab<Subscription>, handle: Handle, queue: Queue) -> bool {
+    let found = subscriptions.get(handle.index as usize);
+    found.is_some_and(|found| found.generation == handle.generation && found.queue == queue)
 }
 
 fn live(subscriptions: &mut Slab<Subscription>, handle: Handle) -> Option<&mut Subscription> {

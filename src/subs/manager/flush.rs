@@ -2,7 +2,7 @@
 //! Bounded by the frame; what does not fit stays due.
 
 use super::subscription::{Queue, Subscription};
-use super::{LocalTopic, Manager, SessionKey, live, next_check};
+use super::{LocalTopic, Manager, SessionKey, live, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use foldhash::fast::RandomState;
@@ -87,13 +87,24 @@ impl Manager {
             // The quote before its trade, if there is one. It may not even be marked: who publishes does not wait for us.
             if let Some(quote) = member.safe.get(&id).copied()
                 && round.has_trades(topic, self.topics.get_mut(&id), subscription, &mut spare)
-                && let Some(subscription) = live(&mut self.subscriptions, quote)
-                && matches!(subscription.queue, Queue::Idle | Queue::Waiting | Queue::Due)
-                && (member.credits > 0 || !subscription.is_on_credit())
-                && round.serve_first(map, subscription, &mut self.topics, &mut spare) == Served::NoRoom
+                && let Some(quote) = live(&mut self.subscriptions, quote)
+                && matches!(quote.queue, Queue::Idle | Queue::Waiting | Queue::Due)
+                && (member.credits > 0 || !quote.is_on_credit())
             {
-                member.line(focus).push_front(entry);
-                break;
+                match round.serve_first(map, quote, &mut self.topics, &mut spare) {
+                    Served::NoRoom => {
+                        member.line(focus).push_front(entry);
+                        break;
+                    }
+                    Served::All if quote.queue == Queue::Due && !quote.once && !quote.pauses_after => {
+                        // It has been told all there is. Its place in the line would let it out once more in the same window.
+                        quote.queue = Queue::Idle;
+                        let focus = quote.terms.focus;
+                        let subscriptions = &self.subscriptions;
+                        member.line(focus).note_stale(|handle| stands(subscriptions, handle, Queue::Due));
+                    }
+                    Served::All | Served::More => {}
+                }
             }
             let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
             let Some(local) = self.topics.get_mut(&id) else { continue };
@@ -152,8 +163,8 @@ impl Round<'_> {
         }
     }
 
-    /// A subscription that waits goes ahead of its turn, and stays in its list: there may be nothing left of it to be told then, which
-    /// is cheap.
+    /// A subscription that waits goes ahead of its turn. If it stays in its list, there may be nothing left of it to be told then, which is
+    /// cheap.
     fn serve_first(
         &mut self,
         map: &TopicMap,
