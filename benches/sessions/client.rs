@@ -44,13 +44,13 @@ impl Opener {
     /// So many more; those that stay.
     pub async fn open(&self, count: usize) -> Vec<Client> {
         let opening = stream::iter(0..count).map(|_| self.open_one()).buffer_unordered(AT_ONCE);
-        opening.filter_map(|client| std::future::ready(client)).collect().await
+        opening.filter_map(std::future::ready).collect().await
     }
 
     async fn open_one(&self) -> Option<Client> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let (server, end) = connection();
-        self.inbox.send(server).await.ok().expect("the shard runs");
+        self.inbox.send(server).await.expect("the shard runs");
         let name = ServerName::try_from("localhost").expect("a name");
         let tls = self.connector.connect(name, end).await.expect("a good server");
         let mut request = "wss://localhost/v1/stream".into_client_request().expect("an address");

@@ -48,7 +48,7 @@ impl Server {
             draining: seen,
         };
         let (inbox, arrivals) = mpsc::channel(INBOX);
-        let (told, schedstat) = std::sync::mpsc::channel();
+        let (told, schedstat) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || {
             let own = std::fs::read_link("/proc/thread-self").expect("Linux tells it");
             told.send(format!("/proc/{}/schedstat", own.display())).expect("somebody waits");
