@@ -46,6 +46,18 @@ bench:
 bench-only FILTER:
     cargo bench --locked --bench stages -- {{FILTER}}
 
+# Instructions of every stage, which no other work of the machine changes; writes benches/results/instructions.md. Needs valgrind.
+instructions:
+    python3 benches/instructions.py write
+
+# Counts again, and fails if a stage is off that table by more than 5 %.
+instructions-check:
+    python3 benches/instructions.py check
+
+# Very many sessions in one process over memory instead of sockets: resident memory, heap and CPU of each; `just bench-sessions 5000` for a try.
+bench-sessions COUNT="100000":
+    cargo bench --locked --bench sessions -- {{COUNT}}
+
 # Memory of the server per idle session.
 bench-idle:
     cargo bench --locked --bench idle

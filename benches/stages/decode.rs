@@ -17,14 +17,16 @@ const NOW: Now = Now { wall: 1_767_225_600_000_000_000, mono: 0 };
 
 pub fn group(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
-    for (name, message) in
-        [("book_ticker", book_ticker()), ("trade", trade()), ("depth_5_5", depth(5)), ("depth_25_25", depth(25))]
-    {
+    for (name, message) in messages() {
         let mut feed = Feed::new();
         group.throughput(Throughput::Bytes(message.len() as u64));
         group.bench_function(name, |bencher| bencher.iter(|| feed.take(&message)));
     }
     group.finish();
+}
+
+pub fn messages() -> [(&'static str, Message); 4] {
+    [("book_ticker", book_ticker()), ("trade", trade()), ("depth_5_5", depth(5)), ("depth_25_25", depth(25))]
 }
 
 fn book_ticker() -> Message {
@@ -52,7 +54,7 @@ fn depth(levels: u64) -> Message {
 }
 
 /// A message with holes for its number.
-struct Message {
+pub struct Message {
     text: Vec<u8>,
     holes: Vec<usize>,
 }
@@ -83,7 +85,7 @@ impl Message {
 }
 
 /// An adapter with one instrument whose channels are all live.
-struct Feed {
+pub struct Feed {
     adapter: Box<dyn Adapter>,
     out: Output,
     payload: Vec<u8>,
@@ -91,7 +93,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let settings = FeedSettings { symbols: vec!["BTC-USDT".to_owned()], ..FeedSettings::of_venue("binance") };
         let adapter = registry::adapter("binance", &settings).expect("the settings are good");
         let mut feed = Self { adapter, out: Output::default(), payload: Vec::new(), number: FIRST };
@@ -124,7 +126,7 @@ impl Feed {
     }
 
     /// The next message of its kind. It must become one event, or the benchmark measures something else.
-    fn take(&mut self, message: &Message) {
+    pub fn take(&mut self, message: &Message) {
         self.out.clear();
         self.take_unchecked(message);
         let events: &[Event] = black_box(&self.out.batch.events);

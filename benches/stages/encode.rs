@@ -24,7 +24,7 @@ pub fn group(criterion: &mut Criterion) {
     }
 }
 
-struct Asking<'a> {
+pub struct Asking<'a> {
     behind: &'a Behind,
     encoding: Encoding,
     chunks: Chunks,
@@ -33,12 +33,12 @@ struct Asking<'a> {
 }
 
 impl<'a> Asking<'a> {
-    fn new(behind: &'a Behind, encoding: Encoding) -> Self {
+    pub fn new(behind: &'a Behind, encoding: Encoding) -> Self {
         Self { behind, encoding, chunks: Chunks::default(), spare: Chunk::default(), second: 0 }
     }
 
     /// Asks as before, or as nobody has lately: relative to another second.
-    fn once(&mut self, same: bool) -> usize {
+    pub fn once(&mut self, same: bool) -> usize {
         self.second = if same { 0 } else { (self.second + 1) % 10 };
         let request = Request {
             cursor: self.behind.cursor,

@@ -30,7 +30,7 @@ pub fn group(criterion: &mut Criterion) {
 }
 
 /// Two sessions with the same subscriptions.
-struct Pair {
+pub struct Pair {
     market: Market,
     manager: Manager,
     sessions: [SessionKey; 2],
@@ -38,7 +38,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(topics: usize, encoding: Encoding) -> Self {
+    pub fn new(topics: usize, encoding: Encoding) -> Self {
         let market = Market::new(topics);
         let mut manager = Manager::new(0, 0);
         let sessions = [(); 2].map(|()| manager.join(encoding, Rc::new(Notify::new())));
@@ -55,24 +55,34 @@ impl Pair {
 
     fn flush(&mut self, rounds: u64, timed: usize) -> Duration {
         let mut spent = Duration::ZERO;
-        for round in 0..rounds {
-            for of in 0..self.market.topics.len() {
-                self.market.quote(of);
-            }
-            let Self { market, manager, sessions, frame } = self;
-            market.map.marks(0).drain(|topic| manager.mark(topic, 0));
-            for (at, session) in sessions.iter().enumerate() {
+        for _ in 0..rounds {
+            self.publish_and_mark();
+            for at in 0..self.sessions.len() {
                 let begin = Instant::now();
-                frame.begin(round + 1, NOW);
-                manager.flush(&market.map, *session, 0, frame);
-                frame.end();
-                black_box(frame.websocket());
+                self.gather(at);
                 if at == timed {
                     spent += begin.elapsed();
                 }
             }
         }
         spent
+    }
+
+    pub fn publish_and_mark(&mut self) {
+        for of in 0..self.market.topics.len() {
+            self.market.quote(of);
+        }
+        let Self { market, manager, .. } = self;
+        market.map.marks(0).drain(|topic| manager.mark(topic, 0));
+    }
+
+    /// The frame of one session.
+    pub fn gather(&mut self, session: usize) {
+        let Self { market, manager, sessions, frame } = self;
+        frame.begin(1, NOW);
+        manager.flush(&market.map, sessions[session], 0, frame);
+        frame.end();
+        black_box(frame.websocket());
     }
 }
 
@@ -83,20 +93,22 @@ fn assembly(criterion: &mut Criterion) {
     for chunks in [1, 32] {
         let mut frame = FrameBuilder::new(Encoding::Binary, 65_536);
         group.bench_function(BenchmarkId::new("assembly", chunks), |bencher| {
-            bencher.iter(|| {
-                frame.begin(1, NOW);
-                for _ in 0..chunks {
-                    frame.push(black_box(&chunk), true);
-                }
-                frame.end();
-                black_box(frame.websocket().len())
-            });
+            bencher.iter(|| assemble(&mut frame, &chunk, chunks))
         });
     }
     group.finish();
 }
 
-fn quote_chunk() -> Chunk {
+pub fn assemble(frame: &mut FrameBuilder, chunk: &Chunk, chunks: usize) -> usize {
+    frame.begin(1, NOW);
+    for _ in 0..chunks {
+        frame.push(black_box(chunk), true);
+    }
+    frame.end();
+    black_box(frame.websocket().len())
+}
+
+pub fn quote_chunk() -> Chunk {
     let mut market = Market::new(1);
     market.quote(0);
     let cursor = market.head(market.topics[0].quote, TradeMode::Every);

@@ -2,6 +2,7 @@
 //! with `TICKWIRE_BENCH_RESULTS=FILE` a table of them. Bounded: one group a stage, some two minutes together.
 
 mod binary;
+mod count;
 mod decode;
 mod encode;
 mod expand;
@@ -9,15 +10,22 @@ mod flush;
 mod itch;
 mod link;
 mod market;
+#[path = "../sessions/memory.rs"]
+mod memory;
+mod normalize;
 mod publish;
 mod report;
 mod since;
+mod tls;
 
 use criterion::Criterion;
 use std::path::PathBuf;
 use std::time::Duration;
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|argument| argument == "--count") {
+        return count::all();
+    }
     let results = std::env::var_os("TICKWIRE_BENCH_RESULTS").map(PathBuf::from);
     let folder = report::samples_folder();
     if results.is_some() {
@@ -33,12 +41,14 @@ fn main() {
     decode::group(&mut criterion);
     binary::group(&mut criterion);
     itch::group(&mut criterion);
+    normalize::group(&mut criterion);
     publish::group(&mut criterion);
     link::group(&mut criterion);
     since::group(&mut criterion);
     encode::group(&mut criterion);
     expand::group(&mut criterion);
     flush::group(&mut criterion);
+    tls::group(&mut criterion);
     criterion.final_summary();
     if let Some(file) = results {
         report::write(&folder, &file).expect("the results are written");

@@ -62,6 +62,12 @@ fn unwatched(criterion: &mut Criterion) {
 
 /// With clock, metrics and the feed's own index in front of it.
 fn ingest(criterion: &mut Criterion) {
+    let mut next = ingesting();
+    criterion.benchmark_group("ingest").bench_function("quote", |bencher| bencher.iter(&mut next));
+}
+
+/// Publishes the next quote of the next instrument.
+pub fn ingesting() -> impl FnMut() {
     let market = Market::new(0);
     let mut ingest =
         Ingest::new(tickwire::topic::TopicMap::new(*market.map.limits(), 1, 1), "sim", &Metrics::new(1), Clock::new());
@@ -74,18 +80,16 @@ fn ingest(criterion: &mut Criterion) {
     ingest.publish(&Batch { events: (0..INSTRUMENTS).map(listing).collect(), ..Batch::default() });
     let mut batch = Batch { events: vec![event(0, EventBody::Quote(quote(0)))], ..Batch::default() };
     let mut step = 0;
-    criterion.benchmark_group("ingest").bench_function("quote", |bencher| {
-        bencher.iter(|| {
-            step += 1;
-            batch.events[0].instrument = (step % INSTRUMENTS as i64) as u32;
-            batch.events[0].body = EventBody::Quote(quote(step / INSTRUMENTS as i64));
-            ingest.publish(black_box(&batch));
-        });
-    });
+    move || {
+        step += 1;
+        batch.events[0].instrument = (step % INSTRUMENTS as i64) as u32;
+        batch.events[0].body = EventBody::Quote(quote(step / INSTRUMENTS as i64));
+        ingest.publish(black_box(&batch));
+    }
 }
 
 /// One shard's subscribers: so many topics that each benchmark has ten thousand, or a thousand topics.
-struct Crowd {
+pub struct Crowd {
     market: Market,
     manager: Manager,
     sessions: Vec<SessionKey>,
@@ -95,7 +99,11 @@ struct Crowd {
 
 impl Crowd {
     fn new(subscribers: usize, pace: Pace) -> Self {
-        let market = Market::new((10_000 / subscribers).min(INSTRUMENTS));
+        Self::of((10_000 / subscribers).min(INSTRUMENTS), subscribers, pace)
+    }
+
+    pub fn of(instruments: usize, subscribers: usize, pace: Pace) -> Self {
+        let market = Market::new(instruments);
         let mut manager = Manager::new(0, 0);
         let mut sessions = Vec::new();
         for topics in &market.topics {
@@ -119,11 +127,8 @@ impl Crowd {
         let mut spent = Duration::ZERO;
         for _ in 0..sweeps {
             let begin = Instant::now();
-            for of in 0..self.market.topics.len() {
-                self.market.quote(of);
-            }
-            let Self { market, manager, now, .. } = self;
-            market.map.marks(0).drain(|topic| manager.mark(topic, *now));
+            self.publish();
+            self.mark();
             spent += begin.elapsed();
             self.send_all();
         }
@@ -131,7 +136,18 @@ impl Crowd {
         Duration::from_nanos((spent.as_nanos() * u128::from(rounds) / u128::from(sweeps * topics)) as u64)
     }
 
-    fn send_all(&mut self) {
+    pub fn publish(&mut self) {
+        for of in 0..self.market.topics.len() {
+            self.market.quote(of);
+        }
+    }
+
+    pub fn mark(&mut self) {
+        let Self { market, manager, now, .. } = self;
+        market.map.marks(0).drain(|topic| manager.mark(topic, *now));
+    }
+
+    pub fn send_all(&mut self) {
         // Past every window, so that paced subscriptions are due as well; the next marks fall into the window just begun.
         self.now += 2_000_000_000;
         self.manager.tick(self.now);

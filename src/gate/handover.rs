@@ -2,6 +2,7 @@
 //! Bounded by the sessions.
 
 use super::serve::{Sessions, Socket};
+use super::transport::Transport;
 use crate::session::sse::{self, SseBody};
 use crate::session::{Client, websocket};
 use crate::shard::Shard;
@@ -11,7 +12,7 @@ use tokio::sync::Notify;
 impl Sessions for Shard {
     type Events = SseBody;
 
-    fn stream(self: Rc<Self>, socket: Socket, client: Client) -> impl Future<Output = ()> {
+    fn stream<T: Transport>(self: Rc<Self>, socket: Socket<T>, client: Client) -> impl Future<Output = ()> {
         websocket::run(socket, client, self)
     }
 

@@ -16,6 +16,7 @@ mod routes;
 mod serve;
 mod socket;
 mod tls;
+mod transport;
 mod upgrade;
 
 #[cfg(test)]
@@ -23,7 +24,9 @@ mod tests;
 
 pub use accept::{accept, bind};
 pub use admission::Arrival;
-pub use serve::{Sessions, Socket, serve};
+pub use serve::{Sessions, Socket, serve, serve_over};
+pub use socket::TlsSocket;
+pub use transport::Transport;
 
 use crate::config::{self, Config};
 use crate::metrics::GateMetrics;
@@ -115,6 +118,11 @@ impl Gate {
     /// Reads the certificate again; on an error the old one stays in force.
     pub fn reload_certificate(&self) -> Result<(), GateError> {
         self.tls.reload(&self.listen)
+    }
+
+    /// What the next connection begins with.
+    pub fn tls_config(&self) -> Arc<rustls::ServerConfig> {
+        self.tls.config()
     }
 
     /// The certificate chain in PEM, for clients that must trust a self-signed one.

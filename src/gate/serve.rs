@@ -4,9 +4,10 @@
 use super::answer::Answer;
 use super::routes::Context;
 use super::socket::TlsSocket;
+use super::transport::Transport;
 use super::{Arrival, Gate};
 use crate::config;
-use crate::metrics::HandshakeFailure;
+use crate::metrics::{HandshakeFailure, Refusal};
 use crate::session::Client;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -30,14 +31,14 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 /// An upgraded connection: the WebSocket directly over TLS, without hyper in between.
-pub type Socket = Box<WebSocketStream<TlsSocket>>;
+pub type Socket<T = TcpStream> = Box<WebSocketStream<TlsSocket<T>>>;
 
 /// What comes after the gate. The shard implements it; the gate knows no more of sessions than this.
 pub trait Sessions: 'static {
     type Events: Body<Data = Bytes, Error = Infallible> + 'static;
 
     /// Runs one WebSocket session to its end.
-    fn stream(self: Rc<Self>, socket: Socket, client: Client) -> impl Future<Output = ()>;
+    fn stream<T: Transport>(self: Rc<Self>, socket: Socket<T>, client: Client) -> impl Future<Output = ()>;
 
     /// Begins one session of server-sent events. It notifies `cut` to have the connection dropped.
     fn events(self: Rc<Self>, client: Client, cut: Rc<Notify>) -> Self::Events;
@@ -60,31 +61,57 @@ pub(super) struct Pending {
 pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<S>) {
     let Arrival { stream, peer, turn_away, _permit } = arrival;
     // Both steps are boxed: their state of some 10 KiB must not stay in the task of a session that lives for hours.
-    let deadline = Instant::now() + Duration::from_millis(gate.listen.handshake_timeout_ms);
-    let tls = match Box::pin(handshake(stream, peer, &gate, deadline)).await {
-        Ok(tls) => tls,
-        Err(failure) => return gate.metrics.handshake_failed(failure),
-    };
-    gate.metrics.handshakes.add(1);
-    let context = Context {
-        gate: gate.clone(),
-        sessions: sessions.clone(),
-        peer,
-        turn_away,
-        pending: RefCell::default(),
-        cut: Rc::default(),
-    };
-    match Box::pin(http(tls, Rc::new(context), deadline)).await {
-        Ok(Some(upgraded)) => {
-            // The box is gone before the session runs.
-            let session = {
-                let (socket, client) = *upgraded;
-                sessions.stream(socket, client)
-            };
-            session.await;
+    let deadline = handshake_deadline(&gate);
+    let tls = Box::pin(handshake(stream, peer, &gate, deadline)).await;
+    let session = Box::pin(let_in(tls, peer, turn_away, deadline, &gate, &sessions)).await;
+    if let Some(session) = session {
+        session.await;
+    }
+}
+
+/// The same over any transport, for measurements: everything but what is about TCP and about who may come in.
+pub async fn serve_over<T: Transport, S: Sessions>(transport: T, peer: SocketAddr, gate: Arc<Gate>, sessions: Rc<S>) {
+    let deadline = handshake_deadline(&gate);
+    let accept = TlsSocket::accept(transport, gate.tls.config());
+    let tls = Box::pin(timeout_at(deadline, accept)).await;
+    let tls = tls.map_or(Err(HandshakeFailure::Timeout), |accepted| accepted.map_err(|_| HandshakeFailure::Tls));
+    let session = Box::pin(let_in(tls, peer, None, deadline, &gate, &sessions)).await;
+    if let Some(session) = session {
+        session.await;
+    }
+}
+
+fn handshake_deadline(gate: &Gate) -> Instant {
+    Instant::now() + Duration::from_millis(gate.listen.handshake_timeout_ms)
+}
+
+/// From the end of the handshake to the session, if it comes to one. Whoever runs that has nothing left of this.
+async fn let_in<T: Transport, S: Sessions>(
+    tls: Result<TlsSocket<T>, HandshakeFailure>,
+    peer: SocketAddr,
+    turn_away: Option<Refusal>,
+    deadline: Instant,
+    gate: &Arc<Gate>,
+    sessions: &Rc<S>,
+) -> Option<impl Future<Output = ()>> {
+    let answered = match tls {
+        Ok(tls) => {
+            gate.metrics.handshakes.add(1);
+            let (gate, sessions) = (gate.clone(), sessions.clone());
+            let context = Context { gate, sessions, peer, turn_away, pending: RefCell::default(), cut: Rc::default() };
+            http(tls, Rc::new(context), deadline).await
         }
-        Ok(None) => {}
-        Err(failure) => gate.metrics.handshake_failed(failure),
+        Err(failure) => Err(failure),
+    };
+    match answered {
+        Ok(upgraded) => upgraded.map(|upgraded| {
+            let (socket, client) = *upgraded;
+            sessions.clone().stream(socket, client)
+        }),
+        Err(failure) => {
+            gate.metrics.handshake_failed(failure);
+            None
+        }
     }
 }
 
@@ -125,11 +152,11 @@ async fn answer_plain_http(stream: &mut TcpStream) {
 }
 
 /// Answers requests until the connection ends or becomes a WebSocket.
-async fn http<S: Sessions>(
-    tls: TlsSocket,
+async fn http<T: Transport, S: Sessions>(
+    tls: TlsSocket<T>,
     context: Rc<Context<S>>,
     deadline: Instant,
-) -> Result<Option<Box<(Socket, Client)>>, HandshakeFailure> {
+) -> Result<Option<Box<(Socket<T>, Client)>>, HandshakeFailure> {
     let gate = &context.gate;
     let mut draining = gate.draining.subscribe();
     let routes = Routes { context: context.clone(), heard: Rc::default() };
@@ -177,9 +204,9 @@ async fn http<S: Sessions>(
 }
 
 /// The TLS stream comes back whole, with the bytes the client sent right after its request.
-async fn take_back(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socket> {
+async fn take_back<T: Transport>(upgrade: OnUpgrade, limits: &config::Session) -> Option<Socket<T>> {
     let upgraded = upgrade.await.ok()?;
-    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsSocket>>().ok()?;
+    let Parts { io, read_buf, .. } = upgraded.downcast::<TokioIo<TlsSocket<T>>>().ok()?;
     // Copied, because hyper's buffer of 8 KiB would live as long as a slice of it.
     let leftover = read_buf.to_vec();
     drop(read_buf);

@@ -4,6 +4,7 @@
 //! The library's unbuffered interface works in memory that all connections of a thread share: an idle connection keeps its keys and
 //! nothing else, and what is written goes into the socket with one plain `send`.
 
+use super::transport::Transport;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
@@ -34,8 +35,8 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-pub struct TlsSocket {
-    tcp: TcpStream,
+pub struct TlsSocket<T = TcpStream> {
+    tcp: T,
     tls: UnbufferedServerConnection,
     /// The beginning of a record whose end has not come.
     incoming: Vec<u8>,
@@ -76,9 +77,9 @@ impl Kept {
     }
 }
 
-impl TlsSocket {
+impl<T: Transport> TlsSocket<T> {
     /// Shakes hands. An error is about the peer or its connection; where the protocol has an alert for it, the peer was sent it.
-    pub async fn accept(tcp: TcpStream, config: Arc<ServerConfig>) -> io::Result<Self> {
+    pub async fn accept(tcp: T, config: Arc<ServerConfig>) -> io::Result<Self> {
         let tls = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
         let mut socket = Self {
             tcp,
@@ -90,7 +91,7 @@ impl TlsSocket {
             has_said_goodbye: false,
         };
         while socket.tls.is_handshaking() {
-            socket.tcp.readable().await?;
+            poll_fn(|cx| socket.tcp.poll_read_ready(cx)).await?;
             // A client may send its request right behind its part of the handshake: that waits for the first read.
             socket.receive(&mut ReadBuf::new(&mut []))?;
             poll_fn(|cx| socket.poll_send(cx)).await?;
@@ -266,7 +267,7 @@ fn put(
     }
 }
 
-impl AsyncRead for TlsSocket {
+impl<T: Transport> AsyncRead for TlsSocket<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.outgoing.is_empty() {
@@ -293,7 +294,7 @@ impl AsyncRead for TlsSocket {
     }
 }
 
-impl AsyncWrite for TlsSocket {
+impl<T: Transport> AsyncWrite for TlsSocket<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
@@ -313,6 +314,6 @@ impl AsyncWrite for TlsSocket {
             this.send(Outgoing::Goodbye)?;
             ready!(this.poll_send(cx))?;
         }
-        Pin::new(&mut this.tcp).poll_shutdown(cx)
+        this.tcp.poll_shutdown(cx)
     }
 }

@@ -5,7 +5,7 @@ mod http;
 mod stream;
 mod tokens;
 
-use super::{Arrival, Gate, Sessions, Socket, accept, bind, serve};
+use super::{Arrival, Gate, Sessions, Socket, Transport, accept, bind, serve};
 use crate::config::Config;
 use crate::metrics::GateMetrics;
 use crate::pressure::Pressure;
@@ -49,7 +49,7 @@ struct Doorbell;
 impl Sessions for Doorbell {
     type Events = Full<Bytes>;
 
-    async fn stream(self: Rc<Self>, mut socket: Socket, client: Client) {
+    async fn stream<T: Transport>(self: Rc<Self>, mut socket: Socket<T>, client: Client) {
         let _ = socket.send(Message::text(describe(&client))).await;
         while let Some(Ok(message)) = socket.next().await {
             if message.is_text() && socket.send(message).await.is_err() {
