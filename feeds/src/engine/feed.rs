@@ -25,15 +25,13 @@ pub struct Addresses {
 /// The adapter of the venue that `protocol` describes.
 pub fn engine(protocol: Box<dyn Protocol>, own: Addresses, settings: &FeedSettings) -> Result<Box<dyn Adapter>, FeedError> {
     let feed = Feed::new(protocol.as_ref(), own, settings)?;
-    Ok(Box::new(Engine { protocol, decoded: Decoded::default(), scratch: Vec::new(), items: Vec::new(), feed }))
+    Ok(Box::new(Engine { protocol, decoded: Decoded::default(), scratch: Vec::new(), feed }))
 }
 
 struct Engine {
     protocol: Box<dyn Protocol>,
     decoded: Decoded,
     scratch: Vec<u8>,
-    /// Reused: the items of the message at hand.
-    items: Vec<Item>,
     feed: Feed,
 }
 
@@ -113,8 +111,8 @@ impl Feed {
 impl Engine {
     /// What one message says, item by item.
     fn take(&mut self, now: Now, line: Line, out: &mut Output) {
-        let Self { protocol, decoded, scratch, items, feed } = self;
-        std::mem::swap(items, &mut decoded.items);
+        let Self { protocol, decoded, scratch, feed } = self;
+        let mut items = std::mem::take(&mut decoded.items);
         if decoded.unknown > 0 {
             let detail = format!("{}: data for '{}'", feed.venue, decoded.first_unknown);
             fault(out, FaultKind::UnknownInstrument, detail);
@@ -178,6 +176,8 @@ impl Engine {
             }
         }
         items.clear();
+        // Always the same buffer: it has grown to its size once the longest message was here.
+        decoded.items = items;
         if !listed.is_empty() {
             feed.on_list(now, listed, protocol.as_ref(), decoded, out);
         }

@@ -31,6 +31,7 @@ struct Book {
     stage: Stage,
     /// Attempts since the book was last live for long.
     attempts: u32,
+    last_attempt: i64,
     live_since: Option<i64>,
 }
 
@@ -63,8 +64,10 @@ impl Snapshots {
         if book.live_since.take().is_some_and(|since| now.mono.saturating_sub(since) > FORGIVEN_AFTER_NS) {
             book.attempts = 0;
         }
-        // Once may happen to any book; one that breaks again and again must not eat the budget of the others.
-        let pause = if book.attempts <= 1 { 0 } else { self.pause(index) };
+        // Once may happen to any book; one that breaks again and again must not eat the budget of the others. Its pause counts from
+        // the last attempt: what was lost in the meantime and comes back owes none that is over.
+        let passed = now.mono.saturating_sub(book.last_attempt);
+        let pause = if book.attempts <= 1 { 0 } else { self.pause(index).saturating_sub(passed).max(0) };
         self.wait(now, index, pause);
     }
 
@@ -97,6 +100,7 @@ impl Snapshots {
         self.in_flight += 1;
         let book = &mut self.books[index as usize];
         book.attempts = book.attempts.saturating_add(1);
+        book.last_attempt = now.mono;
         book.stage = Stage::InFlight(fetch);
         Some(index)
     }
