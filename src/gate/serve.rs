@@ -20,6 +20,7 @@ use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, Ready, ready};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,11 +61,13 @@ pub(super) struct Pending {
 /// Serves one connection until it ends, on the shard's thread. Its permit is held as long.
 pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<S>) {
     let Arrival { stream, peer, turn_away, _permit } = arrival;
-    // Both steps are boxed: their state of some 10 KiB must not stay in the task of a session that lives for hours.
     let deadline = handshake_deadline(&gate);
-    let tls = Box::pin(handshake(stream, peer, &gate, deadline)).await;
-    let session = Box::pin(let_in(tls, peer, turn_away, deadline, &gate, &sessions)).await;
-    if let Some(session) = session {
+    // Boxed, and so is what comes of it: some 10 KiB of state must not stay in the task of a session that lives for hours.
+    let way_in = Box::pin(async {
+        let tls = handshake(stream, peer, &gate, deadline).await;
+        let_in(tls, peer, turn_away, deadline, &gate, &sessions).await
+    });
+    if let Some(session) = way_in.await {
         session.await;
     }
 }
@@ -72,11 +75,12 @@ pub async fn serve<S: Sessions>(arrival: Arrival, gate: Arc<Gate>, sessions: Rc<
 /// The same over any transport, for measurements: everything but what is about TCP and about who may come in.
 pub async fn serve_over<T: Transport, S: Sessions>(transport: T, peer: SocketAddr, gate: Arc<Gate>, sessions: Rc<S>) {
     let deadline = handshake_deadline(&gate);
-    let accept = TlsSocket::accept(transport, gate.tls.config());
-    let tls = Box::pin(timeout_at(deadline, accept)).await;
-    let tls = tls.map_or(Err(HandshakeFailure::Timeout), |accepted| accepted.map_err(|_| HandshakeFailure::Tls));
-    let session = Box::pin(let_in(tls, peer, None, deadline, &gate, &sessions)).await;
-    if let Some(session) = session {
+    let way_in = Box::pin(async {
+        let accepted = timeout_at(deadline, TlsSocket::accept(transport, gate.tls.config())).await;
+        let tls = accepted.map_or(Err(HandshakeFailure::Timeout), |accepted| accepted.map_err(|_| HandshakeFailure::Tls));
+        let_in(tls, peer, None, deadline, &gate, &sessions).await
+    });
+    if let Some(session) = way_in.await {
         session.await;
     }
 }
@@ -93,7 +97,7 @@ async fn let_in<T: Transport, S: Sessions>(
     deadline: Instant,
     gate: &Arc<Gate>,
     sessions: &Rc<S>,
-) -> Option<impl Future<Output = ()>> {
+) -> Option<Pin<Box<impl Future<Output = ()>>>> {
     let answered = match tls {
         Ok(tls) => {
             gate.metrics.handshakes.add(1);
@@ -106,7 +110,7 @@ async fn let_in<T: Transport, S: Sessions>(
     match answered {
         Ok(upgraded) => upgraded.map(|upgraded| {
             let (socket, client) = *upgraded;
-            sessions.clone().stream(socket, client)
+            Box::pin(sessions.clone().stream(socket, client))
         }),
         Err(failure) => {
             gate.metrics.handshake_failed(failure);
