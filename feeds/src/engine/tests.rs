@@ -243,6 +243,29 @@ fn an_address_is_asked_for_and_a_greeting_waited_for() {
 }
 
 #[test]
+fn a_pause_before_a_snapshot_is_not_owed_again_by_a_new_line() {
+    let facts = Facts { waits_for_hello: true, ..rest(&[Proof::Range], false) };
+    let mut bench = Words::new(facts).bench(&["A"]);
+    bench.message(Line(0), "hello");
+    for _ in 0..8 {
+        bench.refuse("/book/A", 500);
+        bench.wait_ms(30_000);
+    }
+    let lose = |bench: &mut Bench, away_ms: i64| {
+        bench.lose(Line(0), Cause::Disconnected);
+        bench.fetches.clear();
+        bench.wait_ms(away_ms);
+        bench.message(Line(0), "hello");
+        bench.fetches.len()
+    };
+    // The last pause was of 30 s at most.
+    assert_eq!(lose(&mut bench, 30_100), 1, "it passed while the line was away");
+    assert_eq!(lose(&mut bench, 1_000), 0, "it is not over");
+    bench.wait_ms(30_000);
+    bench.answer("/book/A", "snap A 5 9 1");
+}
+
+#[test]
 fn of_two_lines_one_brings_the_trades_that_no_id_tells_apart() {
     for (trade_ids, log) in [
         (TradeIds::None, vec!["Trade 1 1 buy 7", "Trade 1 1 buy 8", "Trade 1 1 buy 8"]),
