@@ -75,7 +75,7 @@ def page(counted):
     lines = [
         "# Instructions of each stage",
         "",
-        f"Made by `{REMAKE}`, checked by CI within {TOLERANCE:.0%}; see [README.md](README.md) for how to read it.",
+        f"Made by `{REMAKE}`; `just instructions-check` fails beyond {TOLERANCE:.0%}; see [README.md](README.md) for how to read it.",
         "",
         f"{tool('rustc', '--version')}; {tool('valgrind', '--version')}; {os.uname().machine}.",
         "",
