@@ -20,13 +20,8 @@ pub struct Venue {
     /// WebSocket and REST base addresses that are used when the settings name none.
     pub ws_url: &'static str,
     pub rest_url: &'static str,
-    pub(crate) speaks: Speaks,
-}
-
-/// What speaks it.
-pub(crate) enum Speaks {
-    /// The engine, in this protocol.
-    Engine(MakeProtocol),
+    /// What the engine has to know to speak it.
+    pub(crate) protocol: MakeProtocol,
 }
 
 pub const VENUES: &[Venue] = &[
@@ -61,8 +56,7 @@ pub struct Coverage {
 
 impl Venue {
     pub fn coverage(&self) -> Coverage {
-        let Speaks::Engine(make) = &self.speaks;
-        let protocol = make(&FeedSettings::of_venue(self.name));
+        let protocol = (self.protocol)(&FeedSettings::of_venue(self.name));
         let streams = protocol.streams();
         let carried = |channel: &Channel| streams.iter().any(|stream| stream.carries.contains(channel));
         let channels = [Channel::Quote, Channel::Trade, Channel::Book].into_iter().filter(carried).collect();
@@ -83,16 +77,14 @@ pub fn venue(name: &str) -> Result<&'static Venue, FeedError> {
 /// The adapter of `name`, which speaks for the feed that `settings` describe (`settings.venue` is not looked at).
 pub fn adapter(name: &str, settings: &FeedSettings) -> Result<Box<dyn Adapter>, FeedError> {
     let venue = venue(name)?;
-    let Speaks::Engine(make) = &venue.speaks;
     let own = Addresses { name: venue.name, ws_url: venue.ws_url, rest_url: venue.rest_url };
-    engine::engine(make(settings), own, settings)
+    engine::engine((venue.protocol)(settings), own, settings)
 }
 
 /// What replays must know of `name`.
 pub fn dialect(name: &str) -> Result<Box<dyn Dialect>, FeedError> {
     let venue = venue(name)?;
-    let Speaks::Engine(make) = &venue.speaks;
-    Ok(Box::new(EngineDialect::new(make(&FeedSettings::of_venue(venue.name)))))
+    Ok(Box::new(EngineDialect::new((venue.protocol)(&FeedSettings::of_venue(venue.name)))))
 }
 
 /// One pass over recordings of the venue `name`.

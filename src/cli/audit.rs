@@ -326,4 +326,4 @@ fn hex(context: Context) -> String {
 
 #[cfg(test)]
 #[path = "audit_tests.rs"]
-mod tests;
+pub(super) mod tests;

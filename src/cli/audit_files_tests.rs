@@ -1,22 +1,12 @@
 //! What the audit says of binary files that others recorded.
 
 use crate::cli::audit::audit;
+use crate::cli::audit::tests::captured;
 use feeds::venue::itch::generate::{Day, Settings};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use wire::decimal::plain;
 use wire::event::{Level, Side};
-
-/// `None`, said aloud, where the captured data is not there; in CI that is a failure.
-fn captured(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-    println!("SKIPPED: {} is missing", path.display());
-    None
-}
 
 #[test]
 fn a_capture_of_deep_adds_up() {

@@ -13,7 +13,7 @@ fn symbols_of(expected: &Value) -> Map<String, Value> {
 }
 
 /// `None`, said aloud, where the captured data is not there; in CI that is a failure.
-fn captured(path: &str) -> Option<PathBuf> {
+pub(in crate::cli) fn captured(path: &str) -> Option<PathBuf> {
     let path = workspace("../shared/data").join(path);
     if path.exists() {
         return Some(path);

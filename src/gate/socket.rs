@@ -7,7 +7,7 @@
 use super::transport::Transport;
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
@@ -147,12 +147,7 @@ impl<T: Transport> TlsSocket<T> {
                         self.plain.push(&record.payload[taken..]);
                     }
                 }
-                ConnectionState::EncodeTlsData(mut data) => {
-                    put(&mut self.outgoing.bytes, RECORD_OVERHEAD, |space| match data.encode(space) {
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        other => other.map_err(|_| None),
-                    })?;
-                }
+                ConnectionState::EncodeTlsData(data) => put_answer(&mut self.outgoing.bytes, data)?,
                 // It is in `outgoing`, which goes before anything else.
                 ConnectionState::TransmitTlsData(data) => data.done(),
                 ConnectionState::PeerClosed => self.has_ended = true,
@@ -233,6 +228,14 @@ impl<T: Transport> TlsSocket<T> {
 enum Outgoing<'a> {
     Data(&'a [u8]),
     Goodbye,
+}
+
+/// What the library has to say by itself.
+fn put_answer<Data>(out: &mut Vec<u8>, mut data: EncodeTlsData<'_, Data>) -> Result<(), rustls::Error> {
+    put(out, RECORD_OVERHEAD, |space| match data.encode(space) {
+        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
+        other => other.map_err(|_| None),
+    })
 }
 
 impl Outgoing<'_> {

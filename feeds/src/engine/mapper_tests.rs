@@ -5,7 +5,7 @@ use super::decoded::{Item, Part};
 use super::testkit::shared;
 use super::*;
 use crate::adapter::Line;
-use crate::registry::{self, Speaks};
+use crate::registry;
 use crate::settings::FeedSettings;
 use crate::time::rfc3339;
 use serde_json::Value;
@@ -81,7 +81,7 @@ fn decimal(number: Number) -> f64 {
 
 /// What we make of a message; trades of before the subscription are left out, as they do.
 fn ours(venue: &str, message: &Value) -> Result<Vec<Event>, Complaint> {
-    let Speaks::Engine(make) = &registry::venue(venue).unwrap().speaks;
+    let make = registry::venue(venue).unwrap().protocol;
     let mut decoded = Decoded::surveying();
     make(&FeedSettings::of_venue(venue)).decode(Line(0), &mut message.to_string().into_bytes(), &mut decoded)?;
     // Bitget's categories are part of our names.

@@ -24,6 +24,7 @@ mod snapshots;
 pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
+mod values;
 
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};
@@ -35,3 +36,4 @@ pub use feed::{Addresses, engine};
 pub use ladder::{Ladder, put_digits, put_text};
 pub use listing::{Listed, decimals};
 pub use protocol::{Complaint, MakeProtocol, Operation, Protocol, Request, Topic, address_key, chosen};
+pub use values::{aggressor, level};

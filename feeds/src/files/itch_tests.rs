@@ -1,6 +1,7 @@
 //! Files of ITCH as tapes: made days in every packing, real samples, damage.
 
 use super::*;
+use crate::engine::testkit::shared;
 use crate::itch::settings::ItchSettings;
 use crate::venue::itch::generate::{Day, Settings};
 use crate::venue::itch::message::{Body, MAX_BYTES as LONGEST, Message};
@@ -168,21 +169,10 @@ fn a_capture_of_two_lines_is_one_session() {
     assert!(played.tape.counts().iter().any(|(name, count)| name == "duplicate datagrams" && *count > 10));
 }
 
-/// `None`, said aloud, where the captured data is not there; in CI that is a failure.
-fn captured(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-    println!("SKIPPED: {} is missing", path.display());
-    None
-}
-
 /// 27 captures of Nasdaq and BX, five messages of a type each.
 #[test]
 fn real_datagrams_leave_no_remainder() {
-    let Some(folder) = captured("nasdaq-itch/omi") else { return };
+    let Some(folder) = shared("nasdaq-itch/omi") else { return };
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert_eq!(files.len(), 27);

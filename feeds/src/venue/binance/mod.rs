@@ -18,7 +18,7 @@ use crate::engine::{
     Proof, Protocol, QuoteIds, QuoteUpdate, RawLevel, Request, SnapshotFrom, Stream, TradeIds, TradeUpdate, chosen, number,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::replay::binance::{acknowledgement, address_key, is_answer};
 use crate::settings::FeedSettings;
 use decode::Message;
@@ -30,7 +30,7 @@ pub const SPOT: Venue = Venue {
     aliases: &["binance-spot"],
     ws_url: "wss://stream.binance.com:9443",
     rest_url: "https://api.binance.com",
-    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&SPOT_MARKET, settings))),
+    protocol: |settings| Box::new(Binance::new(&SPOT_MARKET, settings)),
 };
 
 pub const US: Venue = Venue {
@@ -38,7 +38,7 @@ pub const US: Venue = Venue {
     aliases: &[],
     ws_url: "wss://stream.binance.us:9443",
     rest_url: "https://api.binance.us",
-    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&US_MARKET, settings))),
+    protocol: |settings| Box::new(Binance::new(&US_MARKET, settings)),
 };
 
 pub const USD_M: Venue = Venue {
@@ -46,7 +46,7 @@ pub const USD_M: Venue = Venue {
     aliases: &["binance-futures"],
     ws_url: "wss://fstream.binance.com",
     rest_url: "https://fapi.binance.com",
-    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&USD_M_MARKET, settings))),
+    protocol: |settings| Box::new(Binance::new(&USD_M_MARKET, settings)),
 };
 
 pub const COIN_M: Venue = Venue {
@@ -54,7 +54,7 @@ pub const COIN_M: Venue = Venue {
     aliases: &["binance-delivery"],
     ws_url: "wss://dstream.binance.com",
     rest_url: "https://dapi.binance.com",
-    speaks: Speaks::Engine(|settings| Box::new(Binance::new(&COIN_M_MARKET, settings))),
+    protocol: |settings| Box::new(Binance::new(&COIN_M_MARKET, settings)),
 };
 
 const SPOT_FACTS: Facts = Facts {

@@ -13,7 +13,7 @@ use crate::engine::{
     SnapshotFrom, Stream, TradeIds, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use channels::Channels;
 use wire::event::{Channel, Nanos};
 
@@ -22,9 +22,9 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://api-pub.bitfinex.com",
     rest_url: "https://api-pub.bitfinex.com",
-    speaks: Speaks::Engine(|settings| {
+    protocol: |settings| {
         Box::new(Bitfinex { streams: chosen(&STREAMS, settings), parser: Parser::default(), channels: Channels::default() })
-    }),
+    },
 };
 
 /// Number all messages.

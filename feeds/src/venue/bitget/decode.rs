@@ -1,14 +1,15 @@
 //! Bitget messages and instrument lists. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use crate::engine::{
-    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, decimals, number,
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor, decimals, level,
+    number,
 };
 use crate::json::Value;
 use crate::time::millis;
 use serde::Deserialize;
 use std::borrow::Cow;
 use wire::decimal::Decimal;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 /// What messages leave behind for the next one to use: memory.
 #[derive(Default)]
@@ -55,13 +56,6 @@ pub(super) fn message(root: Value<'_, '_>, reused: &mut Reused, out: &mut Decode
     Ok(())
 }
 
-/// A level: `["price","size"]`.
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
-}
-
 fn book(entry: Value<'_, '_>, native: &str, snapshot: bool, out: &mut Decoded) -> Result<(), Complaint> {
     let [bids, asks, time, checksum] = entry.fields(["bids", "asks", "ts", "checksum"]);
     let checksum = checksum.and_then(Value::signed).ok_or("book lacks its checksum")?;
@@ -69,13 +63,7 @@ fn book(entry: Value<'_, '_>, native: &str, snapshot: bool, out: &mut Decoded) -
     let checksum = Some(checksum as u32).filter(|sum| *sum != 0);
     let time = time.and_then(Value::whole).map_or(0, millis);
     out.book(native, BookUpdate { snapshot, checksum, time, ..BookUpdate::default() });
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
+    out.levels(bids, asks, level)
 }
 
 fn best(entry: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Complaint> {
@@ -104,11 +92,7 @@ fn trade(entry: Value<'_, '_>, past: bool) -> TradeUpdate {
         time: time.and_then(Value::whole).map_or(0, millis),
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
-        aggressor: match side.and_then(Value::text) {
-            Some("buy") => Aggressor::Buy,
-            Some("sell") => Aggressor::Sell,
-            _ => Aggressor::Unknown,
-        },
+        aggressor: aggressor(side),
         aggregated: false,
         past,
     }

@@ -13,7 +13,7 @@ use crate::engine::{
     SnapshotFrom, Stream, TradeIds, chosen, put_text,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use decode::Reused;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
@@ -23,9 +23,9 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://ws.bitget.com",
     rest_url: "https://api.bitget.com",
-    speaks: Speaks::Engine(|settings| {
+    protocol: |settings| {
         Box::new(Bitget { streams: chosen(&STREAMS, settings), parser: Parser::default(), reused: Reused::default() })
-    }),
+    },
 };
 
 const CHECKSUM_DEPTH: usize = 25;

@@ -1,7 +1,7 @@
 //! Bitstamp's messages, order books and instrument list. In: the root of one message, or a list. Out: what it says. Bounded by the
 //! message.
 
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, TradeUpdate, decimals};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, TradeUpdate, decimals, level};
 use crate::json::Value;
 use crate::replay::binance::split_symbol;
 use crate::time::micros;
@@ -53,19 +53,7 @@ pub(super) fn book(data: Value<'_, '_>, native: &str, snapshot: bool, out: &mut 
     let [time, bids, asks] = data.fields(["microtimestamp", "bids", "asks"]);
     let id = time.and_then(Value::whole).ok_or("book lacks its time")?;
     out.book(native, BookUpdate { snapshot, first: id, last: id, time: micros(id), ..BookUpdate::default() });
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
-}
-
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
+    out.levels(bids, asks, level)
 }
 
 /// Prices and sizes stand there twice, as floats and as texts.

@@ -11,7 +11,7 @@ use crate::engine::{
     TradeIds, address_key, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use wire::event::{Channel, Nanos};
 
 pub const VENUE: Venue = Venue {
@@ -19,7 +19,7 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://ws.bitstamp.net",
     rest_url: "https://www.bitstamp.net",
-    speaks: Speaks::Engine(|settings| Box::new(Bitstamp { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Bitstamp { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const FACTS: Facts = Facts {

@@ -1,7 +1,7 @@
 //! Bybit messages. In: the root of one message, and whether its line is a spot line. Out: what it says. Bounded by the message.
 
 use super::listing::SPOT;
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Part, QuoteUpdate, RawLevel, TradeUpdate, level};
 use crate::json::Value;
 use crate::time::millis;
 use wire::event::{Aggressor, Nanos};
@@ -41,24 +41,11 @@ fn native<'n, 'a: 'n>(symbol: Option<Value<'_, 'a>>, spot: bool, name: &'n mut S
     Ok(name)
 }
 
-/// `["price","size"]`.
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
-}
-
 fn book(data: Value<'_, '_>, native: &str, snapshot: bool, time: Nanos, out: &mut Decoded) -> Result<(), Complaint> {
     let [bids, asks, id] = data.fields(["b", "a", "u"]);
     let id = id.and_then(Value::unsigned).ok_or("book lacks its number")?;
     out.book(native, BookUpdate { snapshot, first: id, last: id, time, ..BookUpdate::default() });
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
+    out.levels(bids, asks, level)
 }
 
 /// The best level of each side: whole, or, as spot used to send it, the side that changed.

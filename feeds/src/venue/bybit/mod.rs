@@ -13,7 +13,7 @@ use crate::engine::{
     Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::settings::FeedSettings;
 use foldhash::HashMap;
 use listing::Category;
@@ -25,7 +25,7 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://stream.bybit.com",
     rest_url: "https://api.bybit.com",
-    speaks: Speaks::Engine(|settings| Box::new(Bybit::new(settings))),
+    protocol: |settings| Box::new(Bybit::new(settings)),
 };
 
 /// Levels a side that can be had, beside the best one alone.

@@ -1,10 +1,12 @@
 //! Deribit messages and instrument lists. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::engine::{
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor,
+};
 use crate::json::{Parser, Value};
 use crate::time::millis;
 use wire::decimal::Decimal;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 use wire::instrument::InstrumentClass;
 
 /// What each test request is answered with.
@@ -75,13 +77,7 @@ fn book(data: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     }
     let time = time.and_then(Value::unsigned).map_or(0, millis);
     out.book(native, BookUpdate { snapshot, first: id, last: id, previous, checksum: None, time });
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
+    out.levels(bids, asks, level)
 }
 
 fn quote(data: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
@@ -104,11 +100,7 @@ fn trade(entry: Value<'_, '_>) -> TradeUpdate {
         time: time.and_then(Value::unsigned).map_or(0, millis),
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
-        aggressor: match side.and_then(Value::text) {
-            Some("buy") => Aggressor::Buy,
-            Some("sell") => Aggressor::Sell,
-            _ => Aggressor::Unknown,
-        },
+        aggressor: aggressor(side),
         aggregated: false,
         past: false,
     }

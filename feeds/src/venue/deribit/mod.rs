@@ -13,7 +13,7 @@ use crate::engine::{
     Stream, TradeIds, TradeUpdate, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::Channel;
 
@@ -22,9 +22,7 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://www.deribit.com",
     rest_url: "https://www.deribit.com",
-    speaks: Speaks::Engine(|settings| {
-        Box::new(Deribit { streams: chosen(&STREAMS, settings), parser: Parser::default(), trades: Vec::new() })
-    }),
+    protocol: |settings| Box::new(Deribit { streams: chosen(&STREAMS, settings), parser: Parser::default(), trades: Vec::new() }),
 };
 
 /// The venue says something at least so often, and wants each of its test requests answered.

@@ -1,13 +1,13 @@
 //! Gate.io messages, order books and pairs. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use crate::engine::{
-    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, decimals,
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor, decimals, level,
 };
 use crate::json::Value;
 use crate::time::{millis, millis_text};
 use serde::Deserialize;
 use std::borrow::Cow;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -28,13 +28,6 @@ pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Comp
         },
         _ => Ok(()),
     }
-}
-
-/// `["price","size"]`.
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
 }
 
 fn levels(bids: Value<'_, '_>, asks: Value<'_, '_>, out: &mut Decoded) {
@@ -86,11 +79,7 @@ fn best(result: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
 fn trade(result: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     let [native, id, price, size, side, time] =
         result.fields(["currency_pair", "id", "price", "amount", "side", "create_time_ms"]);
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::whole),
         time: time.and_then(Value::text).map_or(0, millis_text),

@@ -11,7 +11,7 @@ use crate::engine::{
     QuoteIds, Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
 
@@ -20,7 +20,7 @@ pub const VENUE: Venue = Venue {
     aliases: &["gateio", "gate-io"],
     ws_url: "wss://api.gateio.ws",
     rest_url: "https://api.gateio.ws",
-    speaks: Speaks::Engine(|settings| Box::new(Gate { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Gate { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 /// Updates every 100 ms are of this many levels a side.

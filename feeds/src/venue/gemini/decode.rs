@@ -1,13 +1,13 @@
 //! Gemini's messages and instrument details. In: the root of one message, or details. Out: what it says. Bounded by the message.
 
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, TradeUpdate, number};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, TradeUpdate, aggressor, number};
 use crate::json::Value;
 use crate::replay::binance::split_symbol;
 use crate::time::millis;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -53,11 +53,7 @@ fn book(symbol: &str, changes: Value<'_, '_>, snapshot: bool, out: &mut Decoded)
 
 fn trade(entry: Value<'_, '_>, symbol: &str, past: bool, out: &mut Decoded) {
     let [id, time, price, size, side] = entry.fields(["tid", "timestamp", "price", "quantity", "side"]);
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::whole),
         time: time.and_then(Value::whole).map_or(0, millis),

@@ -10,7 +10,7 @@ use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Listed, Operation, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::Channel;
 
@@ -19,7 +19,7 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://api.gemini.com",
     rest_url: "https://api.gemini.com",
-    speaks: Speaks::Engine(|settings| Box::new(Gemini { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Gemini { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const FACTS: Facts = Facts {

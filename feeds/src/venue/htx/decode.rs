@@ -1,12 +1,12 @@
 //! HTX messages and instrument lists. In: the root of one unpacked message, or a list. Out: what it says. Bounded by the message.
 
 use crate::engine::{
-    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, decimals,
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor, decimals, level,
 };
 use crate::json::{Parser, Value};
 use crate::time::millis;
 use wire::decimal::Decimal;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, trades: &mut Vec<TradeUpdate>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -40,13 +40,6 @@ pub(super) fn message(root: Value<'_, '_>, trades: &mut Vec<TradeUpdate>, out: &
 /// `market.btcusdt.depth.step0`: instrument and channel.
 fn parts(topic: &str) -> Option<(&str, &str)> {
     topic.strip_prefix("market.")?.split_once('.')
-}
-
-/// A level: `[price, size]`.
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut fields = level.elements();
-    let mut next = || fields.next().map_or(BAD, Value::number);
-    (next(), next())
 }
 
 fn book(tick: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Complaint> {
@@ -91,11 +84,7 @@ fn trade(entry: Value<'_, '_>) -> TradeUpdate {
         time: time.and_then(Value::unsigned).map_or(0, millis),
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
-        aggressor: match side.and_then(Value::text) {
-            Some("buy") => Aggressor::Buy,
-            Some("sell") => Aggressor::Sell,
-            _ => Aggressor::Unknown,
-        },
+        aggressor: aggressor(side),
         aggregated: false,
         past: false,
     }

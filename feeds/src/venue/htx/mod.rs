@@ -13,7 +13,7 @@ use crate::engine::{
 };
 use crate::gzip::Unpacker;
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::settings::FeedSettings;
 use wire::event::Channel;
 
@@ -22,7 +22,7 @@ pub const SPOT: Venue = Venue {
     aliases: &["huobi"],
     ws_url: "wss://api.huobi.pro",
     rest_url: "https://api.huobi.pro",
-    speaks: Speaks::Engine(|settings| Box::new(Htx::new(Kind::Spot, settings))),
+    protocol: |settings| Box::new(Htx::new(Kind::Spot, settings)),
 };
 
 pub const SWAP: Venue = Venue {
@@ -30,7 +30,7 @@ pub const SWAP: Venue = Venue {
     aliases: &["huobi-swap"],
     ws_url: "wss://api.hbdm.com",
     rest_url: "https://api.hbdm.com",
-    speaks: Speaks::Engine(|settings| Box::new(Htx::new(Kind::Swap, settings))),
+    protocol: |settings| Box::new(Htx::new(Kind::Swap, settings)),
 };
 
 /// An unpacked message may have so many bytes; the largest book seen has 20 KB.

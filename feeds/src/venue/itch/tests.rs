@@ -4,10 +4,10 @@ use super::generate::{Day, Settings, Tally};
 use super::message::{KINDS, MAX_BYTES};
 use super::*;
 use crate::adapter::{FaultKind, Output};
+use crate::engine::testkit::shared;
 use crate::orders::Limits;
 use proptest::prelude::*;
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use wire::event::{Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Quote, Side, TradingState};
 
 const DATE: &str = "2023-08-22";
@@ -327,20 +327,9 @@ fn phases_of_trading() {
     assert_eq!(session.consumer.0[0].trading, [Closed, Open, Halted, Auction, Open, Halted, Open, Closed]);
 }
 
-/// `None`, said aloud, where the captured data is not there; in CI that is a failure.
-fn captured(path: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data").join(path);
-    if path.exists() {
-        return Some(path);
-    }
-    assert!(std::env::var_os("CI").is_none(), "{} is missing", path.display());
-    println!("SKIPPED: {} is missing", path.display());
-    None
-}
-
 #[test]
 fn the_first_thousand_messages_of_a_real_day() {
-    let Some(path) = captured("nasdaq-itch/bbekele_first1000.itch") else { return };
+    let Some(path) = shared("nasdaq-itch/bbekele_first1000.itch") else { return };
     let mut file = BinaryFile::new(std::fs::File::open(path).unwrap());
     let mut market = Market::new(options(), FeedState::Replay);
     let mut out = Output::default();

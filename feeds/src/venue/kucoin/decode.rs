@@ -1,13 +1,13 @@
 //! KuCoin messages, order books and symbols. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use crate::engine::{
-    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number,
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor, number,
 };
 use crate::json::{Elements, Value};
 use crate::time::millis;
 use serde::Deserialize;
 use std::borrow::Cow;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -105,11 +105,7 @@ fn best(data: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Comp
 
 fn trade(data: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     let [native, id, price, size, side, time] = data.fields(["symbol", "sequence", "price", "size", "side", "time"]);
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::whole),
         // Nanoseconds.

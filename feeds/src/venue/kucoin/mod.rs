@@ -11,7 +11,7 @@ use crate::engine::{
     QuoteIds, Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
 
@@ -21,7 +21,7 @@ pub const VENUE: Venue = Venue {
     // Only where no address is asked for: in replays.
     ws_url: "wss://ws-api-spot.kucoin.com",
     rest_url: "https://api.kucoin.com",
-    speaks: Speaks::Engine(|settings| Box::new(KuCoin { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(KuCoin { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const FACTS: Facts = Facts {

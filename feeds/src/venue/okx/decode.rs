@@ -1,13 +1,13 @@
 //! OKX messages and instrument lists. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use crate::engine::{
-    About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number,
+    About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor, level, number,
 };
 use crate::json::Value;
 use crate::time::millis;
 use serde::Deserialize;
 use std::borrow::Cow;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 use wire::instrument::InstrumentClass;
 
 /// The venue is about to end the connection for an upgrade.
@@ -35,13 +35,6 @@ pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Comp
     })
 }
 
-/// The first two texts of a level: `["price","size",…]`.
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
-}
-
 fn book(entry: Value<'_, '_>, native: &str, snapshot: bool, out: &mut Decoded) -> Result<(), Complaint> {
     let [bids, asks, time, checksum, id, previous] = entry.fields(["bids", "asks", "ts", "checksum", "seqId", "prevSeqId"]);
     let id = id.and_then(Value::unsigned).unwrap_or(0);
@@ -58,13 +51,7 @@ fn book(entry: Value<'_, '_>, native: &str, snapshot: bool, out: &mut Decoded) -
         time: time.and_then(Value::whole).map_or(0, millis),
     };
     out.book(native, update);
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
+    out.levels(bids, asks, level)
 }
 
 fn best(entry: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Complaint> {
@@ -93,11 +80,7 @@ fn ticker(entry: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), C
 
 fn trade(entry: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Complaint> {
     let [id, price, size, side, time] = entry.fields(["tradeId", "px", "sz", "side", "ts"]);
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::whole),
         time: time.and_then(Value::whole).map_or(0, millis),

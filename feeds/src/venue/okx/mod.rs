@@ -11,7 +11,7 @@ use crate::engine::{
     SnapshotFrom, Stream, TradeIds, chosen, put_text,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
 
@@ -20,7 +20,7 @@ pub const VENUE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://ws.okx.com:8443",
     rest_url: "https://www.okx.com",
-    speaks: Speaks::Engine(|settings| Box::new(Okx { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Okx { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const CHECKSUM_DEPTH: usize = 25;

@@ -12,7 +12,7 @@ use crate::engine::{
     Stream, TradeIds, address_key, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::settings::FeedSettings;
 use std::fmt::Write as _;
 use wire::event::Channel;
@@ -22,7 +22,7 @@ pub const ADVANCED: Venue = Venue {
     aliases: &["coinbase-advanced"],
     ws_url: "wss://advanced-trade-ws.coinbase.com",
     rest_url: "https://api.coinbase.com",
-    speaks: Speaks::Engine(|settings| Box::new(Advanced::new(settings))),
+    protocol: |settings| Box::new(Advanced::new(settings)),
 };
 
 const FACTS: Facts = Facts {

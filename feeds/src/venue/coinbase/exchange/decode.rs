@@ -1,7 +1,7 @@
 //! Coinbase Exchange's messages and product list. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use super::super::{Phase, named, taker};
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, TradeUpdate, number};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, TradeUpdate, level, number};
 use crate::json::Value;
 use crate::time::rfc3339;
 use serde::Deserialize;
@@ -55,19 +55,7 @@ fn snapshot(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     let product = product.and_then(Value::text).ok_or("book lacks its product")?;
     let time = time.and_then(Value::text).map_or(0, rfc3339);
     out.book(product, BookUpdate { snapshot: true, time, ..BookUpdate::default() });
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
-}
-
-fn level(level: Value<'_, '_>) -> (Number, Number) {
-    let mut texts = level.elements();
-    let mut next = || texts.next().map_or(BAD, Value::number);
-    (next(), next())
+    out.levels(bids, asks, level)
 }
 
 fn trade(root: Value<'_, '_>, past: bool, out: &mut Decoded) -> Result<(), Complaint> {

@@ -12,7 +12,7 @@ use crate::engine::{
     TradeIds, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::Channel;
 
@@ -21,7 +21,7 @@ pub const EXCHANGE: Venue = Venue {
     aliases: &[],
     ws_url: "wss://ws-feed.exchange.coinbase.com",
     rest_url: "https://api.exchange.coinbase.com",
-    speaks: Speaks::Engine(|settings| Box::new(Exchange { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Exchange { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const FACTS: Facts = Facts {

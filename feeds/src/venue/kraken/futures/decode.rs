@@ -1,13 +1,13 @@
 //! Kraken Futures' messages and instrument list. In: the root of one message, or a list. Out: what it says. Bounded by the message.
 
 use super::super::common;
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, TradeUpdate, decimals, number};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Number, TradeUpdate, aggressor, decimals, number};
 use crate::json::Value;
 use crate::time::millis;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -64,22 +64,12 @@ fn snapshot(root: Value<'_, '_>, product: &str, out: &mut Decoded) -> Result<(),
         let [price, size] = level.fields(["price", "qty"]).map(|value| value.map_or(BAD, Value::number));
         (price, size)
     };
-    for (price, size) in bids.ok_or("book lacks bids")?.elements().map(level) {
-        out.bid(price, size);
-    }
-    for (price, size) in asks.ok_or("book lacks asks")?.elements().map(level) {
-        out.ask(price, size);
-    }
-    Ok(())
+    out.levels(bids, asks, level)
 }
 
 fn trade(entry: Value<'_, '_>, product: &str, past: bool, out: &mut Decoded) {
     let [side, id, time, price, size] = entry.fields(["side", "seq", "time", "price", "qty"]);
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::unsigned),
         time: time.and_then(Value::whole).map_or(0, millis),

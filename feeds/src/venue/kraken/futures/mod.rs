@@ -11,7 +11,7 @@ use crate::engine::{
     SnapshotFrom, Stream, TradeIds, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
 
@@ -20,7 +20,7 @@ pub const FUTURES: Venue = Venue {
     aliases: &["cryptofacilities"],
     ws_url: "wss://futures.kraken.com",
     rest_url: "https://futures.kraken.com",
-    speaks: Speaks::Engine(|settings| Box::new(Futures { streams: chosen(&STREAMS, settings), parser: Parser::default() })),
+    protocol: |settings| Box::new(Futures { streams: chosen(&STREAMS, settings), parser: Parser::default() }),
 };
 
 const FACTS: Facts = Facts {

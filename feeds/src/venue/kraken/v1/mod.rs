@@ -12,7 +12,7 @@ use crate::engine::{
     Request, SnapshotFrom, Stream, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::settings::FeedSettings;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
@@ -22,7 +22,7 @@ pub const V1: Venue = Venue {
     aliases: &[],
     ws_url: "wss://ws.kraken.com",
     rest_url: "https://api.kraken.com",
-    speaks: Speaks::Engine(|settings| Box::new(KrakenV1::new(settings))),
+    protocol: |settings| Box::new(KrakenV1::new(settings)),
 };
 
 const FACTS: Facts = Facts {

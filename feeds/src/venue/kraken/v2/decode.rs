@@ -1,9 +1,9 @@
 //! Kraken v2 messages. In: the root of one message. Out: what it says, into `Decoded`. Bounded by the message.
 
-use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::engine::{About, BAD, BookUpdate, Complaint, Decoded, Listed, Part, QuoteUpdate, RawLevel, TradeUpdate, aggressor};
 use crate::json::Value;
 use crate::time::rfc3339;
-use wire::event::{Aggressor, TradingState};
+use wire::event::TradingState;
 
 pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
     if !root.is_object() {
@@ -50,11 +50,7 @@ fn book(entry: Value<'_, '_>, snapshot: bool, out: &mut Decoded) -> Result<(), C
 fn trade(entry: Value<'_, '_>, past: bool, out: &mut Decoded) -> Result<(), Complaint> {
     let [symbol, side, price, size, id, timestamp] = entry.fields(["symbol", "side", "price", "qty", "trade_id", "timestamp"]);
     let symbol = symbol.and_then(Value::text).ok_or("trade lacks its symbol")?;
-    let aggressor = match side.and_then(Value::text) {
-        Some("buy") => Aggressor::Buy,
-        Some("sell") => Aggressor::Sell,
-        _ => Aggressor::Unknown,
-    };
+    let aggressor = aggressor(side);
     let trade = TradeUpdate {
         id: id.and_then(Value::unsigned),
         time: timestamp.and_then(Value::text).map_or(0, rfc3339),

@@ -12,7 +12,7 @@ use crate::engine::{
     Proof, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen,
 };
 use crate::json::Parser;
-use crate::registry::{Speaks, Venue};
+use crate::registry::Venue;
 use crate::settings::FeedSettings;
 use std::fmt::Write as _;
 use wire::event::{Channel, Nanos};
@@ -22,7 +22,7 @@ pub const V2: Venue = Venue {
     aliases: &["kraken-v2"],
     ws_url: "wss://ws.kraken.com",
     rest_url: "https://api.kraken.com",
-    speaks: Speaks::Engine(|settings| Box::new(KrakenV2::new(settings))),
+    protocol: |settings| Box::new(KrakenV2::new(settings)),
 };
 
 const FACTS: Facts = Facts {
