@@ -5,6 +5,7 @@
 mod control;
 mod flush;
 mod link;
+mod local;
 mod member;
 #[cfg(test)]
 mod safety_tests;
@@ -13,10 +14,11 @@ mod subscription;
 pub use control::Account;
 pub use flush::Flushed;
 
-use crate::encode::{Chunk, Chunks};
+use crate::encode::Chunk;
 use crate::subs::pace::Grid;
 use crate::topic::{Cursor, TopicMap};
 use foldhash::fast::RandomState;
+use local::LocalTopic;
 use member::Member;
 use slab::Slab;
 use std::collections::{BTreeMap, HashMap};
@@ -57,12 +59,6 @@ impl Terms {
             max_age: change.max_age.unwrap_or(self.max_age),
         }
     }
-}
-
-#[derive(Default)]
-struct LocalTopic {
-    subscribers: Vec<Handle>,
-    chunks: Chunks,
 }
 
 pub struct Manager {
@@ -176,27 +172,20 @@ impl Manager {
         self.note_stale(subscription.session, subscription.terms.focus, subscription.queue);
     }
 
-    /// Puts a subscription among its topic's subscribers.
+    /// Puts a subscription that is going to be due among its topic's subscribers.
     fn attach(&mut self, map: &TopicMap, handle: Handle) {
         let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
         let local = self.topics.entry(subscription.topic).or_default();
-        subscription.place = local.subscribers.len();
-        local.subscribers.push(handle);
-        if local.subscribers.len() == 1 {
+        subscription.place = local.add(handle);
+        if subscription.place == 0 {
             map.watch(self.shard, subscription.topic);
         }
     }
 
     fn detach(&mut self, map: &TopicMap, topic: u32, place: usize) {
         let Some(local) = self.topics.get_mut(&topic) else { return };
-        // No search: when a server drains, everybody leaves the same topics at once.
-        local.subscribers.swap_remove(place);
-        if let Some(moved) = local.subscribers.get(place)
-            && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
-        {
-            moved.place = place;
-        }
-        if local.subscribers.is_empty() {
+        local.remove(place, &mut self.subscriptions);
+        if local.is_empty() {
             self.topics.remove(&topic);
             map.unwatch(self.shard, topic);
         }
@@ -217,9 +206,9 @@ impl Manager {
 
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
-        let Some(local) = self.topics.get(&topic) else { return };
-        for at in 0..local.subscribers.len() {
-            let handle = local.subscribers[at];
+        let Some(local) = self.topics.get_mut(&topic) else { return };
+        for handle in local.take_idle() {
+            let handle = *handle;
             let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { continue };
             if subscription.queue != Queue::Idle {
                 continue;
@@ -286,6 +275,12 @@ impl Manager {
     /// Monotonic ns of the next window that somebody waits for.
     pub fn next_window(&self) -> Option<i64> {
         self.wheel.first_key_value().map(|(begin, _)| *begin)
+    }
+
+    /// Would a mark find everybody whom it concerns?
+    #[cfg(test)]
+    pub(super) fn is_sound(&self) -> bool {
+        self.topics.values().all(|local| local.is_sound(&self.subscriptions))
     }
 
     pub fn is_due(&self, session: SessionKey) -> bool {

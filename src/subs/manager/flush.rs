@@ -1,11 +1,13 @@
 //! One frame of a session. In: its due list and where each subscription stands. Out: chunks in the frame, cursors moved past them.
 //! Bounded by the frame; what does not fit stays due.
 
+use super::local::LocalTopic;
 use super::subscription::{Queue, Subscription};
-use super::{LocalTopic, Manager, SessionKey, live, next_check, stands};
+use super::{Handle, Manager, SessionKey, live, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use foldhash::fast::RandomState;
+use slab::Slab;
 use std::collections::HashMap;
 use wire::kind::{Argument, Depth};
 use wire::request::{Encoding, Pace};
@@ -71,7 +73,7 @@ impl Manager {
             };
             let id = subscription.topic;
             let Some(topic) = map.get(id) else {
-                subscription.queue = Queue::Idle;
+                rest(&mut self.topics, &mut self.subscriptions, handle);
                 continue;
             };
             if subscription.is_on_credit() && member.credits == 0 {
@@ -85,9 +87,9 @@ impl Manager {
                 continue;
             }
             // The quote before its trade, if there is one. It may not even be marked: who publishes does not wait for us.
-            if let Some(quote) = member.safe.get(&id).copied()
+            if let Some(safe) = member.safe.get(&id).copied()
                 && round.has_trades(topic, self.topics.get_mut(&id), subscription, &mut spare)
-                && let Some(quote) = live(&mut self.subscriptions, quote)
+                && let Some(quote) = live(&mut self.subscriptions, safe)
                 && matches!(quote.queue, Queue::Idle | Queue::Waiting | Queue::Due)
                 && (member.credits > 0 || !quote.is_on_credit())
             {
@@ -98,8 +100,8 @@ impl Manager {
                     }
                     Served::All if quote.queue == Queue::Due && !quote.once && !quote.pauses_after => {
                         // It has been told all there is. Its place in the line would let it out once more in the same window.
-                        quote.queue = Queue::Idle;
                         let focus = quote.terms.focus;
+                        rest(&mut self.topics, &mut self.subscriptions, safe);
                         let subscriptions = &self.subscriptions;
                         member.line(focus).note_stale(|handle| stands(subscriptions, handle, Queue::Due));
                     }
@@ -122,13 +124,13 @@ impl Manager {
                 }
                 Served::All => {}
             }
-            subscription.queue = Queue::Idle;
             if subscription.once {
                 ended.push(handle);
                 round.flushed.ended.push(id);
             } else if std::mem::take(&mut subscription.pauses_after) {
                 paused.push(handle);
             }
+            local.rest(handle, &mut self.subscriptions);
         }
         if round.is_paid {
             member.credits = member.credits.saturating_sub(1);
@@ -229,6 +231,13 @@ impl Round<'_> {
         subscription.count(chunk);
         subscription.sent_at = self.now;
         self.is_paid |= subscription.is_on_credit();
+    }
+}
+
+/// It has been told all there is.
+fn rest(topics: &mut HashMap<u32, LocalTopic, RandomState>, subscriptions: &mut Slab<Subscription>, handle: Handle) {
+    if let Some(local) = live(subscriptions, handle).and_then(|found| topics.get_mut(&found.topic)) {
+        local.rest(handle, subscriptions);
     }
 }
 
