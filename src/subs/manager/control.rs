@@ -2,9 +2,8 @@
 //! an account of what it is doing. Bounded: nothing is added but a few words a subscription.
 
 use super::member::Line;
-use super::subscription::{NEVER, Queue};
+use super::subscription::Queue;
 use super::{Handle, Manager, SessionKey, Terms, live};
-use crate::subs::pace::Grid;
 use crate::subs::{Floor, MAX_CREDITS};
 use crate::topic::{Cursor, TopicMap};
 use wire::answer::{Limiting, Standing};
@@ -74,13 +73,14 @@ impl Manager {
             subscription.pauses_after = true;
             return handle;
         }
-        let (topic, place, was) = (subscription.topic, subscription.place, subscription.queue);
+        let was = subscription.queue;
         if was == Queue::Paused {
             return handle;
         }
         self.leave_list(handle);
         let Some(subscription) = live(&mut self.subscriptions, handle) else { return handle };
         subscription.queue = Queue::Paused;
+        let (topic, was_listed) = (subscription.topic, subscription.unlist());
         let mut renamed = handle;
         if was != Queue::Idle {
             subscription.generation = generation;
@@ -88,7 +88,7 @@ impl Manager {
             self.next_generation = generation;
             self.note_safety(map, renamed);
         }
-        self.detach(map, topic, place);
+        self.detach(map, topic, was_listed);
         renamed
     }
 
@@ -98,7 +98,7 @@ impl Manager {
         subscription.pauses_after = false;
         if subscription.queue == Queue::Paused {
             subscription.queue = Queue::Idle;
-            subscription.sent_at = NEVER;
+            subscription.begin_pace();
             self.attach(map, handle);
             self.make_due(handle, now);
         }
@@ -116,8 +116,7 @@ impl Manager {
         let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
         subscription.terms = Terms { mode: former.mode, ..terms };
         if former.pace != terms.pace {
-            subscription.grid = Grid::new(terms.pace, subscription.session.0);
-            subscription.sent_at = NEVER;
+            subscription.begin_pace();
             self.hasten(handle, now);
         } else if moves {
             self.make_due(handle, now);

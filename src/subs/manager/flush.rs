@@ -3,11 +3,10 @@
 
 use super::local::LocalTopic;
 use super::subscription::{Queue, Subscription};
-use super::{Handle, Manager, SessionKey, live, next_check, stands};
+use super::{Manager, SessionKey, live, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use foldhash::fast::RandomState;
-use slab::Slab;
 use std::collections::HashMap;
 use wire::kind::{Argument, Depth};
 use wire::request::{Encoding, Pace};
@@ -73,7 +72,7 @@ impl Manager {
             };
             let id = subscription.topic;
             let Some(topic) = map.get(id) else {
-                rest(&mut self.topics, &mut self.subscriptions, handle);
+                subscription.queue = Queue::Idle;
                 continue;
             };
             if subscription.is_on_credit() && member.credits == 0 {
@@ -101,9 +100,11 @@ impl Manager {
                     Served::All if quote.queue == Queue::Due && !quote.once && !quote.pauses_after => {
                         // It has been told all there is. Its place in the line would let it out once more in the same window.
                         let focus = quote.terms.focus;
-                        rest(&mut self.topics, &mut self.subscriptions, safe);
+                        if let Some(local) = self.topics.get_mut(&quote.topic) {
+                            quote.rest(safe, local);
+                        }
                         let subscriptions = &self.subscriptions;
-                        member.line(focus).note_stale(|handle| stands(subscriptions, handle, Queue::Due));
+                        member.line(focus).note_stale(|(handle, _)| stands(subscriptions, handle, Queue::Due));
                     }
                     Served::All | Served::More => {}
                 }
@@ -130,7 +131,7 @@ impl Manager {
             } else if std::mem::take(&mut subscription.pauses_after) {
                 paused.push(handle);
             }
-            local.rest(handle, &mut self.subscriptions);
+            subscription.rest(handle, local);
         }
         if round.is_paid {
             member.credits = member.credits.saturating_sub(1);
@@ -229,15 +230,8 @@ impl Round<'_> {
     fn put(&mut self, chunk: &Chunk, subscription: &mut Subscription, realtime: bool) {
         self.frame.push(chunk, realtime);
         subscription.count(chunk);
-        subscription.sent_at = self.now;
+        subscription.note_sent(self.now);
         self.is_paid |= subscription.is_on_credit();
-    }
-}
-
-/// It has been told all there is.
-fn rest(topics: &mut HashMap<u32, LocalTopic, RandomState>, subscriptions: &mut Slab<Subscription>, handle: Handle) {
-    if let Some(local) = live(subscriptions, handle).and_then(|found| topics.get_mut(&found.topic)) {
-        local.rest(handle, subscriptions);
     }
 }
 

@@ -145,7 +145,10 @@ proptest! {
                     rig.clients[client].views.remove(&topic);
                 }
                 (1, Some(handle)) if fast => rig.clients[client].held.get_mut(&topic).unwrap().handle = rig.manager.pause(&rig.map, handle),
-                (1, Some(handle)) => rig.manager.unpause(&rig.map, handle, rig.now),
+                (1, Some(handle)) => {
+                    rig.manager.unpause(&rig.map, handle, rig.now);
+                    rig.clients[client].held.get_mut(&topic).unwrap().window = None;
+                }
                 (2, _) => rig.advance(if fast { 1 } else { 100 }),
                 (3, _) => drop(rig.flush(client, LARGE)),
                 _ => rig.quote(0),
