@@ -16,11 +16,10 @@ pub use flush::Flushed;
 
 use crate::encode::Chunk;
 use crate::topic::{Cursor, TopicMap};
-use foldhash::fast::RandomState;
-use local::LocalTopic;
+use local::Locals;
 use member::{Member, Place};
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use subscription::{Queue, Subscription};
 use tokio::sync::Notify;
@@ -62,7 +61,7 @@ impl Terms {
 
 pub struct Manager {
     shard: usize,
-    topics: HashMap<u32, LocalTopic, RandomState>,
+    locals: Locals,
     subscriptions: Slab<Subscription>,
     sessions: Slab<Member>,
     /// Beginning of a window (monotonic ns) -> sessions with somebody who waits for it. At most one entry a pace and phase.
@@ -77,6 +76,8 @@ pub struct Manager {
     woken: Vec<SessionKey>,
     /// Working memory of the encoder.
     spare: Chunk,
+    /// The cursor of whoever holds nothing.
+    beginning: Rc<Cursor>,
 }
 
 impl Manager {
@@ -84,7 +85,7 @@ impl Manager {
     pub fn new(shard: usize, check_interval_ns: i64) -> Self {
         Self {
             shard,
-            topics: HashMap::default(),
+            locals: Locals::default(),
             subscriptions: Slab::new(),
             sessions: Slab::new(),
             wheel: BTreeMap::new(),
@@ -94,6 +95,7 @@ impl Manager {
             defers_deep: false,
             woken: Vec::new(),
             spare: Chunk::default(),
+            beginning: Rc::new(Cursor::NEW),
         }
     }
 
@@ -127,6 +129,7 @@ impl Manager {
     ) -> Handle {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
+        let cursor = if cursor == Cursor::NEW { self.beginning.clone() } else { Rc::new(cursor) };
         let check_at = next_check(self.check_interval_ns, topic, now);
         let index = self.subscriptions.insert(Subscription::new(generation, topic, session, cursor, terms, check_at));
         let handle = Handle { index: index as u32, generation };
@@ -155,21 +158,17 @@ impl Manager {
 
     /// Counts a subscription, which is going to be due, among its topic's subscribers.
     fn attach(&mut self, map: &TopicMap, handle: Handle) {
-        let Some(subscription) = self.subscriptions.get(handle.index as usize) else { return };
-        let local = self.topics.entry(subscription.topic).or_default();
-        local.subscribers += 1;
-        if local.subscribers == 1 {
+        let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
+        let (local, is_first) = self.locals.enter(subscription.topic);
+        subscription.local = local;
+        if is_first {
             map.watch(self.shard, subscription.topic);
         }
     }
 
     /// Takes away one of a topic's subscribers, which has ended or got another name.
     fn detach(&mut self, map: &TopicMap, topic: u32, was_listed: bool) {
-        let Self { topics, subscriptions, .. } = self;
-        let Some(local) = topics.get_mut(&topic) else { return };
-        local.remove(was_listed, |place| is_held(subscriptions, place));
-        if local.subscribers == 0 {
-            topics.remove(&topic);
+        if self.locals.leave(topic, was_listed, |place| is_held(&self.subscriptions, place)) {
             map.unwatch(self.shard, topic);
         }
     }
@@ -189,7 +188,7 @@ impl Manager {
 
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
-        let Some(local) = self.topics.get_mut(&topic) else { return };
+        let Some(local) = self.locals.find_mut(topic) else { return };
         for place in local.idle.drain() {
             let handle = place.0;
             let found = live(&mut self.subscriptions, handle);
@@ -264,7 +263,7 @@ impl Manager {
     pub(super) fn is_sound(&self) -> bool {
         self.subscriptions.iter().all(|(index, found)| {
             let own = |place: &Place| place.0.index as usize == index && found.stands_at(*place);
-            let places = self.topics.get(&found.topic).map_or(0, |local| local.idle.places().filter(own).count());
+            let places = self.locals.get(found.local).map_or(0, |local| local.idle.places().filter(own).count());
             places == usize::from(found.is_listed) && (found.is_listed || found.queue != Queue::Idle)
         })
     }

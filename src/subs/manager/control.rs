@@ -46,7 +46,7 @@ impl Manager {
         let topic = subscription.topic;
         let is_stream = map.get(topic).is_some_and(|topic| topic.kind().row().class == Class::Stream);
         if !(is_stream && subscription.cursor.is_placed()) {
-            subscription.cursor = Cursor::NEW;
+            subscription.cursor = self.beginning.clone();
         }
         subscription.promised = true;
         if subscription.queue == Queue::Paused {
@@ -219,11 +219,11 @@ impl Manager {
         if std::mem::replace(&mut subscription.terms.mode, mode) == mode {
             return false;
         }
-        let cursor = subscription.cursor;
+        let cursor = subscription.cursor.clone();
         let reaches = || map.get(subscription.topic).is_some_and(|topic| topic.reaches(&cursor));
         let restarts = mode == TradeMode::Every && cursor.is_placed() && !reaches();
         if restarts {
-            subscription.cursor = Cursor::NEW;
+            subscription.cursor = self.beginning.clone();
             self.make_due(handle, now);
         }
         restarts
@@ -245,7 +245,7 @@ impl Manager {
                 Queue::Deferred => Standing::Deferred,
                 Queue::Paused => Standing::Paused,
             },
-            cursor: subscription.cursor,
+            cursor: *subscription.cursor,
             held_from: subscription.held_from,
             merged: subscription.merged,
             records: subscription.records,

@@ -7,6 +7,7 @@ use super::{Handle, SessionKey, Terms};
 use crate::encode::Chunk;
 use crate::subs::pace::Grid;
 use crate::topic::Cursor;
+use std::rc::Rc;
 use wire::event::Nanos;
 use wire::request::Pace;
 
@@ -33,8 +34,10 @@ pub(super) enum Queue {
 pub(super) struct Subscription {
     pub generation: u32,
     pub topic: u32,
+    /// Its topic, as this shard has it.
+    pub local: u32,
     pub session: SessionKey,
-    pub cursor: Cursor,
+    pub cursor: Rc<Cursor>,
     pub terms: Terms,
     /// Of the pace that was asked for.
     pub grid: Option<Grid>,
@@ -64,10 +67,11 @@ pub(super) struct Subscription {
 
 impl Subscription {
     /// Nothing has been sent yet.
-    pub fn new(generation: u32, topic: u32, session: SessionKey, cursor: Cursor, terms: Terms, check_at: i64) -> Self {
+    pub fn new(generation: u32, topic: u32, session: SessionKey, cursor: Rc<Cursor>, terms: Terms, check_at: i64) -> Self {
         Self {
             generation,
             topic,
+            local: 0,
             session,
             cursor,
             terms,
