@@ -141,6 +141,8 @@ pub struct VenueCaps {
     pub max_connection_age_s: u64,
     /// Largest message accepted from the venue.
     pub max_message_bytes: usize,
+    /// Streams are for holders of an API key, which goes into this header of the handshake (`FeedSettings::api_key_file`).
+    pub key_header: Option<&'static str>,
 }
 
 /// One venue's protocol. All methods append to `out` and never fail: what cannot be used is a `Fault`.

@@ -38,6 +38,9 @@ pub struct Args {
     /// Take the venue's merged trades instead of single ones
     #[arg(long)]
     aggregated_trades: bool,
+    /// File with the API key, for venues that ask for one
+    #[arg(long, value_name = "FILE")]
+    api_key_file: Option<PathBuf>,
     /// WebSocket base address, if not the venue's own
     #[arg(long, value_name = "URL")]
     ws_url: Option<String>,
@@ -51,6 +54,7 @@ pub fn run(args: Args) -> Result<(), CliError> {
     let settings = FeedSettings {
         symbols: args.symbols,
         aggregated_trades: args.aggregated_trades,
+        api_key_file: args.api_key_file,
         ws_url: args.ws_url,
         rest_url: args.rest_url,
         ..FeedSettings::of_venue(venue)
