@@ -320,7 +320,11 @@ fn say(message: Message<'_, '_>, out: &mut Decoded) {
                 aggregated: trade.aggregated,
                 past: false,
             };
-            out.trade(trade.symbol, update);
+            if trade.off_book {
+                out.off_book_trade(trade.symbol, update);
+            } else {
+                out.trade(trade.symbol, update);
+            }
         }
         Message::Depth(depth) => {
             let (first, last, previous) = (depth.first, depth.last, depth.previous);
