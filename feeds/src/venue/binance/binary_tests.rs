@@ -1,12 +1,9 @@
 //! The binary streams on the bench: subscriptions word for word, frames of each kind, a lost update seen and healed, refusals.
 
-#[path = "../../../tests/support/sbe_frames.rs"]
-mod sbe_frames;
-
+use super::sbe_frames::{self, best, depth, trades};
 use crate::adapter::Line;
 use crate::engine::testkit::Bench;
 use crate::settings::FeedSettings;
-use sbe_frames::{best, depth, trades};
 
 const TIME: i64 = 1_767_225_600_000_001;
 const INFO: &str = r#"{"symbols":[{"symbol":"BTCUSDT","status":"TRADING","baseAsset":"BTC","quoteAsset":"USDT","filters":[

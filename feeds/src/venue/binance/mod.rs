@@ -357,6 +357,9 @@ mod tests;
 
 #[cfg(test)]
 mod binary_tests;
+#[cfg(test)]
+#[path = "../../../tests/support/sbe_frames.rs"]
+mod sbe_frames;
 
 #[cfg(test)]
 mod futures_tests;

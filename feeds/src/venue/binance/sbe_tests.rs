@@ -1,11 +1,8 @@
 //! Frames built by hand after the schema, read back; grown, cut and random ones as well.
 
 use super::*;
+use crate::venue::binance::sbe_frames::{Bytes, best, depth, trades};
 use proptest::prelude::*;
-
-#[path = "../../../tests/support/sbe_frames.rs"]
-mod sbe_frames;
-use sbe_frames::{Bytes, best, depth, trades};
 
 const TIME: i64 = 1_767_225_600_000_001;
 const SCALE: Scale = Scale { price_exponent: -2, size_exponent: -5 };
