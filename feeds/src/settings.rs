@@ -24,6 +24,9 @@ pub struct FeedSettings {
     /// REST base address; the venue's own if left out.
     #[serde(default)]
     pub rest_url: Option<String>,
+    /// File with the API key, for venues whose streams need one; line ends behind it are ignored.
+    #[serde(default)]
+    pub api_key_file: Option<PathBuf>,
     /// Which data to take.
     #[serde(default = "all_channels")]
     pub channels: Vec<ChannelName>,
@@ -66,7 +69,7 @@ impl FeedSettings {
             Some(itch) => (Some(&mut itch.files), itch.password_file.as_mut()),
             None => (None, None),
         };
-        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password)
+        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password).chain(&mut self.api_key_file)
     }
 
     /// A feed of this venue with everything else left out.
@@ -77,6 +80,7 @@ impl FeedSettings {
             symbols: Vec::new(),
             ws_url: None,
             rest_url: None,
+            api_key_file: None,
             channels: all_channels(),
             aggregated_trades: false,
             depth: None,
