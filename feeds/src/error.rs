@@ -14,6 +14,9 @@ pub enum FeedError {
     BadName { name: String },
     #[error("'{url}' is not an address of feed '{venue}': {reason}")]
     BadAddress { venue: String, url: String, reason: &'static str },
+    /// `lines` and `ws_urls`.
+    #[error("feed '{venue}': {reason}")]
+    Lines { venue: String, reason: String },
     #[error("no TLS for feeds: {0}")]
     Tls(String),
     /// A simulator's or a recording's own complaint, already a sentence.

@@ -12,6 +12,7 @@ mod facts;
 mod feed;
 mod instruments;
 mod ladder;
+mod legs;
 mod lines;
 mod links;
 mod listing;
