@@ -5,6 +5,8 @@
 //! the connections and subscriptions, `snapshots` decides which book to ask for when, `market` turns one instrument's updates into
 //! events, `ladder` is the book where a checksum needs one, `dialect` is what replays know of a venue.
 
+#[cfg(test)]
+mod arbitration_tests;
 mod books;
 mod decoded;
 mod dialect;
@@ -26,6 +28,8 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod values;
+#[cfg(test)]
+mod words;
 
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};

@@ -335,7 +335,7 @@ impl Lines {
         for (at, leg) in slot.legs.iter_mut().enumerate() {
             if leg.line == line {
                 (came.leg, leg.behind_since) = (at as u8, None);
-            } else if leg.first_data.is_some() {
+            } else if leg.delivers() {
                 leg.behind_since.get_or_insert(now.mono);
             }
         }
@@ -414,11 +414,12 @@ impl Lines {
     /// One of several legs is lost: what do the others carry?
     fn left_to_others(&self, index: usize) -> Lost {
         let slot = &self.slots[index];
-        if slot.legs.iter().all(|leg| leg.opened.is_none()) {
+        let mut topics = self.topics(slot.endpoint, &slot.markets);
+        let all = topics.len();
+        topics.retain(|topic| !slot.legs.iter().any(|leg| leg.carries(topic)));
+        if topics.len() == all {
             return self.uncarried(index);
         }
-        let mut topics = self.topics(slot.endpoint, &slot.markets);
-        topics.retain(|topic| !slot.legs.iter().any(|leg| leg.carries(topic)));
         if topics.is_empty() { Lost::Covered(slot.markets.clone()) } else { Lost::Uncovered(topics) }
     }
 
@@ -470,7 +471,7 @@ fn mask(slot: &Slot, is: impl Fn(&Connection) -> bool) -> u8 {
 }
 
 fn delivering(slot: &Slot) -> u8 {
-    mask(slot, |leg| leg.first_data.is_some())
+    mask(slot, Connection::delivers)
 }
 
 /// Legs that the venue is about to drop are opened anew, one at a time, while another one carries the same.

@@ -60,6 +60,11 @@ impl Connection {
         self.requests.clear();
     }
 
+    /// What the others bring may be expected from it too.
+    pub fn delivers(&self) -> bool {
+        self.first_data.is_some() || self.complete.is_some()
+    }
+
     /// Was its subscription granted?
     pub fn carries(&self, topic: &TopicKey) -> bool {
         self.greeted && !self.requests.iter().any(|request| request.topics.contains(topic))

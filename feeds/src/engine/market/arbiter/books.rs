@@ -218,10 +218,13 @@ impl Market {
     }
 
     /// A snapshot that was asked for is here.
-    pub fn spliced(&mut self, now: Now) {
-        if let Some(arbiter) = &mut self.arbiter {
+    pub fn spliced(&mut self, now: Now, out: &mut Output) {
+        let settle = |market: &mut Self, arbiter: &mut Arbiter| {
             arbiter.books.advanced = now.mono;
-        }
+            // Every line may still bring something.
+            market.settle_book(&mut arbiter.books, now, u8::MAX, &mut |_| 0, out)
+        };
+        self.with_arbiter(settle);
     }
 
     /// A snapshot was asked for: what came meanwhile is kept for it.
