@@ -204,7 +204,6 @@ impl Adapter for Engine {
         self.feed.made = instruments;
         self.feed.unlisted = !listed;
         self.feed.lines.without_tokens();
-        self.feed.lines.without_others();
     }
 
     fn start(&mut self, now: Now, out: &mut Output) {

@@ -9,7 +9,7 @@ use feeds::replay::adapter_settings;
 use feeds::settings::FeedSettings;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use wire::event::{Cause, EventBody, FeedState, Level};
+use wire::event::{Cause, EventBody, FeedState, Level, Quote};
 
 /// What a venue said, and to whom.
 #[derive(Clone)]
@@ -19,10 +19,11 @@ pub struct Message {
 }
 
 /// The beginning of a recording.
+#[derive(Clone)]
 pub struct Tape {
     pub venue: &'static str,
     pub messages: Vec<Message>,
-    settings: FeedSettings,
+    pub settings: FeedSettings,
     /// Instruments made from its data, and whether it has a list of its own.
     made: Vec<Listed>,
     listed: bool,
@@ -98,6 +99,12 @@ pub struct Rig<'a> {
     fetches: Vec<(Fetch, String)>,
     pub books: Vec<Book>,
     pub faults: Vec<Fault>,
+    /// Instrument, and the trade: id, price, size.
+    pub trades: Vec<(u32, Option<i64>, i64, i64)>,
+    /// The last of each instrument.
+    pub quotes: BTreeMap<u32, Quote>,
+    /// Books that were not live any more, and trades that were told to be missing.
+    pub losses: u32,
 }
 
 impl<'a> Rig<'a> {
@@ -108,7 +115,20 @@ impl<'a> Rig<'a> {
         adapter.replayed(tape.made.clone(), tape.listed);
         let now = Now { wall: 1_600_000_000_000_000_000, mono: 0 };
         let (out, lines, fetches) = (Output::default(), Vec::new(), Vec::new());
-        let mut rig = Self { tape, adapter, dialect, out, now, lines, fetches, books: Vec::new(), faults: Vec::new() };
+        let mut rig = Self {
+            tape,
+            adapter,
+            dialect,
+            out,
+            now,
+            lines,
+            fetches,
+            books: Vec::new(),
+            faults: Vec::new(),
+            trades: Vec::new(),
+            quotes: BTreeMap::new(),
+            losses: 0,
+        };
         rig.adapter.start(rig.now, &mut rig.out);
         rig.settle();
         rig
@@ -130,6 +150,28 @@ impl<'a> Rig<'a> {
         let url = self.tape.urls.get(&message.connection).map_or("", String::as_str);
         let same = self.lines.iter().find(|(_, known)| path_of(known) == path_of(url)).or(self.lines.first());
         same.map(|(line, _)| *line)
+    }
+
+    /// Of a feed with several lines: the one of this leg.
+    pub fn leg_for(&self, message: &Message, leg: usize) -> Option<Line> {
+        let first = self.line_for(message)?;
+        Some(Line(first.0 + leg as u32))
+    }
+
+    pub fn message_on(&mut self, message: &Message, leg: usize) {
+        let Some(line) = self.leg_for(message, leg) else { return };
+        self.now.mono += 1_000_000;
+        self.now.wall += 1_000_000;
+        self.adapter.on_message(self.now, line, &mut message.bytes.clone(), &mut self.out);
+        self.settle();
+    }
+
+    /// All lines of this leg are lost, for good.
+    pub fn lose_leg(&mut self, leg: usize, legs: usize) {
+        for (line, _) in self.lines.clone().into_iter().filter(|(line, _)| line.0 as usize % legs == leg) {
+            self.adapter.on_close(self.now, line, Cause::Disconnected, &mut self.out);
+            self.settle();
+        }
     }
 
     /// Every line is lost and opened again.
@@ -219,8 +261,12 @@ impl<'a> Rig<'a> {
                     book.sides = Default::default();
                 }
                 EventBody::State { channel: Some(wire::event::Channel::Book), state, .. } => {
+                    self.losses += u32::from(book.live && *state != FeedState::Live);
                     book.live = *state == FeedState::Live;
                 }
+                EventBody::Trade(trade) => self.trades.push((event.instrument, trade.id, trade.price, trade.size)),
+                EventBody::Quote(quote) => drop(self.quotes.insert(event.instrument, *quote)),
+                EventBody::Gap { .. } => self.losses += 1,
                 EventBody::Book { bids, asks, snapshot } => {
                     for (side, range) in book.sides.iter_mut().zip([bids, asks]) {
                         if *snapshot {

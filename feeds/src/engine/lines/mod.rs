@@ -112,11 +112,6 @@ impl Lines {
         self.facts.token = false;
     }
 
-    /// A recording is one line.
-    pub fn without_others(&mut self) {
-        self.urls.truncate(1);
-    }
-
     /// How many lines carry the same.
     pub fn legs(&self) -> usize {
         self.urls.len()

@@ -10,6 +10,7 @@ use super::super::super::lines::Came;
 use super::super::book::{BookMessage, diff};
 use super::super::{Market, Need};
 use super::early::Kept;
+use super::followed::Followed;
 use super::{Arbiter, Books, LOST_ON_ALL, PATIENCE_NS, bit, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::sequencer::{Diff, Stand};
@@ -28,11 +29,20 @@ impl Market {
         checksum: &mut Checksum<'_>,
         out: &mut Output,
     ) -> Need {
-        let book = |market: &mut Self, arbiter: &mut Arbiter| match &mut arbiter.followed {
+        let book = |market: &mut Self, arbiter: &mut Arbiter| match market.followed(arbiter, message.update) {
             Some(followed) => market.followed_book(followed, now, message, came, checksum, out),
             None => market.numbered_book(&mut arbiter.books, now, message, came, checksum, out),
         };
         self.with_arbiter(book).unwrap_or(Need::Nothing)
+    }
+
+    /// Books without numbers. (OKX has not always sent them.)
+    fn followed<'a>(&mut self, arbiter: &'a mut Arbiter, update: &BookUpdate) -> Option<&'a mut Followed> {
+        if self.rules.in_band && update.snapshot && update.last == 0 && arbiter.followed.is_none() {
+            self.rules.ladder = true;
+            arbiter.followed = Some(Followed::default());
+        }
+        arbiter.followed.as_mut()
     }
 
     fn numbered_book(

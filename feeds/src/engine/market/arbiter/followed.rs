@@ -114,7 +114,7 @@ impl Market {
             out.races.push(Race::Won { line: came.leg });
             return need;
         }
-        followed.leader = NOBODY;
+        (followed.leader, followed.waiting_since) = (NOBODY, Some(now.mono));
         let others = came.delivering & !bit(came.leg);
         if legs(others).any(|leg| self.take_over(followed, now, leg as u8, out)) { Need::Nothing } else { need }
     }
@@ -240,7 +240,12 @@ impl Market {
         if followed.waiting_since.is_none_or(|since| now.mono.saturating_sub(since) < TAKE_OVER_NS) {
             return Need::Nothing;
         }
-        (followed.waiting_since, followed.asked) = (None, first_of(delivering));
+        followed.waiting_since = None;
+        if !self.sequencer.is_live() {
+            // It has been asked for already.
+            return Need::Nothing;
+        }
+        followed.asked = first_of(delivering);
         self.give_up(now, Cause::Disconnected, out)
     }
 
