@@ -60,8 +60,9 @@ impl Default for Followed {
 
 impl Followed {
     pub fn clear(&mut self) {
-        let asked = self.asked;
-        *self = Self { asked, ..Self::default() };
+        (0..self.shadows.len()).for_each(|leg| self.end(leg as u8));
+        (self.leader, self.time) = (NOBODY, 0);
+        (self.waiting_since, self.lacking_since) = (None, None);
     }
 
     pub fn asked(&self) -> u8 {
@@ -74,7 +75,9 @@ impl Followed {
 
     fn end(&mut self, leg: u8) {
         if let Some(shadow) = self.shadows.get_mut(usize::from(leg)) {
-            *shadow = Shadow::default();
+            // Its memory stays: the next book is as large.
+            shadow.ladder.clear();
+            shadow.is_live = false;
         }
     }
 }
@@ -184,7 +187,7 @@ impl Market {
         let factor = u32::try_from(finer).ok().and_then(|finer| 10i64.checked_pow(finer));
         match factor {
             Some(1) => {}
-            Some(factor) if followed.shadows.iter().any(|shadow| shadow.is_live) => {
+            Some(factor) => {
                 followed.shadows.iter_mut().for_each(|shadow| shadow.ladder.rescale(factor));
             }
             _ => {}
