@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Message;
 use wire::event::{Batch, EventBody};
 
@@ -37,13 +37,14 @@ struct Plan {
 #[derive(Clone)]
 struct Venue {
     plan: Arc<Mutex<Plan>>,
-    numbers: broadcast::Sender<u64>,
+    /// The newest number.
+    numbers: watch::Sender<u64>,
 }
 
 impl Venue {
     /// With the ports of its two servers.
     async fn start() -> (Self, [u16; 2]) {
-        let venue = Self { plan: Arc::default(), numbers: broadcast::channel(4_096).0 };
+        let venue = Self { plan: Arc::default(), numbers: watch::channel(0).0 };
         let mut ports = [0; 2];
         for (server, port) in ports.iter_mut().enumerate() {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -66,7 +67,7 @@ impl Venue {
                     plan.number += 1;
                     plan.number
                 };
-                let _ = counting.numbers.send(number);
+                counting.numbers.send_replace(number);
             }
         });
         (venue, ports)
@@ -110,6 +111,7 @@ impl Venue {
     async fn stream(&self, server: usize, stream: TcpStream) {
         let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else { return };
         let mut numbers = self.numbers.subscribe();
+        let mut newest = *numbers.borrow_and_update();
         self.plan().connects[server] += 1;
         let cut = self.plan().cut[server];
         let mut subscribed = false;
@@ -126,7 +128,12 @@ impl Venue {
                     Some(Ok(_)) => {}
                     _ => return,
                 },
-                number = numbers.recv() => due.push_back((Instant::now() + self.plan().lag[server], number.unwrap())),
+                _ = numbers.changed() => {
+                    let at = Instant::now() + self.plan().lag[server];
+                    let number = *numbers.borrow_and_update();
+                    due.extend((newest + 1..=number).map(|number| (at, number)));
+                    newest = number;
+                }
                 _ = ticks.tick() => {}
             }
             if self.plan().cut[server] != cut {
@@ -307,10 +314,11 @@ async fn two_lines_are_one_feed_that_is_hard_to_break() {
     heard.until("down", |told| told.words.contains(&"link down".to_owned())).await;
     venue.plan().refuse = [false, false];
     heard.until("back", |told| told.words.contains(&"Book live".to_owned())).await;
-    let told = heard.told();
-    assert!(told.faults.contains_key("line_gap") && !told.faults.contains_key("duplicate"), "{:?}", told.faults);
-    assert!(!told.faults.contains_key("line_diverged"), "{:?}", told.faults);
-    drop(told);
+    {
+        let faults = &heard.told().faults;
+        assert!(faults.contains_key("line_gap"), "{faults:?}");
+        assert!(!faults.contains_key("duplicate") && !faults.contains_key("line_diverged"), "{faults:?}");
+    }
     stop.send(true).unwrap();
     tokio::time::timeout(Duration::from_secs(1), task).await.expect("stops at once").unwrap();
 }

@@ -292,7 +292,7 @@ fn stream_of(facts: &Facts, steps: &[(u8, u64, u64, u64)]) -> Vec<Said> {
             Said::Quote(quote, quote)
         }
     };
-    steps.iter().map(|step| say(step)).collect()
+    steps.iter().map(&mut say).collect()
 }
 
 /// The venue's book after so many of its words.

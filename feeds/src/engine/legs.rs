@@ -99,7 +99,7 @@ impl Feed {
             return;
         }
         self.watch.looked = now.mono;
-        for leg in 0..self.lines.legs() {
+        for (leg, name) in LINE_NAMES.iter().enumerate().take(self.lines.legs()) {
             let (silent_ns, open, lost) = self.lines.health(now, leg);
             let behind_ns = silent_ns.max(std::mem::take(&mut self.watch.worst[leg]));
             out.races.push(Race::Health { line: leg as u8, behind_ns, open, lost });
@@ -108,7 +108,7 @@ impl Feed {
             let is_behind = behind_ns >= if was_behind { BEHIND_NS / 2 } else { BEHIND_NS };
             self.watch.is_behind[leg] = is_behind;
             if is_behind && !was_behind {
-                let (ms, name) = (behind_ns / 1_000_000, LINE_NAMES[leg]);
+                let ms = behind_ns / 1_000_000;
                 fault(out, FaultKind::LineBehind, format!("{}: line {name} is {ms} ms behind the others", self.venue));
                 for line in self.lines.of_leg(leg) {
                     self.leave_line(now, line, false, protocol, out);

@@ -56,10 +56,9 @@ impl Market {
     ) -> Need {
         let (update, leg) = (message.update, usize::from(came.leg));
         let at = books.at[leg];
-        let begins_anew = self.rules.restart_floor.is_some_and(|floor| update.last <= floor);
-        if self.rules.in_band && (update.snapshot || begins_anew) {
+        if self.rules.in_band && (update.snapshot || self.begins_anew(update)) {
             books.at[leg] = update.last;
-            return self.arbitrated_snapshot(books, now, message, came, begins_anew, checksum, out);
+            return self.arbitrated_snapshot(books, now, message, came, checksum, out);
         }
         books.at[leg] = at.max(update.last);
         let this = diff(now, update, &[], &[]);
@@ -129,17 +128,21 @@ impl Market {
         }
     }
 
+    /// The venue numbers from the beginning: a snapshot, whatever it calls itself.
+    pub(super) fn begins_anew(&self, update: &BookUpdate) -> bool {
+        self.rules.restart_floor.is_some_and(|floor| update.last <= floor)
+    }
+
     fn arbitrated_snapshot(
         &mut self,
         books: &mut Books,
         now: Now,
         message: BookMessage<'_>,
         came: Came,
-        begins_anew: bool,
         checksum: &mut Checksum<'_>,
         out: &mut Output,
     ) -> Need {
-        let joins = is_in(books.outside, came.leg);
+        let (joins, begins_anew) = (is_in(books.outside, came.leg), self.begins_anew(message.update));
         books.outside &= !bit(came.leg);
         if let Some(last) = self.sequencer.last() {
             let alone = came.delivering & !books.outside & !bit(came.leg) == 0;

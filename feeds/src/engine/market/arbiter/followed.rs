@@ -93,7 +93,7 @@ impl Market {
         out: &mut Output,
     ) -> Need {
         let update = message.update;
-        let is_whole = update.snapshot || self.rules.restart_floor.is_some_and(|floor| update.last <= floor);
+        let is_whole = update.snapshot || self.begins_anew(update);
         let takes = followed.leader == came.leg || (is_whole && !self.sequencer.is_live());
         if !takes {
             self.shadow(followed, now, message, is_whole, came, checksum, out);
