@@ -28,7 +28,7 @@ const FOLLOWED: &[&str] = &[
     "okx",
 ];
 /// Their books carry no time: another line can go on only with the very same book.
-const TIMELESS: &[&str] = &["bitfinex", "bitstamp", "gemini"];
+const TIMELESS: &[&str] = &["bitfinex", "gemini"];
 
 fn sorted<T: Ord + Clone>(all: &[T]) -> Vec<T> {
     let mut all = all.to_vec();

@@ -128,6 +128,17 @@ fn lines_that_differ_raise_an_alarm() {
 }
 
 #[test]
+fn without_a_proof_the_other_line_proves_a_loss() {
+    let mut bench = live(rest(&[Proof::None], false));
+    say(&mut bench, &[(A, "book A 5 5 0 2 1"), (B, "book A 5 5 0 2 1"), (A, "book A 9 9 0 3 1"), (B, "book A 7 7 0 4 1")]);
+    let log = bench.take_log();
+    assert_eq!(log.last().unwrap(), "Book resyncing sequence_gap");
+    say(&mut bench, &[(B, "book A 9 9 0 3 1")]);
+    bench.answer("/book/A", "snap A 9 4 1 3 1");
+    assert_eq!(prices(&bench), ["4", "3"]);
+}
+
+#[test]
 fn a_line_that_lags_raises_one_alarm() {
     let mut bench = live(rest(&[Proof::Range], false));
     for id in 2..30 {

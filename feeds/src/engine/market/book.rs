@@ -329,7 +329,7 @@ impl Market {
             out.batch.events.push(event(index, diff.event_time, diff.received, body));
         });
         self.data(now, Channel::Book, out);
-        self.spliced(now, out);
+        self.spliced(now, message.update.last, out);
         Spliced::Live
     }
 

@@ -13,7 +13,7 @@ use super::early::Kept;
 use super::followed::Followed;
 use super::{Arbiter, Books, LOST_ON_ALL, PATIENCE_NS, bit, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
-use crate::sequencer::{Diff, Stand};
+use crate::sequencer::{Diff, Rule, Stand};
 
 /// A book that no line has continued for so long, while lines bring updates of its past, follows numbers that are no more.
 const STUCK_NS: i64 = 10_000_000_000;
@@ -83,12 +83,20 @@ impl Market {
             }
             Stand::Alone | Stand::Next => {
                 win(books, now, update.last, hash, came, out);
+                if self.rules.rule == Rule::Free {
+                    books.seen.add(update.last);
+                }
                 let need = self.continue_book(books, now, message, checksum, out);
                 need.max(self.settle_book(books, now, came.delivering, checksum, out))
             }
             Stand::Past => {
                 let again = books.memo.again(update.last, hash, came.leg, now.mono);
                 self.second(again, came, "book update", update.last, out);
+                if self.rules.rule == Rule::Free && self.sequencer.is_live() && books.seen.is_new(update.last) {
+                    // No number tells what the line that is ahead has skipped, but this line does.
+                    self.skipped(came, "book update beyond", update.last, out);
+                    return self.give_up(now, LOST_ON_ALL, out);
+                }
                 if again.is_none() && self.sequencer.is_live() && now.mono.saturating_sub(books.advanced) >= STUCK_NS {
                     books.early.clear();
                     return self.give_up(now, LOST_ON_ALL, out);
@@ -231,9 +239,10 @@ impl Market {
     }
 
     /// A snapshot that was asked for is here.
-    pub fn spliced(&mut self, now: Now, out: &mut Output) {
+    pub fn spliced(&mut self, now: Now, last_id: u64, out: &mut Output) {
         let settle = |market: &mut Self, arbiter: &mut Arbiter| {
             arbiter.books.advanced = now.mono;
+            arbiter.books.seen.begin_above(last_id);
             // Every line may still bring something.
             market.settle_book(&mut arbiter.books, now, u8::MAX, &mut |_| 0, out)
         };

@@ -162,6 +162,11 @@ impl Seen {
         }
     }
 
+    /// What is not above `floor` counts as told.
+    pub fn begin_above(&mut self, floor: u64) {
+        self.floor = self.floor.max(floor);
+    }
+
     pub fn clear(&mut self) {
         self.ids.clear();
         self.floor = 0;

@@ -80,6 +80,8 @@ struct Books {
     memo: Memo,
     early: EarlyUpdates,
     waiting_since: Option<i64>,
+    /// Where nothing else proves a loss: the ids that were applied.
+    seen: Seen,
     /// When the book was continued last.
     advanced: i64,
     /// Lines that still number as before the venue began anew.
