@@ -235,8 +235,12 @@ impl Market {
         if let Some(arbiter) = &mut self.arbiter {
             arbiter.quotes.held = Each::default();
             (arbiter.quotes.at, arbiter.trades.at) = (Each::default(), Each::default());
-            arbiter.books = Books { memo: std::mem::take(&mut arbiter.books.memo), ..Books::default() };
+            // The memory stays: what comes next is as large.
+            let Books { memo, early, seen, .. } = std::mem::take(&mut arbiter.books);
+            arbiter.books = Books { memo, early, seen, ..Books::default() };
             arbiter.books.memo.clear();
+            arbiter.books.early.clear();
+            arbiter.books.seen.clear();
             if let Some(followed) = &mut arbiter.followed {
                 followed.clear();
             }
