@@ -3,6 +3,7 @@
 #[path = "support/prometheus.rs"]
 mod prometheus;
 
+use feeds::adapter::Race;
 use prometheus::{MAY_BE_EMPTY, Prometheus, dashboard_queries, dashboards, has_tool, repository, run_dashboard};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -64,6 +65,11 @@ fn make_load(metrics: &Metrics) {
     feed.reconnects.add(1);
     feed.instruments.set(5);
     feed.fault(feeds::adapter::FaultKind::Duplicate);
+    feed.races(&[
+        Race::Won { line: 0 },
+        Race::Lead { line: 0, over: 1, lead_ns: 3_000_000 },
+        Race::Health { line: 1, behind_ns: 3_000_000, open: 1, lost: 0 },
+    ]);
     feed.received(1_000_000, 3_000_000);
     feed.received_to_published.record_ns(20_000);
     for shard in metrics.shards() {

@@ -15,6 +15,22 @@ pub struct Now {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Line(pub u32);
 
+/// Most lines that may carry the same data: each keeps a state of its own for every instrument, and a label in the metrics.
+pub const MAX_LINES: usize = 4;
+/// What the lines are called, in this order, in metrics and messages.
+pub const LINE_NAMES: [&str; MAX_LINES] = ["a", "b", "c", "d"];
+
+/// News of a feed whose data comes on several lines. `line`: its place among `LINE_NAMES`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Race {
+    /// An update came first on this line and was taken.
+    Won { line: u8 },
+    /// Line `over` brought it too, so much later.
+    Lead { line: u8, over: u8, lead_ns: i64 },
+    /// Once a second: how far it is behind the others, and how many of its connections are open and lost.
+    Health { line: u8, behind_ns: i64, open: u32, lost: u32 },
+}
+
 /// One outstanding REST request, numbered by the adapter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Fetch(pub u64);
@@ -41,6 +57,8 @@ pub struct Output {
     pub actions: Vec<Action>,
     /// Things that went wrong and were survived, to be counted and logged.
     pub faults: Vec<Fault>,
+    /// Only of feeds with several lines.
+    pub races: Vec<Race>,
 }
 
 impl Output {
@@ -48,6 +66,7 @@ impl Output {
         self.batch.clear();
         self.actions.clear();
         self.faults.clear();
+        self.races.clear();
     }
 }
 
@@ -82,10 +101,16 @@ pub enum FaultKind {
     UnknownOrder,
     /// An execution among the trades that is none of the market (an insurance fund's, a deleveraging's): left out.
     OffBookTrade,
+    /// One of several lines skipped something; nothing is lost if another one has it.
+    LineGap,
+    /// One of several lines is far behind the others.
+    LineBehind,
+    /// Two lines say different things under one number.
+    LineDiverged,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::BadMessage,
         Self::Refused,
         Self::SequenceGap,
@@ -97,6 +122,9 @@ impl FaultKind {
         Self::ChecksumMismatch,
         Self::UnknownOrder,
         Self::OffBookTrade,
+        Self::LineGap,
+        Self::LineBehind,
+        Self::LineDiverged,
     ];
 
     pub fn name(self) -> &'static str {
@@ -112,6 +140,9 @@ impl FaultKind {
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::UnknownOrder => "unknown_order",
             Self::OffBookTrade => "off_book_trade",
+            Self::LineGap => "line_gap",
+            Self::LineBehind => "line_behind",
+            Self::LineDiverged => "line_diverged",
         }
     }
 }
@@ -178,6 +209,8 @@ pub trait Sink: Send {
     /// All configured instruments have been announced.
     fn instruments_known(&mut self) {}
     fn faults(&mut self, _faults: &[Fault]) {}
+    /// Only of feeds with several lines.
+    fn races(&mut self, _races: &[Race]) {}
     /// A message of this size came from the venue, or from the recording of one. (A simulator makes events, not messages.)
     fn message(&mut self, _bytes: usize) {}
     /// A connection is gone and will be opened again.

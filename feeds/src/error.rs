@@ -17,6 +17,9 @@ pub enum FeedError {
     /// Says where the key was looked for, never what was found there.
     #[error("the API key of feed '{venue}': {reason}")]
     ApiKey { venue: String, reason: String },
+    /// `lines` and `ws_urls`.
+    #[error("feed '{venue}': {reason}")]
+    Lines { venue: String, reason: String },
     #[error("no TLS for feeds: {0}")]
     Tls(String),
     /// A simulator's or a recording's own complaint, already a sentence.

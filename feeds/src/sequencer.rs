@@ -75,6 +75,17 @@ pub enum Verdict {
     Malformed,
 }
 
+/// Where a diff stands to what there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stand {
+    /// There is nothing it could be measured against.
+    Alone,
+    Past,
+    Next,
+    /// Something lies between.
+    Ahead,
+}
+
 /// What a snapshot led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Splice {
@@ -116,6 +127,7 @@ pub struct Sequencer {
     rule: Rule,
     /// The first diff after a snapshot is the one that contains its id, not the one after it.
     equal: bool,
+    covers: bool,
     kept: Vec<Kept>,
     /// Levels of the kept diffs in order, bids before asks.
     levels: Vec<Level>,
@@ -130,7 +142,7 @@ impl Sequencer {
 
     /// `equal`: the first diff after a snapshot is the one that contains its id.
     pub fn with_rule(limits: Limits, rule: Rule, equal: bool) -> Self {
-        Self { stage: Stage::Idle, limits, rule, equal, kept: Vec::new(), levels: Vec::new(), stale_in_a_row: 0 }
+        Self { stage: Stage::Idle, limits, rule, equal, covers: false, kept: Vec::new(), levels: Vec::new(), stale_in_a_row: 0 }
     }
 
     /// The book is given up: connection lost, or the caller knows better.
@@ -163,10 +175,42 @@ impl Sequencer {
         }
     }
 
+    /// The last update id of the live book, or of what is kept for one.
+    pub fn newest(&self) -> Option<u64> {
+        self.last().or(self.kept.last().map(|kept| kept.last))
+    }
+
     /// The venue sent the whole book unasked, as of `last`.
     pub fn restart(&mut self, last: u64) {
         self.reset();
         self.stage = Stage::Live { last, spliced: false };
+    }
+
+    /// A diff also follows if its range holds the last id. Of two lines one may cut its ranges elsewhere.
+    pub fn cover(&mut self) {
+        self.covers = true;
+    }
+
+    /// Where this diff stands to the book, or to the newest diff that is kept for it.
+    pub fn stand(&self, diff: &Diff<'_>) -> Stand {
+        let step = match self.stage {
+            Stage::Live { last, spliced } => self.step(last, spliced, diff),
+            Stage::Keeping => match self.kept.last() {
+                Some(newest) => self.step(newest.last, false, diff),
+                None => return Stand::Alone,
+            },
+            Stage::Idle => return Stand::Alone,
+        };
+        match step {
+            None => Stand::Past,
+            Some(0) => Stand::Next,
+            Some(_) => Stand::Ahead,
+        }
+    }
+
+    /// Is something missing between `last` and this diff, both of one line?
+    pub fn is_hole(&self, last: u64, diff: &Diff<'_>) -> bool {
+        self.step(last, false, diff).is_some_and(|missing| missing > 0)
     }
 
     /// Would this diff tear a hole into a live book? Lets a caller with two lines wait for the other one first.
@@ -186,6 +230,7 @@ impl Sequencer {
         }
         match self.rule {
             Rule::Chain => match diff.previous {
+                Some(previous) if self.covers && previous < last => (diff.last > last).then_some(0),
                 Some(previous) if previous != last => (diff.last > last).then_some(1),
                 _ => Some(0),
             },

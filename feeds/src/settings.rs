@@ -21,6 +21,13 @@ pub struct FeedSettings {
     /// WebSocket base address; the venue's own if left out. `ws://` is accepted for loopback addresses only.
     #[serde(default)]
     pub ws_url: Option<String>,
+    /// Further WebSocket base addresses (other regions or hosts of the venue): a line to each carries the same data, and what comes
+    /// first is taken.
+    #[serde(default)]
+    pub ws_urls: Vec<String>,
+    /// How many lines carry the same data; as many as there are addresses if left out.
+    #[serde(default)]
+    pub lines: Option<u32>,
     /// REST base address; the venue's own if left out.
     #[serde(default)]
     pub rest_url: Option<String>,
@@ -79,6 +86,8 @@ impl FeedSettings {
             name: None,
             symbols: Vec::new(),
             ws_url: None,
+            ws_urls: Vec::new(),
+            lines: None,
             rest_url: None,
             api_key_file: None,
             channels: all_channels(),

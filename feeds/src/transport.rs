@@ -123,7 +123,8 @@ pub struct Transport {
     key: Option<Key>,
     connect_timeout: Duration,
     fetch_timeout: Duration,
-    /// Last known addresses, for when the resolver fails. As many entries as the feed has hosts: two.
+    /// Last known addresses, for when the resolver fails. As many entries as the feed has hosts: two, or one a line
+    /// and one.
     known: Mutex<HashMap<(String, u16), Vec<SocketAddr>>>,
 }
 

@@ -73,8 +73,22 @@ fn check_feed(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
         at_least(format!("{at}.silence_ms"), silence_ms, 1)?;
     }
     check_address(&format!("{at}.ws_url"), feed.ws_url.as_deref(), "wss://", "ws://")?;
+    for (number, url) in feed.ws_urls.iter().enumerate() {
+        check_address(&format!("{at}.ws_urls[{number}]"), Some(url), "wss://", "ws://")?;
+    }
+    check_lines(at, feed)?;
     check_address(&format!("{at}.rest_url"), feed.rest_url.as_deref(), "https://", "http://")?;
     check_by_venue(at, feed)
+}
+
+/// How many lines a venue may have only its adapter knows.
+fn check_lines(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    let key = if feed.lines.is_some() { "lines" } else { "ws_urls" };
+    if !BUILT_IN.contains(&feed.venue.as_str()) || (feed.lines.is_none() && feed.ws_urls.is_empty()) {
+        return Ok(());
+    }
+    let remedy = if feed.venue == "itch" { "remove it; the lines of [feeds.itch] are its listen addresses" } else { "remove it" };
+    Err(Fault::new(format!("{at}.{key}"), format!("venue \"{}\" has no WebSocket lines to compare", feed.venue), remedy))
 }
 
 /// What only some venues need or take.
@@ -169,6 +183,8 @@ fn of_adapter(at: &str, feed: &FeedSettings, error: FeedError) -> Fault {
             Some(number) => format!("{at}.symbols[{number}]"),
             None => format!("{at}.symbols"),
         },
+        FeedError::Lines { .. } if feed.lines.is_none() => format!("{at}.ws_urls"),
+        FeedError::Lines { .. } => format!("{at}.lines"),
         FeedError::BadAddress { url, .. } if feed.rest_url.as_ref() == Some(url) => format!("{at}.rest_url"),
         FeedError::BadAddress { .. } => format!("{at}.ws_url"),
         FeedError::BadName { .. } => format!("{at}.name"),

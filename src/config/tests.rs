@@ -120,6 +120,26 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "dir/t.toml:8:10: feeds[1].ws_url: 'ws://example.com' is not encrypted; use wss://, ws:// is for loopback",
         ),
         (
+            "[[feeds]]\nvenue = \"binance\"\nsymbols = [\"A-B\"]\nws_urls = [\"wss://a\", \"ws://example.com\"]\n",
+            "dir/t.toml:8:23: feeds[1].ws_urls[1]: 'ws://example.com' is not encrypted; use wss://, ws:// is for loopback",
+        ),
+        (
+            "[[feeds]]\nvenue = \"binance\"\nsymbols = [\"A-B\"]\nlines = 5\n",
+            "dir/t.toml:8:9: feeds[1].lines: feed 'binance': 5 lines; use 1 to 4",
+        ),
+        (
+            "[[feeds]]\nvenue = \"kucoin\"\nsymbols = [\"A-B\"]\nws_urls = [\"wss://a\"]\n",
+            "dir/t.toml:8:11: feeds[1].ws_urls: feed 'kucoin': the venue itself names the address of each connection; leave ws_urls out",
+        ),
+        (
+            "[[feeds]]\nvenue = \"sim\"\nname = \"two\"\nlines = 2\n",
+            "dir/t.toml:8:9: feeds[1].lines: venue \"sim\" has no WebSocket lines to compare; remove it",
+        ),
+        (
+            "[[feeds]]\nvenue = \"itch\"\nlines = 2\n",
+            "dir/t.toml:7:9: feeds[1].lines: venue \"itch\" has no WebSocket lines to compare; remove it; the lines of [feeds.itch] are its listen",
+        ),
+        (
             "[[feeds]]\nvenue = \"itch\"\n",
             "dir/t.toml:5:1: feeds[1].itch: is missing for venue \"itch\"; add [feeds.itch] with files, listen or server",
         ),
@@ -327,6 +347,8 @@ fn full() -> Config {
             name: some(),
             symbols: vec!["A".to_owned()],
             ws_url: some(),
+            ws_urls: vec!["x".to_owned()],
+            lines: Some(2),
             rest_url: some(),
             api_key_file: file(),
             channels: Vec::new(),

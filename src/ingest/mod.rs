@@ -7,7 +7,7 @@ mod tests;
 use crate::clock::Clock;
 use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, QuietAfter, Stamp, TopicMap};
-use feeds::adapter::{Fault, FaultKind, Sink};
+use feeds::adapter::{Fault, FaultKind, Race, Sink};
 use std::sync::Arc;
 use wire::event::{Batch, Cause, Event, EventBody};
 use wire::instrument::Instrument;
@@ -152,6 +152,10 @@ impl Sink for Ingest {
 
     fn faults(&mut self, faults: &[Fault]) {
         self.metrics.faults(faults);
+    }
+
+    fn races(&mut self, races: &[Race]) {
+        self.metrics.races(races);
     }
 
     fn message(&mut self, bytes: usize) {

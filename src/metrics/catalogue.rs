@@ -61,6 +61,13 @@ catalogue! {
     RECORDING_ENTRIES = Counter "tickwire_recording_entries_total" ["venue", "result"]
         "Entries of recordings: recorded, or left_out because the disk was too slow or refused.";
     RECORDING_FAILURES = Counter "tickwire_recording_failures_total" ["venue"] "Times a disk refused a recording; it was tried again until it took it.";
+    FEED_LINES = Gauge "tickwire_feed_lines" ["venue", "line", "state"]
+        "Connections of each line of a feed with several, open and lost; 0 for feeds with one line.";
+    FEED_LINE_WON = Counter "tickwire_feed_line_won_total" ["venue", "line"] "Updates that came first on this line of several and were taken.";
+    FEED_LINE_LEAD = Seconds "tickwire_feed_line_lead_seconds" ["venue", "line"]
+        "By how much an update came earlier on this line than on another one.";
+    FEED_LINE_BEHIND = Gauge "tickwire_feed_line_behind_seconds" ["venue", "line"]
+        "Most that this line was behind another one in the last second.";
 
     TOPICS = Gauge "tickwire_topics" [] "Topics in the map.";
     TOPICS_CAPACITY = Gauge "tickwire_topics_capacity" [] "Most topics the map takes (topics.max_topics).";

@@ -1,8 +1,8 @@
 //! In: what the stages count. Out: one cell a fact, grouped by who writes it. No locks. Rows of the catalogue are filled in `visit.rs`.
-//! Bounded: a shard's group is some 4 KiB, a venue's some 3.5 KiB; their number is that of shards and feeds.
+//! Bounded: a shard's group is some 4 KiB, a venue's some 9 KiB; their number is that of shards and feeds.
 
 use super::cell::{Counter, Gauge, Histogram, Lag};
-use feeds::adapter::{Fault, FaultKind};
+use feeds::adapter::{Fault, FaultKind, MAX_LINES, Race};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use wire::code::{CLOSES, Close, Code};
 use wire::event::{FeedState, Nanos};
@@ -88,12 +88,45 @@ pub struct FeedMetrics {
     /// By state.
     channels: [Gauge; FeedState::ALL.len()],
     pub(super) skew: SkewGauge,
+    pub(super) lines: [LineMetrics; MAX_LINES],
+}
+
+/// One of several lines of a feed.
+#[derive(Debug, Default)]
+pub struct LineMetrics {
+    pub open: Gauge,
+    pub lost: Gauge,
+    pub won: Counter,
+    pub(super) lead: Histogram,
+    pub(super) behind_ns: Gauge,
 }
 
 impl FeedMetrics {
     pub fn faults(&self, faults: &[Fault]) {
         for fault in faults {
             self.fault(fault.kind);
+        }
+    }
+
+    pub fn races(&self, races: &[Race]) {
+        for race in races {
+            match *race {
+                Race::Won { line } => self.line(line, |line| line.won.add(1)),
+                Race::Lead { line, lead_ns, .. } => {
+                    self.line(line, |line| line.lead.record_ns(u64::try_from(lead_ns).unwrap_or(0)));
+                }
+                Race::Health { line, behind_ns, open, lost } => self.line(line, |line| {
+                    line.open.set(open.into());
+                    line.lost.set(lost.into());
+                    line.behind_ns.set(behind_ns);
+                }),
+            }
+        }
+    }
+
+    fn line(&self, line: u8, note: impl FnOnce(&LineMetrics)) {
+        if let Some(line) = self.lines.get(usize::from(line)) {
+            note(line);
         }
     }
 

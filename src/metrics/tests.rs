@@ -2,7 +2,7 @@
 
 use super::catalogue::{ALL, Type};
 use super::*;
-use feeds::adapter::FaultKind;
+use feeds::adapter::{FaultKind, Race};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::code::{Close, Code};
 use wire::event::FeedState;
@@ -64,6 +64,11 @@ fn numbers_arrive() {
     feed.fault(FaultKind::SequenceGap);
     feed.set_channels(FeedState::Starting, 0);
     feed.set_channels(FeedState::Live, 1);
+    feed.races(&[
+        Race::Won { line: 1 },
+        Race::Lead { line: 1, over: 0, lead_ns: 2_000_000 },
+        Race::Health { line: 0, behind_ns: 500_000_000, open: 2, lost: 1 },
+    ]);
     metrics.gate.request(Route::Stream, 101);
     metrics.gate.request(Route::Stream, 599);
     for _ in 0..2 {
@@ -81,6 +86,10 @@ fn numbers_arrive() {
         has(&text, "tickwire_feed_faults_total{venue=\"binance\",kind=\"sequence_gap\"} 1");
         has(&text, "tickwire_feed_channels{venue=\"binance\",state=\"live\"} 1");
         has(&text, "tickwire_feed_channels{venue=\"binance\",state=\"starting\"} 0");
+        has(&text, "tickwire_feed_line_won_total{venue=\"binance\",line=\"b\"} 1");
+        has(&text, "tickwire_feed_line_lead_seconds_sum{venue=\"binance\",line=\"b\"} 0.002");
+        has(&text, "tickwire_feed_line_behind_seconds{venue=\"binance\",line=\"a\"} 0.5");
+        has(&text, "tickwire_feed_lines{venue=\"binance\",line=\"a\",state=\"lost\"} 1");
         has(&text, "tickwire_http_requests_total{route=\"stream\",status=\"101\"} 1");
         has(&text, "tickwire_http_requests_total{route=\"stream\",status=\"other\"} 1");
     }

@@ -6,7 +6,7 @@ use super::cell::Histogram;
 use super::groups::{FeedMetrics, GateMetrics, HandshakeFailure, Refusal, Route, STATUSES, ShardMetrics, TopicMetrics};
 use super::pressure::{PressureCause, PressureLevel, PressureMetrics};
 use super::process::ProcessMetrics;
-use feeds::adapter::FaultKind;
+use feeds::adapter::{FaultKind, LINE_NAMES};
 use wire::code::{CLOSES, Code};
 use wire::event::FeedState;
 
@@ -90,6 +90,13 @@ impl FeedMetrics {
         emit(&c::FEED_CLOCK_SKEW, only, Value::Gauge(self.skew.get_ns() as f64 / 1e9));
         emit(&c::EVENT_TO_RECEIVED, only, Value::Histogram(&self.event_to_received));
         emit(&c::RECEIVED_TO_PUBLISHED, only, Value::Histogram(&self.received_to_published));
+        for (name, line) in LINE_NAMES.iter().zip(&self.lines) {
+            emit(&c::FEED_LINES, &[venue, name, "open"], Value::Gauge(line.open.get() as f64));
+            emit(&c::FEED_LINES, &[venue, name, "lost"], Value::Gauge(line.lost.get() as f64));
+            emit(&c::FEED_LINE_WON, &[venue, name], Value::Counter(line.won.get()));
+            emit(&c::FEED_LINE_BEHIND, &[venue, name], Value::Gauge(line.behind_ns.get() as f64 / 1e9));
+            emit(&c::FEED_LINE_LEAD, &[venue, name], Value::Histogram(&line.lead));
+        }
     }
 }
 

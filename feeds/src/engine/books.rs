@@ -5,7 +5,7 @@ use super::decoded::{Decoded, Item};
 use super::facts::SnapshotFrom;
 use super::feed::{Feed, fault};
 use super::ladder::Ladder;
-use super::lines::Words;
+use super::lines::{Came, Words};
 use super::market::{BookMessage, Need, Spliced};
 use super::protocol::Protocol;
 use crate::adapter::{Action, FaultKind, Fetch, FetchError, Line, Now, Output};
@@ -22,7 +22,7 @@ impl Feed {
         line: Line,
         index: u32,
         message: BookMessage<'_>,
-        overlap: bool,
+        came: Came,
         protocol: &dyn Protocol,
         scratch: &mut Vec<u8>,
         out: &mut Output,
@@ -33,7 +33,7 @@ impl Feed {
         };
         let market = &mut self.markets[index as usize];
         let was_live = market.sequencer.is_live();
-        let need = market.on_book(now, line, message, overlap, &mut checksum, out);
+        let need = market.on_book(now, line, message, came, &mut checksum, out);
         if !was_live && market.sequencer.is_live() {
             self.snapshots.forget(index);
             self.snapshots.live(now, index);
@@ -41,8 +41,10 @@ impl Feed {
         self.serve(now, index, need, protocol, out);
         if need == Need::SnapshotAndRepeat {
             let market = &mut self.markets[index as usize];
-            if market.sequencer.is_keeping() {
-                market.on_book(now, line, message, overlap, &mut checksum, out);
+            if market.sequencer.is_keeping() && market.is_arbitrated() {
+                market.keep_early(now, came.delivering, out);
+            } else if market.sequencer.is_keeping() {
+                market.on_book(now, line, message, came, &mut checksum, out);
             }
         }
     }
@@ -77,11 +79,24 @@ impl Feed {
     }
 
     fn subscribe_again(&mut self, now: Now, index: u32, unsubscribe: bool, protocol: &dyn Protocol, out: &mut Output) {
+        let leg = self.markets[index as usize].line_to_ask(self.lines.askable(index, Channel::Book));
+        self.subscribe_leg_again(now, index, leg, unsubscribe, protocol, out);
+    }
+
+    pub(super) fn subscribe_leg_again(
+        &mut self,
+        now: Now,
+        index: u32,
+        leg: u8,
+        unsubscribe: bool,
+        protocol: &dyn Protocol,
+        out: &mut Output,
+    ) {
         let markets = &self.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();
         if unsubscribe {
-            self.lines.resubscribe(now, index, Channel::Book, &Words { protocol, native: &native }, out);
-        } else if let Some(line) = self.lines.line_of(index, Channel::Book) {
+            self.lines.resubscribe(now, index, Channel::Book, leg, &Words { protocol, native: &native }, out);
+        } else if let Some(line) = self.lines.line_of(index, Channel::Book, leg) {
             out.actions.push(Action::Reconnect { line, cause: Cause::SequenceGap });
         }
     }
@@ -131,7 +146,7 @@ impl Feed {
     /// The line that brought this book is gone, and another has taken over without a snapshot of its own.
     pub(super) fn retire_book(&mut self, now: Now, index: u32, protocol: &dyn Protocol, out: &mut Output) {
         let market = &mut self.markets[index as usize];
-        let current = self.lines.line_of(index, Channel::Book);
+        let current = self.lines.line_of(index, Channel::Book, 0);
         if market.book_line.is_some_and(|owner| Some(owner) != current) {
             market.book_line = None;
             let need = market.give_up(now, Cause::Disconnected, out);
@@ -147,6 +162,7 @@ impl Feed {
                 let market = &mut self.markets[index];
                 if market.awaited_since.is_some_and(|since| now.mono.saturating_sub(since) >= SNAPSHOT_TIMEOUT_NS) {
                     market.awaited_since = None;
+                    market.ask_another_line(self.lines.askable(index as u32, Channel::Book));
                     let detail = format!("{}: subscribed, but no snapshot came", market.instrument.native);
                     fault(out, FaultKind::SnapshotFailed, detail);
                     market.tell_book(now, FeedState::Resyncing, Cause::SnapshotUnavailable, out);

@@ -61,6 +61,16 @@ pub struct TradeUpdate {
     pub aggregated: bool,
     /// From before the subscription: taken only if its id closes a gap.
     pub past: bool,
+    /// An execution that the venue numbers among the trades and that nobody could have taken part in (an insurance fund's, a deleveraging's):
+    /// its id is followed, it is counted, and not told.
+    pub off_book: bool,
+}
+
+impl Default for TradeUpdate {
+    fn default() -> Self {
+        let aggressor = Aggressor::Unknown;
+        Self { id: None, time: 0, price: BAD, size: BAD, aggressor, aggregated: false, past: false, off_book: false }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -104,11 +114,6 @@ pub(super) enum Item {
         quote: QuoteUpdate,
     },
     Trade {
-        instrument: u32,
-        trade: TradeUpdate,
-    },
-    /// Numbered among the trades, and none of the market.
-    OffBookTrade {
         instrument: u32,
         trade: TradeUpdate,
     },
@@ -215,14 +220,6 @@ impl Decoded {
     pub fn trade(&mut self, native: &str, trade: TradeUpdate) {
         if let Some(instrument) = self.instrument(native) {
             self.items.push(Item::Trade { instrument, trade });
-        }
-    }
-
-    /// An execution that the venue numbers among the trades and that nobody could have taken part in (an insurance fund's, a
-    /// deleveraging's): its id is followed, it is counted, and not told.
-    pub fn off_book_trade(&mut self, native: &str, trade: TradeUpdate) {
-        if let Some(instrument) = self.instrument(native) {
-            self.items.push(Item::OffBookTrade { instrument, trade });
         }
     }
 

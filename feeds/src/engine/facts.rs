@@ -136,6 +136,8 @@ pub struct Facts {
     pub orphan_delete: OrphanDelete,
     pub trade_ids: TradeIds,
     pub quote_ids: QuoteIds,
+    /// Two connections see the same numbers for the same updates, trades and quotes; else they are counted for each connection.
+    pub shared_numbers: bool,
     pub listing: ListingFrom,
     /// Weight of one listing request.
     pub listing_weight: u32,
@@ -181,6 +183,7 @@ pub const COMMON: Facts = Facts {
     orphan_delete: OrphanDelete::Ignored,
     trade_ids: TradeIds::None,
     quote_ids: QuoteIds::None,
+    shared_numbers: true,
     listing: ListingFrom::Rest,
     listing_weight: 1,
     listing_each: false,

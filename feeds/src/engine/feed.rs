@@ -4,6 +4,7 @@
 use super::decoded::{Decoded, Item};
 use super::facts::{Facts, QuoteIds, TradeIds};
 use super::instruments::List;
+use super::legs::{Watch, line_addresses};
 use super::lines::{Framed, Lines, Words};
 use super::listing::Listed;
 use super::market::{BookMessage, Market, Rules};
@@ -49,6 +50,7 @@ pub(super) struct Feed {
     pub(super) snapshots: Snapshots,
     pub(super) list: List,
     pub(super) token: Token,
+    pub(super) watch: Watch,
     /// By link: why it is lost.
     pub(super) lost: Vec<Option<(FeedState, Cause)>>,
     pub(super) next_fetch: u64,
@@ -78,7 +80,8 @@ impl Feed {
         }
         facts.caps.silence_ms = settings.silence_ms.unwrap_or(facts.caps.silence_ms);
         let base = |url: &Option<String>, own: &str| url.as_deref().unwrap_or(own).trim_end_matches('/').to_owned();
-        let urls = protocol.urls(&base(&settings.ws_url, own.ws_url));
+        let bases = line_addresses(&venue, base(&settings.ws_url, own.ws_url), &facts, settings)?;
+        let urls: Vec<Vec<String>> = bases.iter().map(|base| protocol.urls(base)).collect();
         let mut rules = Rules::of(&facts);
         rules.depth = protocol.depth().map(|depth| depth as usize);
         Ok(Self {
@@ -94,6 +97,7 @@ impl Feed {
             snapshots: Snapshots::default(),
             list: List::default(),
             token: Token { fetch: None, due: i64::MIN, failures: 0 },
+            watch: Watch::default(),
             lost: Vec::new(),
             next_fetch: 0,
             is_replay: false,
@@ -124,9 +128,7 @@ impl Engine {
             // One stream may carry more than was asked for.
             let unasked = match item {
                 Item::Quote { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Quote),
-                Item::Trade { instrument, .. } | Item::OffBookTrade { instrument, .. } => {
-                    !feed.markets[*instrument as usize].takes(Channel::Trade)
-                }
+                Item::Trade { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Trade),
                 Item::Book { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Book),
                 _ => false,
             };
@@ -139,29 +141,25 @@ impl Engine {
             }
             match item {
                 Item::Quote { instrument, quote } => {
-                    let Some(overlap) = feed.data(now, line, out) else { break };
-                    if feed.facts.quote_ids != QuoteIds::None || !overlap || !feed.lines.is_next(line) {
-                        let need = feed.markets[*instrument as usize].on_quote(now, quote, overlap, out);
+                    let Some(came) = feed.data(now, line, out) else { break };
+                    if feed.facts.quote_ids != QuoteIds::None || !came.overlap || !feed.lines.is_next(line) {
+                        let need = feed.markets[*instrument as usize].on_quote(now, quote, came, out);
                         feed.serve(now, *instrument, need, protocol.as_ref(), out);
                     }
                 }
                 Item::Trade { instrument, trade } => {
-                    let Some(overlap) = feed.data(now, line, out) else { break };
+                    let Some(came) = feed.data(now, line, out) else { break };
                     let followed = trade.id.is_some() && feed.facts.trade_ids != TradeIds::None;
-                    if followed || !overlap || !feed.lines.is_next(line) {
-                        let need = feed.markets[*instrument as usize].on_trade(now, trade, overlap, out);
+                    if followed || !came.overlap || !feed.lines.is_next(line) {
+                        let need = feed.markets[*instrument as usize].on_trade(now, trade, came, out);
                         feed.serve(now, *instrument, need, protocol.as_ref(), out);
                     }
                 }
-                Item::OffBookTrade { instrument, trade } => {
-                    let Some(overlap) = feed.data(now, line, out) else { break };
-                    feed.markets[*instrument as usize].on_off_book_trade(now, trade, overlap, out);
-                }
                 Item::Book { instrument, book, bids, asks } => {
-                    let Some(overlap) = feed.data(now, line, out) else { break };
+                    let Some(came) = feed.data(now, line, out) else { break };
                     let message =
                         BookMessage { update: book, bids: &decoded.bids[bids.clone()], asks: &decoded.asks[asks.clone()] };
-                    feed.on_book(now, line, *instrument, message, overlap, protocol.as_ref(), scratch, out);
+                    feed.on_book(now, line, *instrument, message, came, protocol.as_ref(), scratch, out);
                 }
                 Item::Trading { instrument, trading } => feed.markets[*instrument as usize].on_trading(now, *trading, out),
                 Item::Frame(number) => match feed.lines.framed(line, *number) {
@@ -184,6 +182,9 @@ impl Engine {
             }
         }
         items.clear();
+        if !out.races.is_empty() {
+            feed.note_leads(out);
+        }
         // Always the same buffer: it has grown to its size once the longest message was here.
         decoded.items = items;
         if !listed.is_empty() {
@@ -257,6 +258,7 @@ impl Adapter for Engine {
         let protocol = protocol.as_ref();
         feed.tend_list(now, protocol, out);
         feed.tend_books(now, protocol, out);
+        feed.tend_lines(now, protocol, out);
         let markets = &feed.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();
         let caught_up = |market: u32| markets[market as usize].caught_up();

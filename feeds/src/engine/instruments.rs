@@ -158,17 +158,19 @@ impl Feed {
         let index = self.markets.len() as u32;
         decoded.know(&listed.native, index);
         let instrument = listed.instrument(&self.facts);
-        self.markets.push(Market::new(index, instrument, listed.trading, &self.channels, self.rules));
+        let mut market = Market::new(index, instrument, listed.trading, &self.channels, self.rules);
+        market.on_lines(self.lines.legs());
+        self.markets.push(market);
         self.snapshots.add_instrument();
         let markets = &self.markets;
         let native = |market: u32| markets[market as usize].instrument.native.clone();
         let link = self.lines.add(now, index, &Words { protocol, native: &native }, out);
         self.lost.resize(self.lost.len().max(link as usize + 1), None);
         self.markets[index as usize].introduce(now, link, out);
-        if self.facts.answered_by == AnsweredBy::Nothing
-            && let Some(line) = self.lines.greeted_line_of(index)
-        {
-            self.taken_for_granted(now, line, protocol, out);
+        if self.facts.answered_by == AnsweredBy::Nothing {
+            for line in self.lines.greeted_lines_of(index) {
+                self.taken_for_granted(now, line, protocol, out);
+            }
         }
     }
 

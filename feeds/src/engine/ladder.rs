@@ -4,7 +4,7 @@
 use super::decoded::{Number, RawLevel};
 use wire::event::Level;
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rung {
     /// At the instrument's exponent: what levels are sorted and found by.
     key: i64,
@@ -12,7 +12,7 @@ struct Rung {
 }
 
 /// Both sides, best level last, because that is where most changes are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ladder {
     bids: Vec<Rung>,
     asks: Vec<Rung>,

@@ -4,7 +4,7 @@
 use super::decoded::About;
 use super::facts::{AnsweredBy, SnapshotFrom};
 use super::feed::{Feed, fault};
-use super::lines::{Lost, TopicKey, Words};
+use super::lines::{Came, Lost, TopicKey, Words};
 use super::market::Need;
 use super::protocol::Protocol;
 use crate::adapter::{Action, FaultKind, FetchError, Line, Now, Output};
@@ -36,12 +36,12 @@ impl Feed {
         }
     }
 
-    /// Data is here. `None`: from a line that is not ours. `Some(true)`: two lines bring the same now.
-    pub(super) fn data(&mut self, now: Now, line: Line, out: &mut Output) -> Option<bool> {
-        let overlap = self.lines.data(now, line)?;
+    /// Data is here. `None`: from a line that is not ours.
+    pub(super) fn data(&mut self, now: Now, line: Line, out: &mut Output) -> Option<Came> {
+        let came = self.lines.data(now, line)?;
         // Data may overtake the acknowledgement.
         self.speaks(now, line, out);
-        Some(overlap)
+        Some(came)
     }
 
     pub(super) fn greeted(&mut self, now: Now, line: Line, protocol: &dyn Protocol, out: &mut Output) {
@@ -106,8 +106,10 @@ impl Feed {
     pub(super) fn frames_missing(&mut self, now: Now, line: Line, number: u64, missing: u64, out: &mut Output) {
         fault(out, FaultKind::SequenceGap, format!("{}: {missing} messages missing before {number}", self.venue));
         for index in self.lines.markets_of(line).to_vec() {
+            // Others may have what is missing here; where trades have ids of their own those tell.
+            let covered = self.lines.legs() > 1 && self.lines.delivering(index, Channel::Trade).count_ones() > 1;
             let market = &mut self.markets[index as usize];
-            if market.takes(Channel::Trade) {
+            if market.takes(Channel::Trade) && !covered {
                 market.trade_gap(now, None, None, out);
             }
         }
@@ -116,6 +118,9 @@ impl Feed {
 
     pub(super) fn on_lost(&mut self, now: Now, line: Line, cause: Cause, protocol: &dyn Protocol, out: &mut Output) {
         let state = if cause == Cause::Silence { FeedState::Stale } else { FeedState::Down };
+        if self.lines.legs() > 1 {
+            self.leave_line(now, line, true, protocol, out);
+        }
         match self.lines.lost(line, out) {
             Some(Lost::Link(link, markets)) => {
                 self.tell_link(now, link, Some((state, cause)), out);
@@ -133,6 +138,8 @@ impl Feed {
                     }
                 }
             }
+            // What it led, others lead by now.
+            Some(Lost::Covered(_)) if self.lines.legs() > 1 => {}
             Some(Lost::Covered(markets)) => {
                 for index in markets {
                     self.retire_book(now, index, protocol, out);

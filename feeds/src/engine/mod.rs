@@ -2,9 +2,11 @@
 //! quotes, trades, books, and the state of each. Bounded by the venue's limits, the sequencers' limits and the requests in flight.
 //!
 //! A venue's author writes a [`Protocol`] and nothing else (`feeds/ADDING_A_FEED.md`). `decoded` is what its decoder fills, `lines` keeps
-//! the connections and subscriptions, `snapshots` decides which book to ask for when, `market` turns one instrument's updates into
-//! events, `ladder` is the book where a checksum needs one, `dialect` is what replays know of a venue.
+//! the connections and subscriptions, `legs` watches several that carry the same, `snapshots` decides which book to ask for when, `market`
+//! turns one instrument's updates into events, `ladder` is the book where a checksum needs one, `dialect` is what replays know of a venue.
 
+#[cfg(test)]
+mod arbitration_tests;
 mod books;
 mod decoded;
 mod dialect;
@@ -12,6 +14,7 @@ mod facts;
 mod feed;
 mod instruments;
 mod ladder;
+mod legs;
 mod lines;
 mod links;
 mod listing;
@@ -25,6 +28,8 @@ pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
 mod values;
+#[cfg(test)]
+mod words;
 
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};

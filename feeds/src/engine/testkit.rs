@@ -1,7 +1,7 @@
 //! A venue's adapter on a bench, for tests of any venue. In: messages, answers, time. Out: what was sent, the books, a readable log of
 //! the events. Lines open at once; requests are granted in the venue's own words unless a test wants otherwise.
 
-use crate::adapter::{Action, Adapter, FaultKind, Fetch, FetchError, Line, Now, Output};
+use crate::adapter::{Action, Adapter, FaultKind, Fetch, FetchError, Line, Now, Output, Race};
 use crate::engine::Dialect;
 use crate::recording::{Body, Recording};
 use crate::registry;
@@ -25,6 +25,8 @@ pub struct Bench {
     /// By instrument: bids and asks by price.
     pub books: Vec<[BTreeMap<i64, i64>; 2]>,
     pub exponents: Vec<(i8, i8)>,
+    /// What was told of several lines.
+    pub races: Vec<Race>,
     /// Answer requests with a yes.
     pub grant: bool,
     dialect: Box<dyn Dialect>,
@@ -50,6 +52,7 @@ impl Bench {
             log: Vec::new(),
             books: Vec::new(),
             exponents: Vec::new(),
+            races: Vec::new(),
             grant: true,
             dialect,
             out: Output::default(),
@@ -160,6 +163,7 @@ impl Bench {
     }
 
     fn note(&mut self, out: &Output) {
+        self.races.extend_from_slice(&out.races);
         for fault in &out.faults {
             self.log.push(format!("fault {}: {}", FaultKind::name(fault.kind), fault.detail));
         }

@@ -99,6 +99,9 @@ impl Driver {
         if !self.out.faults.is_empty() {
             self.sink.faults(&self.out.faults);
         }
+        if !self.out.races.is_empty() {
+            self.sink.races(&self.out.races);
+        }
         if !self.known && self.adapter.instruments_known() {
             self.known = true;
             self.sink.instruments_known();

@@ -71,7 +71,10 @@ pub fn start(
     options: Options,
 ) -> Result<Running, FeedError> {
     let own = registry::venue(&settings.venue)?;
-    let ws = transport::check(&settings.venue, settings.ws_url.as_deref().unwrap_or(own.ws_url), ["wss", "ws"])?;
+    let mut ws = transport::check(&settings.venue, settings.ws_url.as_deref().unwrap_or(own.ws_url), ["wss", "ws"])?;
+    for url in &settings.ws_urls {
+        ws |= transport::check(&settings.venue, url, ["wss", "ws"])?;
+    }
     let rest = transport::check(&settings.venue, settings.rest_url.as_deref().unwrap_or(own.rest_url), ["https", "http"])?;
     let timing = options.timing;
     let key = key(adapter.as_ref(), settings)?;

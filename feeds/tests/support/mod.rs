@@ -1,5 +1,6 @@
 //! A venue's adapter and a recording of the venue, for tests of all venues alike. In: the recordings of `../shared/data`. Out: what an
 //! adapter makes of their messages, as they are or altered. Bounded: the first so many messages of a recording.
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use feeds::adapter::{Action, Adapter, Fault, Fetch, FetchError, Line, Now, Output};
 use feeds::engine::{Dialect, Listed};
@@ -9,7 +10,7 @@ use feeds::replay::adapter_settings;
 use feeds::settings::FeedSettings;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use wire::event::{Cause, EventBody, FeedState, Level};
+use wire::event::{Cause, EventBody, FeedState, Level, Quote};
 
 /// What a venue said, and to whom.
 #[derive(Clone)]
@@ -19,10 +20,11 @@ pub struct Message {
 }
 
 /// The beginning of a recording.
+#[derive(Clone)]
 pub struct Tape {
     pub venue: &'static str,
     pub messages: Vec<Message>,
-    settings: FeedSettings,
+    pub settings: FeedSettings,
     /// Instruments made from its data, and whether it has a list of its own.
     made: Vec<Listed>,
     listed: bool,
@@ -98,6 +100,14 @@ pub struct Rig<'a> {
     fetches: Vec<(Fetch, String)>,
     pub books: Vec<Book>,
     pub faults: Vec<Fault>,
+    /// Instrument, and the trade: id, price, size.
+    pub trades: Vec<(u32, Option<i64>, i64, i64)>,
+    /// The last of each instrument.
+    pub quotes: BTreeMap<u32, Quote>,
+    /// Books that were not live any more.
+    pub resyncs: u32,
+    /// Times that something was told to be missing.
+    pub gaps: u32,
 }
 
 impl<'a> Rig<'a> {
@@ -108,7 +118,21 @@ impl<'a> Rig<'a> {
         adapter.replayed(tape.made.clone(), tape.listed);
         let now = Now { wall: 1_600_000_000_000_000_000, mono: 0 };
         let (out, lines, fetches) = (Output::default(), Vec::new(), Vec::new());
-        let mut rig = Self { tape, adapter, dialect, out, now, lines, fetches, books: Vec::new(), faults: Vec::new() };
+        let mut rig = Self {
+            tape,
+            adapter,
+            dialect,
+            out,
+            now,
+            lines,
+            fetches,
+            books: Vec::new(),
+            faults: Vec::new(),
+            trades: Vec::new(),
+            quotes: BTreeMap::new(),
+            resyncs: 0,
+            gaps: 0,
+        };
         rig.adapter.start(rig.now, &mut rig.out);
         rig.settle();
         rig
@@ -132,15 +156,37 @@ impl<'a> Rig<'a> {
         same.map(|(line, _)| *line)
     }
 
-    /// Every line is lost and opened again.
+    /// Of a feed with several lines: the one of this leg.
+    pub fn leg_for(&self, message: &Message, leg: usize) -> Option<Line> {
+        let first = self.line_for(message)?;
+        Some(Line(first.0 + leg as u32))
+    }
+
+    pub fn message_on(&mut self, message: &Message, leg: usize) {
+        let Some(line) = self.leg_for(message, leg) else { return };
+        self.now.mono += 1_000_000;
+        self.now.wall += 1_000_000;
+        self.adapter.on_message(self.now, line, &mut message.bytes.clone(), &mut self.out);
+        self.settle();
+    }
+
+    /// All lines of this leg are lost, for good.
+    pub fn lose_leg(&mut self, leg: usize, legs: usize) {
+        for (line, _) in self.lines.clone().into_iter().filter(|(line, _)| line.0 as usize % legs == leg) {
+            self.adapter.on_close(self.now, line, Cause::Disconnected, &mut self.out);
+            self.settle();
+        }
+    }
+
+    /// Every line is lost, and then opened again.
     pub fn reopen(&mut self) {
         for (line, _) in self.lines.clone() {
             self.adapter.on_close(self.now, line, Cause::Disconnected, &mut self.out);
             self.settle();
-            if self.lines.iter().any(|(known, _)| *known == line) {
-                self.adapter.on_open(self.now, line, &mut self.out);
-                self.settle();
-            }
+        }
+        for (line, _) in self.lines.clone() {
+            self.adapter.on_open(self.now, line, &mut self.out);
+            self.settle();
         }
     }
 
@@ -219,8 +265,12 @@ impl<'a> Rig<'a> {
                     book.sides = Default::default();
                 }
                 EventBody::State { channel: Some(wire::event::Channel::Book), state, .. } => {
+                    self.resyncs += u32::from(book.live && *state != FeedState::Live);
                     book.live = *state == FeedState::Live;
                 }
+                EventBody::Trade(trade) => self.trades.push((event.instrument, trade.id, trade.price, trade.size)),
+                EventBody::Quote(quote) => drop(self.quotes.insert(event.instrument, *quote)),
+                EventBody::Gap { .. } => self.gaps += 1,
                 EventBody::Book { bids, asks, snapshot } => {
                     for (side, range) in book.sides.iter_mut().zip([bids, asks]) {
                         if *snapshot {

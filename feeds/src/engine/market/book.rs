@@ -3,12 +3,13 @@
 
 use super::super::decoded::{BookUpdate, RawLevel};
 use super::super::ladder::Ladder;
+use super::super::lines::Came;
 use super::scale::Misfit;
 use super::{Market, Need, event};
 use crate::adapter::{Fault, FaultKind, Line, Now, Output};
 use crate::sequencer::{Diff, Rule, Splice, Verdict};
 use std::ops::Range;
-use wire::event::{Cause, Channel, EventBody, FeedState, Level, Quote};
+use wire::event::{Cause, Channel, EventBody, FeedState, Level, Nanos, Quote};
 
 /// One decoded book message.
 #[derive(Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct BookMessage<'a> {
 }
 
 impl BookMessage<'_> {
-    fn levels(&self) -> impl Iterator<Item = RawLevel> {
+    pub(super) fn levels(&self) -> impl Iterator<Item = RawLevel> {
         self.bids.iter().chain(self.asks).copied()
     }
 }
@@ -43,10 +44,14 @@ impl Market {
         now: Now,
         line: Line,
         message: BookMessage<'_>,
-        overlap: bool,
+        came: Came,
         checksum: &mut dyn FnMut(&Ladder) -> u32,
         out: &mut Output,
     ) -> Need {
+        if self.arbiter.is_some() {
+            return self.arbitrate_book(now, message, came, checksum, out);
+        }
+        let overlap = came.overlap;
         if !self.rules.in_band {
             return self.on_diff(now, message, overlap, out);
         }
@@ -66,7 +71,7 @@ impl Market {
         self.on_change(now, message, overlap, checksum, out)
     }
 
-    fn on_whole(
+    pub(super) fn on_whole(
         &mut self,
         now: Now,
         message: BookMessage<'_>,
@@ -114,7 +119,7 @@ impl Market {
         Need::Nothing
     }
 
-    fn on_change(
+    pub(super) fn on_change(
         &mut self,
         now: Now,
         message: BookMessage<'_>,
@@ -206,6 +211,16 @@ impl Market {
 
     /// The whole book once more, at a new scale.
     pub(super) fn repeat_book(&mut self, now: Now, out: &mut Output) {
+        self.put_whole_book(now, 0, out);
+    }
+
+    /// The book of another line takes the place of this one.
+    pub(super) fn tell_whole_book(&mut self, now: Now, time: Nanos, out: &mut Output) {
+        self.data(now, Channel::Book, out);
+        self.put_whole_book(now, time, out);
+    }
+
+    fn put_whole_book(&mut self, now: Now, time: Nanos, out: &mut Output) {
         let start = out.batch.levels.len();
         let mut bids = start;
         for side in 0..2 {
@@ -222,10 +237,10 @@ impl Market {
         }
         let end = out.batch.levels.len();
         let body = EventBody::Book { bids: start as u32..bids as u32, asks: bids as u32..end as u32, snapshot: true };
-        self.emit(out, 0, now.wall, body);
+        self.emit(out, time, now.wall, body);
     }
 
-    fn on_diff(&mut self, now: Now, message: BookMessage<'_>, overlap: bool, out: &mut Output) -> Need {
+    pub(super) fn on_diff(&mut self, now: Now, message: BookMessage<'_>, overlap: bool, out: &mut Output) -> Need {
         let update = message.update;
         // The other line still has what is missing here; unless it has been here already, and had not either.
         if overlap && self.sequencer.skips(&diff(now, update, &[], &[])) && update.last > self.early_diff {
@@ -314,6 +329,7 @@ impl Market {
             out.batch.events.push(event(index, diff.event_time, diff.received, body));
         });
         self.data(now, Channel::Book, out);
+        self.spliced(now, message.update.last, out);
         Spliced::Live
     }
 
@@ -370,7 +386,7 @@ impl Market {
     }
 }
 
-fn diff<'a>(now: Now, update: &BookUpdate, bids: &'a [Level], asks: &'a [Level]) -> Diff<'a> {
+pub(super) fn diff<'a>(now: Now, update: &BookUpdate, bids: &'a [Level], asks: &'a [Level]) -> Diff<'a> {
     Diff {
         first: update.first,
         last: update.last,

@@ -1,8 +1,10 @@
 //! One instrument of any venue. In: decoded updates. Out: normalized events, exact, in order, each id once.
 //! Bounded by the sequencer's limits; no allocation for a quote, a trade or a book update once the batch is warm.
 //!
-//! Here are quotes and trades; `book` has the book, `scale` the exponents, `state` what is live and what is not.
+//! Here are quotes and trades; `book` has the book, `scale` the exponents, `state` what is live and what is not, `arbiter` what is special
+//! about a feed with several lines.
 
+mod arbiter;
 mod book;
 mod scale;
 mod state;
@@ -10,9 +12,11 @@ mod state;
 use super::decoded::{Part, QuoteUpdate, RawLevel, TradeUpdate};
 use super::facts::{Facts, OrphanDelete, Proof, QuoteIds, SnapshotFrom, TradeIds};
 use super::ladder::Ladder;
+use super::lines::Came;
 use crate::adapter::{Fault, FaultKind, Line, Now, Output};
 use crate::sequencer::{Limits, Rule, Sequencer};
 use crate::trail::{Step, Trail};
+use arbiter::Arbiter;
 use scale::Misfit;
 use state::{CHANNELS, Told, slot};
 use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags, Nanos, Quote, Trade, TradingState};
@@ -35,6 +39,7 @@ pub enum Need {
 pub struct Rules {
     trade_ids: TradeIds,
     quote_ids: QuoteIds,
+    shared_numbers: bool,
     rule: Rule,
     restart_floor: Option<u64>,
     in_band: bool,
@@ -64,6 +69,7 @@ impl Rules {
         Self {
             trade_ids: facts.trade_ids,
             quote_ids: facts.quote_ids,
+            shared_numbers: facts.shared_numbers,
             rule,
             restart_floor,
             in_band,
@@ -103,6 +109,8 @@ pub struct Market {
     early_diff: u64,
     /// The newest trade of before the first subscription.
     past_trade: u64,
+    /// Only of a feed with several lines.
+    arbiter: Option<Box<Arbiter>>,
 }
 
 impl Market {
@@ -132,6 +140,7 @@ impl Market {
             early_trade: 0,
             early_diff: 0,
             past_trade: 0,
+            arbiter: None,
         }
     }
 
@@ -158,20 +167,28 @@ impl Market {
         }
     }
 
-    pub fn on_quote(&mut self, now: Now, update: &QuoteUpdate, overlap: bool, out: &mut Output) -> Need {
+    pub fn on_quote(&mut self, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        if self.arbiter.is_some() {
+            return self.arbitrate_quote(now, update, came, out);
+        }
         if self.rules.quote_ids != QuoteIds::None {
             if self.quote_is_awaited() {
                 // What a new connection brings is newer than what the old one brought, even if the venue numbers anew.
                 self.quotes = Trail::default();
             }
             if self.quotes.step(update.id) == Step::Duplicate {
-                self.duplicate(overlap, "quote", update.id, out);
+                self.duplicate(came.overlap, "quote", update.id, out);
                 return Need::Nothing;
             }
             if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
                 return Need::Nothing;
             }
         }
+        self.tell_quote(now, update, out)
+    }
+
+    /// One that is new.
+    fn tell_quote(&mut self, now: Now, update: &QuoteUpdate, out: &mut Output) -> Need {
         let mut need = Need::Nothing;
         let quote = self.quote(update).or_else(|misfit| {
             let raw =
@@ -209,16 +226,29 @@ impl Market {
         Ok(Quote { bid_price, bid_size, ask_price, ask_size })
     }
 
-    pub fn on_trade(&mut self, now: Now, update: &TradeUpdate, overlap: bool, out: &mut Output) -> Need {
+    pub fn on_trade(&mut self, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
+        if self.arbiter.is_some() {
+            return self.arbitrate_trade(now, update, came, out);
+        }
         if let Some(id) = update.id.filter(|_| self.rules.trade_ids != TradeIds::None)
-            && !self.follow_trade(now, id, update, overlap, out)
+            && !self.follow_trade(now, id, update, came.overlap, out)
         {
             return Need::Nothing;
         }
         if update.id.is_none() && update.past {
             return Need::Nothing;
         }
+        self.tell_trade(now, update, out)
+    }
+
+    /// One that is new.
+    fn tell_trade(&mut self, now: Now, update: &TradeUpdate, out: &mut Output) -> Need {
         self.lost = Cause::None;
+        if update.off_book {
+            let detail = format!("{}: {} is no trade of the market", self.instrument.native, update.id.unwrap_or(0));
+            out.faults.push(Fault { kind: FaultKind::OffBookTrade, detail });
+            return Need::Nothing;
+        }
         let raw = RawLevel { price: update.price, size: update.size };
         let mut need = Need::Nothing;
         let level = self.priced(raw).or_else(|misfit| {
@@ -243,26 +273,24 @@ impl Market {
         need
     }
 
-    /// One that is no trade of the market: what follows it in the numbering is not a loss.
-    pub fn on_off_book_trade(&mut self, now: Now, update: &TradeUpdate, overlap: bool, out: &mut Output) {
-        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None);
-        if id.is_none_or(|id| self.follow_trade(now, id, update, overlap, out)) {
-            let detail = format!("{}: {} is no trade of the market", self.instrument.native, update.id.unwrap_or(0));
-            out.faults.push(Fault { kind: FaultKind::OffBookTrade, detail });
+    /// From before the subscription, and nothing that closes a gap; but what follows it is measured against it.
+    fn is_history(&mut self, id: u64, update: &TradeUpdate) -> bool {
+        if update.past && self.trades.last().is_none_or(|last| id <= last) {
+            if self.trades.last().is_none() {
+                self.past_trade = self.past_trade.max(id);
+            }
+            return true;
         }
+        if self.trades.last().is_none() && self.past_trade > 0 {
+            self.trades.step(self.past_trade);
+        }
+        false
     }
 
     /// False: this trade is to be left out.
     fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, overlap: bool, out: &mut Output) -> bool {
-        if update.past && self.trades.last().is_none_or(|last| id <= last) {
-            // History; but what follows it is measured against it.
-            if self.trades.last().is_none() {
-                self.past_trade = self.past_trade.max(id);
-            }
+        if self.is_history(id, update) {
             return false;
-        }
-        if self.trades.last().is_none() && self.past_trade > 0 {
-            self.trades.step(self.past_trade);
         }
         let counted = self.rules.trade_ids == TradeIds::Counted;
         if overlap && counted && id > self.early_trade && matches!(self.trades.look(id), Step::Jump { .. }) {

@@ -26,6 +26,7 @@ impl Market {
     /// The line that carried these channels is gone; `None`: with it all that the link carries, which is told once for all.
     pub fn line_lost(&mut self, now: Now, state: FeedState, cause: Cause, channels: Option<&[Channel]>, out: &mut Output) {
         if channels.is_none_or(|channels| channels.contains(&Channel::Book)) {
+            self.forget_lines();
             self.sequencer.reset();
             self.ladder.clear();
             self.awaited_since = None;

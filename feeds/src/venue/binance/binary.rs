@@ -30,8 +30,7 @@ fn say_trades(trades: &Trades<'_>, out: &mut Decoded) -> Result<(), Complaint> {
             price,
             size,
             aggressor: if trade.buyer_is_maker { Aggressor::Sell } else { Aggressor::Buy },
-            aggregated: false,
-            past: false,
+            ..TradeUpdate::default()
         };
         out.trade(trades.symbol, update);
     }

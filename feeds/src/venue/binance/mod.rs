@@ -319,12 +319,9 @@ fn say(message: Message<'_, '_>, out: &mut Decoded) {
                 aggressor: if trade.buyer_is_maker { Aggressor::Sell } else { Aggressor::Buy },
                 aggregated: trade.aggregated,
                 past: false,
+                off_book: trade.off_book,
             };
-            if trade.off_book {
-                out.off_book_trade(trade.symbol, update);
-            } else {
-                out.trade(trade.symbol, update);
-            }
+            out.trade(trade.symbol, update);
         }
         Message::Depth(depth) => {
             let (first, last, previous) = (depth.first, depth.last, depth.previous);

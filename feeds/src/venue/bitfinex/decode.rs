@@ -94,8 +94,8 @@ fn trade(data: Value<'_, '_>, past: bool) -> Result<TradeUpdate, Complaint> {
         price: price.number(),
         size,
         aggressor: if buy { Aggressor::Buy } else { Aggressor::Sell },
-        aggregated: false,
         past,
+        ..TradeUpdate::default()
     })
 }
 

@@ -93,8 +93,8 @@ fn trade(entry: Value<'_, '_>, past: bool) -> TradeUpdate {
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor: aggressor(side),
-        aggregated: false,
         past,
+        ..TradeUpdate::default()
     }
 }
 

@@ -70,8 +70,7 @@ fn trade(data: Value<'_, '_>, native: &str, out: &mut Decoded) {
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
-        past: false,
+        ..TradeUpdate::default()
     };
     out.trade(native, trade);
 }

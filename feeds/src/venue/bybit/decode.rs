@@ -92,8 +92,7 @@ fn trade(entry: Value<'_, '_>, spot: bool, name: &mut String, out: &mut Decoded)
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
-        past: false,
+        ..TradeUpdate::default()
     };
     out.trade(native(symbol, spot, name)?, trade);
     Ok(())

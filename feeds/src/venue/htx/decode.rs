@@ -85,8 +85,7 @@ fn trade(entry: Value<'_, '_>) -> TradeUpdate {
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor: aggressor(side),
-        aggregated: false,
-        past: false,
+        ..TradeUpdate::default()
     }
 }
 

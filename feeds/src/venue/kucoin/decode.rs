@@ -113,8 +113,7 @@ fn trade(data: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
-        past: false,
+        ..TradeUpdate::default()
     };
     out.trade(native.and_then(Value::text).ok_or("trade lacks its symbol")?, trade);
     Ok(())

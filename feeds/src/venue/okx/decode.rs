@@ -87,8 +87,7 @@ fn trade(entry: Value<'_, '_>, native: &str, out: &mut Decoded) -> Result<(), Co
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
-        past: false,
+        ..TradeUpdate::default()
     };
     out.trade(native, trade);
     Ok(())

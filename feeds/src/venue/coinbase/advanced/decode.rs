@@ -97,8 +97,8 @@ fn trades(event: Value<'_, '_>, out: &mut Decoded) -> Result<(), Complaint> {
             price: price.map_or(BAD, Value::number),
             size: size.map_or(BAD, Value::number),
             aggressor: taker(side),
-            aggregated: false,
             past,
+            ..TradeUpdate::default()
         };
         out.trade(product, trade);
     }

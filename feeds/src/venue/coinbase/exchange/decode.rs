@@ -67,8 +67,8 @@ fn trade(root: Value<'_, '_>, past: bool, out: &mut Decoded) -> Result<(), Compl
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor: taker(side),
-        aggregated: false,
         past,
+        ..TradeUpdate::default()
     };
     out.trade(product, trade);
     Ok(())

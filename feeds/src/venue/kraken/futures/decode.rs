@@ -76,8 +76,8 @@ fn trade(entry: Value<'_, '_>, product: &str, past: bool, out: &mut Decoded) {
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
         past,
+        ..TradeUpdate::default()
     };
     out.trade(product, trade);
 }

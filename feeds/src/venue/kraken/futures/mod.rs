@@ -37,6 +37,8 @@ const FACTS: Facts = Facts {
     proofs: &[Proof::Counter { step: 1, restart_floor: 0 }],
     snapshot: SnapshotFrom::Subscription { unsubscribe: true },
     trade_ids: TradeIds::Counted,
+    // `seq` is "the subscription message sequence number".
+    shared_numbers: false,
     answered_by: AnsweredBy::Topic,
     grouping: Grouping::OneStream,
     topics_per_request: 50,

@@ -85,7 +85,7 @@ fn trade(entry: Value<'_, '_>, pair: &str, out: &mut Decoded) {
         Some("s") => Aggressor::Sell,
         _ => Aggressor::Unknown,
     };
-    out.trade(pair, TradeUpdate { id: None, time, price, size, aggressor, aggregated: false, past: false });
+    out.trade(pair, TradeUpdate { id: None, time, price, size, aggressor, ..TradeUpdate::default() });
 }
 
 /// `["bid","ask","seconds","bid size","ask size"]`.

@@ -57,8 +57,8 @@ fn trade(entry: Value<'_, '_>, past: bool, out: &mut Decoded) -> Result<(), Comp
         price: price.map_or(BAD, Value::number),
         size: size.map_or(BAD, Value::number),
         aggressor,
-        aggregated: false,
         past,
+        ..TradeUpdate::default()
     };
     out.trade(symbol, trade);
     Ok(())

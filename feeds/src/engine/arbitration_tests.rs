@@ -1,0 +1,449 @@
+//! A feed with several lines, against a made-up venue. In: the venue's stream on each line, with losses, repetitions and delays, and lines that
+//! are lost, lag or lie. Out: what one undisturbed line would have brought, each thing once, and no resync where nothing was lost on all.
+
+use super::testkit::Bench;
+use super::words::Words;
+use super::*;
+use crate::adapter::{Line, Race};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use wire::event::Cause;
+
+const A: Line = Line(0);
+const B: Line = Line(1);
+
+fn rest(proofs: &'static [Proof], equal: bool) -> Facts {
+    let (trade_ids, quote_ids) = (TradeIds::Counted, QuoteIds::Rising);
+    Facts { proofs, snapshot: SnapshotFrom::Rest { weight: 1, equal }, trade_ids, quote_ids, ..COMMON }
+}
+
+fn in_band(proofs: &'static [Proof]) -> Facts {
+    Facts { proofs, trade_ids: TradeIds::Rising, quote_ids: QuoteIds::Rising, ..COMMON }
+}
+
+fn prices(bench: &Bench) -> Vec<String> {
+    bench.levels(0, 0).into_iter().map(|[price, _]| price).collect()
+}
+
+fn say(bench: &mut Bench, messages: &[(Line, &str)]) {
+    messages.iter().for_each(|(line, text)| bench.message(*line, text));
+}
+
+/// Live, by REST: `snap A 0`.
+fn live(facts: Facts) -> Bench {
+    let mut bench = Words::on_lines(facts, 2).bench(&["A"]);
+    say(&mut bench, &[(A, "book A 1 1 0 1 1"), (B, "book A 1 1 0 1 1")]);
+    bench.answer("/book/A", "snap A 1 1 1");
+    say(&mut bench, &[(A, "trade A 1"), (A, "quote A 1 5"), (B, "trade A 1"), (B, "quote A 1 5")]);
+    bench.take_log();
+    bench.take_sent();
+    bench.races.clear();
+    bench
+}
+
+#[test]
+fn the_first_arrival_wins_and_the_second_is_no_fault() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    say(&mut bench, &[(A, "trade A 2"), (B, "quote A 2 6"), (A, "book A 2 3 0 2 1")]);
+    bench.now.mono += 40_000_000;
+    say(&mut bench, &[(B, "trade A 2"), (A, "quote A 2 6"), (B, "book A 2 3 0 2 1")]);
+    assert_eq!(bench.take_log(), ["Trade 1 1 buy 2", "Quote 6 1 - -"]);
+    assert_eq!(prices(&bench), ["2", "1"]);
+    let lead = |line, over| Race::Lead { line, over, lead_ns: 40_000_000 };
+    let won = |line| Race::Won { line };
+    assert_eq!(bench.races, [won(0), won(1), won(0), lead(0, 1), lead(1, 0), lead(0, 1)]);
+}
+
+#[test]
+fn what_one_line_skips_the_other_heals() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    say(&mut bench, &[(A, "trade A 3"), (A, "book A 3 3 0 3 1"), (A, "trade A 4"), (A, "book A 4 4 0 4 1")]);
+    assert_eq!(prices(&bench), ["1"], "it waits for the other line");
+    say(&mut bench, &[(B, "trade A 2"), (B, "book A 2 2 0 2 1")]);
+    assert_eq!(prices(&bench), ["4", "3", "2", "1"]);
+    let told = ["fault line_gap: A: line a skipped to trade 3", "fault line_gap: A: line a skipped to book update 3"];
+    let trades = ["Trade 1 1 buy 2", "Trade 1 1 buy 3", "Trade 1 1 buy 4"];
+    assert_eq!(bench.take_log(), [&told[..], &trades[..]].concat());
+    assert!(bench.fetches.is_empty());
+}
+
+#[test]
+fn what_all_lines_skip_is_lost_at_once() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    say(&mut bench, &[(A, "trade A 4"), (A, "book A 3 3 0 3 1"), (B, "trade A 4"), (B, "book A 3 3 0 3 1")]);
+    let log = bench.take_log();
+    assert!(log.contains(&"Gap Trade Some(2)".to_owned()), "{log:?}");
+    assert!(log.contains(&"Book resyncing sequence_gap".to_owned()), "{log:?}");
+    say(&mut bench, &[(B, "book A 4 4 0 4 1")]);
+    bench.answer("/book/A", "snap A 3 9 1");
+    assert_eq!((prices(&bench), bench.take_log()), (vec!["9".to_owned(), "4".to_owned()], vec!["Book live none".to_owned()]));
+}
+
+#[test]
+fn patience_ends() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    say(&mut bench, &[(A, "trade A 3"), (A, "book A 3 3 0 3 1")]);
+    bench.wait_ms(900);
+    assert!(!bench.take_log().iter().any(|line| line.contains("Gap") || line.contains("resyncing")));
+    bench.wait_ms(200);
+    let log = bench.take_log();
+    for told in ["Gap Trade Some(1)", "Trade 1 1 buy 3", "Book resyncing sequence_gap"] {
+        assert!(log.contains(&told.to_owned()), "{told} in {log:?}");
+    }
+    // What was kept while the snapshot was on its way is not lost.
+    bench.answer("/book/A", "snap A 2 9 1");
+    assert_eq!(prices(&bench), ["9", "3"]);
+    say(&mut bench, &[(B, "trade A 2"), (B, "trade A 3"), (B, "book A 2 2 0 2 1"), (B, "book A 3 4 0 4 1")]);
+    assert_eq!((prices(&bench), bench.take_log().len()), (vec!["9".to_owned(), "4".to_owned(), "3".to_owned()], 1));
+}
+
+#[test]
+fn one_line_lost_is_not_told_and_both_are() {
+    for facts in [rest(&[Proof::Range], false), Facts { trade_ids: TradeIds::Rising, ..rest(&[Proof::Chain], true) }] {
+        let mut bench = live(facts);
+        bench.grant = false;
+        bench.lose(A, Cause::Disconnected);
+        say(&mut bench, &[(B, "trade A 2"), (B, "book A 2 2 1 2 1"), (B, "quote A 2 6")]);
+        assert_eq!(bench.take_log(), ["Trade 1 1 buy 2", "Quote 6 1 - -"]);
+        assert_eq!(prices(&bench), ["2", "1"]);
+        bench.lose(B, Cause::Silence);
+        assert_eq!(bench.take_log(), ["Link 0 stale silence"]);
+        bench.grant = true;
+        bench.lose(B, Cause::Disconnected);
+        let log = bench.take_log();
+        assert!(log.contains(&"Link 0 resyncing disconnected".to_owned()), "{log:?}");
+    }
+}
+
+#[test]
+fn lines_that_differ_raise_an_alarm() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    say(&mut bench, &[(A, "quote A 2 6"), (B, "quote A 2 7"), (A, "book A 2 2 0 2 1"), (B, "book A 2 2 0 2 9")]);
+    let told = [
+        "fault line_diverged: A: lines a and b differ about quote 2",
+        "fault line_diverged: A: lines a and b differ about book update 2",
+    ];
+    assert_eq!(bench.take_log(), ["Quote 6 1 - -", told[0], told[1]]);
+}
+
+#[test]
+fn without_a_proof_the_other_line_proves_a_loss() {
+    let mut bench = live(rest(&[Proof::None], false));
+    say(&mut bench, &[(A, "book A 5 5 0 2 1"), (B, "book A 5 5 0 2 1"), (A, "book A 9 9 0 3 1"), (B, "book A 7 7 0 4 1")]);
+    let log = bench.take_log();
+    assert_eq!(log.last().unwrap(), "Book resyncing sequence_gap");
+    say(&mut bench, &[(B, "book A 9 9 0 3 1")]);
+    bench.answer("/book/A", "snap A 9 4 1 3 1");
+    assert_eq!(prices(&bench), ["4", "3"]);
+}
+
+#[test]
+fn a_line_that_lags_raises_one_alarm() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    for id in 2..30 {
+        bench.message(A, &format!("trade A {id}"));
+        bench.wait_ms(100);
+    }
+    let faults: Vec<String> = bench.take_log().into_iter().filter(|line| line.starts_with("fault")).collect();
+    assert!(faults.len() == 1 && faults[0].starts_with("fault line_behind: words: line b is "), "{faults:?}");
+    let health =
+        |race: &Race| matches!(race, Race::Health { line: 1, behind_ns, open: 1, lost: 0 } if *behind_ns > 1_000_000_000);
+    assert!(bench.races.iter().any(health));
+}
+
+#[test]
+fn quotes_and_trades_without_numbers_follow_one_line() {
+    let facts = Facts { trade_ids: TradeIds::None, quote_ids: QuoteIds::None, ..rest(&[Proof::Range], false) };
+    let mut bench = Words::on_lines(facts, 2).bench(&["A"]);
+    say(&mut bench, &[(A, "quote A 0 5 @10"), (B, "quote A 0 5 @10"), (A, "trade A 0 @10"), (B, "trade A 0 @10")]);
+    say(&mut bench, &[(B, "quote A 0 6 @20"), (B, "trade A 0 @20")]);
+    let log = bench.take_log();
+    assert_eq!(log.iter().filter(|line| line.starts_with("Quote 5") || line.starts_with("Trade 1")).count(), 2, "{log:?}");
+    assert!(!log.iter().any(|line| line.starts_with("Quote 6")), "{log:?}");
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    let log = bench.take_log();
+    assert_eq!(log, ["fault sequence_gap: A: trades may be missing", "Quote 6 1 - -", "Gap Trade None"]);
+    say(&mut bench, &[(B, "trade A 0 @10"), (B, "trade A 0 @30"), (B, "quote A 0 7 @30")]);
+    assert_eq!(bench.take_log(), ["Trade 1 1 buy -1", "Quote 7 1 - -"]);
+}
+
+/// No numbers, but a checksum: `#` is the sum of price * 1000 + size.
+#[test]
+fn a_followed_book_goes_over_to_a_line_that_holds_the_same() {
+    let mut bench = Words::on_lines(in_band(&[Proof::Crc { depth: 10 }]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10 #1001"), (B, "snap A 0 1 1 @10 #1001")]);
+    say(&mut bench, &[(A, "book A 0 0 0 2 1 @20 #3002"), (B, "book A 0 0 0 2 1 @20 #3002")]);
+    bench.take_log();
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    assert_eq!(bench.take_log(), [""; 0], "the same book goes on without a word");
+    bench.message(B, "book A 0 0 0 3 1 @30 #6003");
+    assert_eq!(prices(&bench), ["3", "2", "1"]);
+}
+
+#[test]
+fn a_followed_book_never_steps_back() {
+    let mut bench = Words::on_lines(in_band(&[Proof::Crc { depth: 10 }]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10 #1001"), (B, "snap A 0 1 1 @10 #1001")]);
+    say(&mut bench, &[(A, "book A 0 0 0 2 1 @20"), (A, "book A 0 0 0 3 1 @30")]);
+    bench.take_log();
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    bench.message(B, "book A 0 0 0 2 1 @20");
+    assert_eq!(prices(&bench), ["3", "2", "1"], "the other line is behind");
+    bench.message(B, "book A 0 0 0 3 1 @30");
+    bench.message(B, "book A 0 0 0 4 1 @40");
+    assert_eq!((prices(&bench).len(), bench.take_log()), (4, Vec::new()));
+    // And one that is ahead is told whole.
+    bench.grant = true;
+    bench.lose(A, Cause::Disconnected);
+    say(&mut bench, &[(A, "snap A 0 1 1 2 1 3 1 4 1 @40"), (A, "book A 0 0 0 5 1 @50")]);
+    bench.grant = false;
+    bench.lose(B, Cause::Disconnected);
+    assert_eq!((prices(&bench).len(), bench.take_log()), (5, Vec::new()));
+}
+
+#[test]
+fn a_followed_book_that_is_wrong_is_replaced_by_the_other_lines() {
+    let mut bench = Words::on_lines(in_band(&[Proof::Crc { depth: 10 }]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10"), (B, "snap A 0 1 1 @10"), (B, "book A 0 0 0 2 1 @20 #3002")]);
+    bench.take_log();
+    bench.take_sent();
+    bench.message(A, "book A 0 0 0 9 1 @20 #3002");
+    assert_eq!(prices(&bench), ["2", "1"]);
+    let log = bench.take_log();
+    assert_eq!(log.last().unwrap(), "Book live none", "{log:?}");
+    assert_eq!(bench.take_sent(), [""; 0]);
+    // The line that was wrong is asked for its book again.
+    bench.wait_ms(11_000);
+    assert_eq!(bench.take_sent(), ["unsub 3 book.A", "sub 4 book.A"]);
+}
+
+#[test]
+fn a_followed_book_nobody_can_take_over_is_asked_for_again() {
+    let mut bench = Words::on_lines(in_band(&[Proof::None]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1"), (B, "snap A 0 1 1"), (A, "book A 0 0 0 2 1")]);
+    bench.take_log();
+    bench.take_sent();
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    bench.wait_ms(2_100);
+    let behind = "fault line_behind: words: line b is 1000 ms behind the others";
+    assert_eq!(bench.take_log(), [behind, "Book resyncing disconnected"]);
+    assert!(bench.take_sent().iter().any(|text| text.starts_with("unsub") && text.ends_with("book.A")));
+    bench.message(B, "snap A 0 1 1 2 1");
+    assert_eq!(prices(&bench), ["2", "1"]);
+}
+
+#[test]
+fn a_counter_that_begins_anew_is_followed_once() {
+    let facts = in_band(&[Proof::Counter { step: 1, restart_floor: 1 }]);
+    let mut bench = Words::on_lines(facts, 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 7 9 1"), (B, "snap A 7 9 1"), (A, "book A 8 8 0 8 1")]);
+    say(&mut bench, &[(A, "snap A 1 5 1"), (A, "book A 2 2 0 6 1"), (B, "book A 8 8 0 8 1"), (B, "book A 9 9 0 7 1")]);
+    assert_eq!(prices(&bench), ["6", "5"]);
+    say(&mut bench, &[(B, "snap A 1 5 1"), (B, "book A 2 2 0 6 1"), (B, "book A 3 3 0 7 1"), (A, "book A 3 3 0 7 1")]);
+    assert_eq!(prices(&bench), ["7", "6", "5"]);
+    assert!(!bench.take_log().iter().any(|line| line.contains("resyncing")));
+}
+
+#[test]
+fn a_line_that_is_about_to_be_dropped_is_renewed_beside_the_other() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    bench.wait_ms(10_000);
+    bench.take_log();
+    bench.message(A, "bye");
+    bench.wait_ms(100);
+    assert_eq!(bench.take_log(), ["reconnect 0 venue_shutdown"]);
+    assert_eq!(bench.urls.len(), 2, "no third line");
+}
+
+#[test]
+fn settings_are_checked() {
+    use crate::settings::FeedSettings;
+    let refused = |venue: &str, lines: Option<u32>, ws_urls: &[&str]| {
+        let ws_urls = ws_urls.iter().map(|url| (*url).to_owned()).collect();
+        let settings = FeedSettings { symbols: vec!["BTC-USDT".to_owned()], lines, ws_urls, ..FeedSettings::of_venue(venue) };
+        crate::registry::adapter(venue, &settings).err().map(|error| error.to_string())
+    };
+    assert_eq!(refused("binance", Some(2), &[]), None);
+    assert_eq!(refused("binance", None, &["wss://b", "wss://c"]), None);
+    assert_eq!(refused("binance", Some(5), &[]).unwrap(), "feed 'binance': 5 lines; use 1 to 4");
+    let few = "feed 'binance': 1 lines for 2 addresses; use one line an address at least";
+    assert_eq!(refused("binance", Some(1), &["wss://b"]).unwrap(), few);
+    assert!(refused("kucoin", None, &["wss://b"]).unwrap().contains("leave ws_urls out"));
+}
+
+/// What a venue says, one thing after the other.
+#[derive(Clone, Debug)]
+enum Said {
+    Book { first: u64, last: u64, previous: u64, price: u64, size: u64 },
+    Trade(u64),
+    Quote(u64, u64),
+}
+
+/// Its numbers go on by `jump`.
+fn stream_of(facts: &Facts, steps: &[(u8, u64, u64, u64)]) -> Vec<Said> {
+    let (mut book, mut trade, mut quote) = (10, 0, 0);
+    let mut say = |&(kind, price, size, jump): &(u8, u64, u64, u64)| match kind {
+        0..4 => {
+            let previous = book;
+            book += if matches!(facts.proofs[0], Proof::Counter { .. }) { 1 } else { jump };
+            let ranges = !matches!(facts.snapshot, SnapshotFrom::Subscription { .. });
+            Said::Book { first: if ranges { previous + 1 } else { book }, last: book, previous, price, size }
+        }
+        4..7 => {
+            trade += if facts.trade_ids == TradeIds::Counted { 1 } else { jump };
+            Said::Trade(trade)
+        }
+        _ => {
+            quote += jump;
+            Said::Quote(quote, quote)
+        }
+    };
+    steps.iter().map(&mut say).collect()
+}
+
+/// The venue's book after so many of its words.
+fn book_after(stream: &[Said]) -> (u64, BTreeMap<u64, u64>) {
+    let (mut id, mut levels) = (10, BTreeMap::from([(100, 1)]));
+    for said in stream {
+        if let Said::Book { last, price, size, .. } = said {
+            id = *last;
+            if *size == 0 {
+                levels.remove(price)
+            } else {
+                levels.insert(*price, *size)
+            };
+        }
+    }
+    (id, levels)
+}
+
+fn snapshot(stream: &[Said]) -> String {
+    let (id, levels) = book_after(stream);
+    let levels: Vec<String> = levels.iter().map(|(price, size)| format!("{price} {size}")).collect();
+    format!("snap A {id} {}", levels.join(" "))
+}
+
+fn text(said: &Said) -> String {
+    match said {
+        Said::Book { first, last, previous, price, size } => format!("book A {first} {last} {previous} {price} {size}"),
+        Said::Trade(id) => format!("trade A {id}"),
+        Said::Quote(id, bid) => format!("quote A {id} {bid}"),
+    }
+}
+
+/// How often each line brings a word: at least one of them does.
+fn copies() -> impl Strategy<Value = [u8; 2]> {
+    prop_oneof![6 => Just([1u8, 1]), 1 => Just([0, 1]), 1 => Just([1, 0]), 1 => Just([2, 1]), 1 => Just([1, 2])]
+}
+
+/// A run of one line's messages before the other has its turn.
+fn turns() -> impl Strategy<Value = Vec<(bool, usize)>> {
+    vec((any::<bool>(), 1usize..12), 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each word comes on one line at least: then all of them come, once, and nothing starts over.
+    #[test]
+    fn two_lines_are_as_good_as_an_undisturbed_one(
+        which in 0usize..6,
+        steps in vec((0u8..9, 1u64..9, 0u64..3, 1u64..5), 4..80),
+        copied in vec(copies(), 80),
+        turns in turns(),
+        late in 0usize..20,
+        answered in 1usize..40,
+    ) {
+        let counter = &[Proof::Counter { step: 1, restart_floor: 1 }];
+        let facts = [
+            rest(&[Proof::Range], false),
+            Facts { trade_ids: TradeIds::Rising, ..rest(&[Proof::Range], false) },
+            rest(&[Proof::Chain], true),
+            in_band(&[Proof::Chain]),
+            in_band(counter),
+            Facts { trade_ids: TradeIds::Counted, ..in_band(&[Proof::Chain]) },
+        ][which].clone();
+        let by_rest = matches!(facts.snapshot, SnapshotFrom::Rest { .. });
+        // So that there is a book to continue.
+        let mut steps = steps;
+        steps[0].0 = 0;
+        let stream = stream_of(&facts, &steps);
+        // In band the second line begins later; what lies before only the first one has.
+        let late = if by_rest { 0 } else { late.min(stream.len()) };
+        let mut queues: [Vec<(usize, String)>; 2] = Default::default();
+        if !by_rest {
+            queues[0].push((0, snapshot(&[])));
+            queues[1].push((late, snapshot(&stream[..late])));
+        }
+        for (at, (said, copies)) in stream.iter().zip(&copied).enumerate() {
+            let copies = match said {
+                // Where they begin the first one tells, so it is the same on both.
+                Said::Trade(id) if facts.trade_ids == TradeIds::Counted && (*id == 1 || at < late) => [1, 1],
+                _ if at < late => [copies[0].max(1), 0],
+                _ => *copies,
+            };
+            for (queue, copies) in queues.iter_mut().zip(copies) {
+                queue.extend((0..copies).map(|_| (at + 1, text(said))));
+            }
+        }
+        let mut bench = Words::on_lines(facts.clone(), 2).bench(&["A"]);
+        let mut queues = queues.map(Vec::into_iter);
+        let (mut newest, mut delivered, mut had_book) = (0, 0, false);
+        let mut turn = turns.iter().copied().chain(std::iter::repeat([(false, 3), (true, 2)]).flatten());
+        while queues.iter().any(|queue| queue.len() > 0) {
+            let (second, run) = turn.next().unwrap();
+            for _ in 0..run {
+                let Some((at, text)) = queues[usize::from(second)].next() else { break };
+                bench.message(Line(u32::from(second)), &text);
+                had_book |= text.starts_with("book");
+                (newest, delivered) = (newest.max(at), delivered + 1);
+                if by_rest && had_book && delivered >= answered && !bench.fetches.is_empty() {
+                    bench.answer("/book/A", &snapshot(&stream[..newest]));
+                }
+            }
+        }
+        if by_rest && !bench.fetches.is_empty() {
+            bench.answer("/book/A", &snapshot(&stream[..newest]));
+        }
+        let look = |bench: &Bench| -> Result<(), TestCaseError> {
+            let is_state = |line: &str| line.ends_with("startup") || line.ends_with("none");
+            let told = |word: &str| {
+                bench.log.iter().filter(|line| line.starts_with(word) && !is_state(line)).cloned().collect::<Vec<_>>()
+            };
+            let disturbed = bench.log.iter().any(|line| line.contains("resyncing") || line.starts_with("Gap"));
+            prop_assert!(!disturbed && bench.fetches.is_empty(), "{:?}", bench.log);
+            let mut levels = book_after(&stream).1;
+            levels.retain(|_, size| *size > 0);
+            let found: BTreeMap<u64, u64> = bench.books[0][0].iter().map(|(price, size)| (*price as u64, *size as u64)).collect();
+            prop_assert_eq!(found, levels);
+            let mut trades = told("Trade 1");
+            let mut expected: Vec<String> = Vec::new();
+            let mut quotes = vec![];
+            for said in &stream {
+                match said {
+                    Said::Trade(id) => expected.push(format!("Trade 1 1 buy {id}")),
+                    Said::Quote(_, bid) => quotes.push(format!("Quote {bid} 1 - -")),
+                    Said::Book { .. } => {}
+                }
+            }
+            if facts.trade_ids == TradeIds::Rising {
+                trades.sort();
+                expected.sort();
+            }
+            prop_assert_eq!(trades, expected);
+            let found = told("Quote");
+            let mut left = quotes.iter();
+            prop_assert!(found.iter().all(|quote| left.any(|known| known == quote)), "an older quote over a newer one: {found:?}");
+            prop_assert_eq!(found.last(), quotes.last());
+            Ok(())
+        };
+        look(&bench)?;
+        bench.wait_ms(3_000);
+        look(&bench)?;
+    }
+}

@@ -1,0 +1,293 @@
+//! One instrument on several lines that carry the same. In: what each line brings. Out: every trade, quote and book once, from whichever line
+//! has it first. Bounded by `early` and `memo`, and by one book a line where books can only be followed.
+//!
+//! What the venue numbers for all connections alike is taken from either line: the first arrival wins, the second is dropped, and what one
+//! line skipped is waited for from the others (`PATIENCE_NS`). What has no such numbers comes from one line, the leader, until that is lost or
+//! lags; the others are kept up to date, so that one can take its place without a resync.
+//!
+//! Here are leaders and quotes; `trades` and `books` have what is numbered, `followed` the books that are not, `early` what came ahead of its
+//! turn, `memo` who was first.
+
+mod books;
+mod early;
+mod followed;
+mod memo;
+mod trades;
+
+use super::super::decoded::{Part, QuoteUpdate};
+use super::super::facts::QuoteIds;
+use super::super::lines::Came;
+use super::{Market, Need};
+use crate::adapter::{Fault, FaultKind, LINE_NAMES, MAX_LINES, Now, Output, Race};
+use crate::trail::{Step, Trail};
+use early::{EarlyTrades, EarlyUpdates, Seen};
+use followed::Followed;
+use memo::{Again, Memo};
+use wire::event::{Cause, Channel, Nanos};
+
+/// How long something that one line skipped may take to come on another, before it counts as lost. Lines on other continents are some
+/// 300 ms apart; a lost packet costs a connection another 200 to 600 ms.
+pub(super) const PATIENCE_NS: i64 = 1_000_000_000;
+
+/// Nobody leads.
+const NOBODY: u8 = u8::MAX;
+
+/// By line.
+type Each<T> = [T; MAX_LINES];
+
+#[derive(Debug)]
+pub(in super::super) struct Arbiter {
+    quotes: Quotes,
+    trades: Trades,
+    books: Books,
+    /// Only where books are followed.
+    followed: Option<Followed>,
+}
+
+#[derive(Debug, Default)]
+struct Quotes {
+    /// The newest number of each line.
+    at: Each<u64>,
+    memo: Memo,
+    /// Without numbers: what each line said last, whole.
+    held: Each<Option<QuoteUpdate>>,
+    leader: u8,
+    /// Of the last quote that was told.
+    time: Nanos,
+    /// A new leader has to come up to `time` first.
+    waits: bool,
+}
+
+#[derive(Debug, Default)]
+struct Trades {
+    at: Each<u64>,
+    memo: Memo,
+    /// Ids that count by one: what is ahead of its turn, and since when something is missing.
+    early: EarlyTrades,
+    waiting_since: Option<i64>,
+    /// Ids that only rise.
+    seen: Seen,
+    /// Without ids.
+    leader: u8,
+    time: Nanos,
+    /// The new leader may bring again what the old one brought.
+    waits: bool,
+}
+
+#[derive(Debug, Default)]
+struct Books {
+    at: Each<u64>,
+    memo: Memo,
+    early: EarlyUpdates,
+    waiting_since: Option<i64>,
+    /// Where nothing else proves a loss: the ids that were applied.
+    seen: Seen,
+    /// When the book was continued last.
+    advanced: i64,
+    /// Lines that still number as before the venue began anew.
+    outside: u8,
+    /// The line to ask for a new snapshot in band.
+    asked: u8,
+}
+
+impl Market {
+    /// Its data is going to come on so many lines.
+    pub fn on_lines(&mut self, lines: usize) {
+        if lines < 2 {
+            return;
+        }
+        let followed = !self.rules.shared_numbers || self.rules.rule == crate::sequencer::Rule::Free;
+        let followed = (followed && self.rules.in_band).then(Followed::default);
+        self.rules.ladder |= followed.is_some();
+        if !self.rules.in_band {
+            // Its snapshots may lie inside of an update's range, so an update holds all that its range went through. (In band an update may
+            // leave out what came and went between two of them.)
+            self.sequencer.cover();
+        }
+        let (quotes, trades, books) = (Quotes::default(), Trades::default(), Books::default());
+        self.arbiter = Some(Box::new(Arbiter { quotes, trades, books, followed }));
+    }
+
+    pub fn is_arbitrated(&self) -> bool {
+        self.arbiter.is_some()
+    }
+
+    /// Calls `act` with the arbiter beside the market.
+    fn with_arbiter<T>(&mut self, act: impl FnOnce(&mut Self, &mut Arbiter) -> T) -> Option<T> {
+        let mut arbiter = self.arbiter.take()?;
+        let result = act(self, &mut arbiter);
+        self.arbiter = Some(arbiter);
+        Some(result)
+    }
+
+    pub fn arbitrate_quote(&mut self, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        let numbered = self.rules.quote_ids != QuoteIds::None && self.rules.shared_numbers;
+        let quote = |market: &mut Self, arbiter: &mut Arbiter| match numbered {
+            true => market.numbered_quote(&mut arbiter.quotes, now, update, came, out),
+            false => market.followed_quote(&mut arbiter.quotes, now, update, came, out),
+        };
+        self.with_arbiter(quote).unwrap_or(Need::Nothing)
+    }
+
+    fn numbered_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        if self.quote_is_awaited() {
+            // What a new connection brings is newer than what the old ones brought, even if the venue numbers anew.
+            self.quotes = Trail::default();
+        }
+        let leg = usize::from(came.leg);
+        let rises = update.id > quotes.at[leg];
+        quotes.at[leg] = quotes.at[leg].max(update.id);
+        let hash = memo::of_quote(update);
+        if matches!(self.quotes.look(update.id), Step::Duplicate | Step::Restart) {
+            let again = quotes.memo.again(update.id, hash, came.leg, now.mono);
+            self.second(again, came, "quote", update.id, out);
+            // A line that lags rises; where ids fall and stay low, the venue numbers anew.
+            if rises || again.is_some() || self.quotes.step(update.id) == Step::Duplicate {
+                return Need::Nothing;
+            }
+        } else {
+            self.quotes.step(update.id);
+        }
+        if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
+            return Need::Nothing;
+        }
+        quotes.memo.first(update.id, hash, came.leg, now.mono);
+        out.races.push(Race::Won { line: came.leg });
+        self.tell_quote(now, update, out)
+    }
+
+    fn followed_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        let held = &mut quotes.held[usize::from(came.leg)];
+        let before = held.unwrap_or_default();
+        let part = |new, before| match (new, before) {
+            (Part::Same, Part::Same) => Part::Nothing,
+            (Part::Same, before) => before,
+            (new, _) => new,
+        };
+        let whole = QuoteUpdate { bid: part(update.bid, before.bid), ask: part(update.ask, before.ask), ..*update };
+        *held = Some(whole);
+        if !is_in(came.delivering, quotes.leader) {
+            (quotes.leader, quotes.waits) = (came.leg, true);
+        }
+        let is_old = quotes.waits && whole.time != 0 && whole.time < quotes.time;
+        if quotes.leader != came.leg || is_old {
+            return Need::Nothing;
+        }
+        (quotes.waits, quotes.time) = (false, whole.time);
+        out.races.push(Race::Won { line: came.leg });
+        self.tell_quote(now, &whole, out)
+    }
+
+    /// This line is gone, or of no use: where it led, another one of `delivering` does.
+    /// `came.delivering`: with it or without.
+    pub fn leave_line(&mut self, now: Now, came: Came, is_lost: bool, channels: &[Channel], out: &mut Output) -> Need {
+        let (leg, at, others) = (came.leg, usize::from(came.leg), came.delivering & !bit(came.leg));
+        let leave = |market: &mut Self, arbiter: &mut Arbiter| {
+            let mut need = Need::Nothing;
+            for channel in channels.iter().filter(|channel| market.takes(**channel)).copied().collect::<Vec<_>>() {
+                need = need.max(match channel {
+                    Channel::Quote => {
+                        if is_lost {
+                            (arbiter.quotes.at[at], arbiter.quotes.held[at]) = (0, None);
+                        }
+                        market.leave_quotes(&mut arbiter.quotes, now, leg, others, out)
+                    }
+                    Channel::Trade => {
+                        arbiter.trades.at[at] = if is_lost { 0 } else { arbiter.trades.at[at] };
+                        market.leave_trades(&mut arbiter.trades, now, leg, others, out)
+                    }
+                    Channel::Book => {
+                        arbiter.books.at[at] = if is_lost { 0 } else { arbiter.books.at[at] };
+                        market.leave_books(arbiter, now, leg, is_lost, others, out)
+                    }
+                });
+            }
+            need
+        };
+        self.with_arbiter(leave).unwrap_or(Need::Nothing)
+    }
+
+    fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leg: u8, others: u8, out: &mut Output) -> Need {
+        if quotes.leader != leg || others == 0 {
+            return Need::Nothing;
+        }
+        (quotes.leader, quotes.waits) = (others.trailing_zeros() as u8, true);
+        match quotes.held[usize::from(quotes.leader)] {
+            Some(held) if held.time > quotes.time && !self.quote_is_awaited() => {
+                (quotes.waits, quotes.time) = (false, held.time);
+                self.tell_quote(now, &held, out)
+            }
+            _ => Need::Nothing,
+        }
+    }
+
+    /// What waits for another line does not wait for ever.
+    pub fn tend_lines(&mut self, now: Now, of_trades: u8, of_books: u8, out: &mut Output) -> Need {
+        let tend = |market: &mut Self, arbiter: &mut Arbiter| {
+            let trade = market.settle_trades(&mut arbiter.trades, now, of_trades, out);
+            trade.max(market.tend_arbitrated_book(arbiter, now, of_books, out))
+        };
+        self.with_arbiter(tend).unwrap_or(Need::Nothing)
+    }
+
+    /// All lines are lost, or the book's stream of all of them.
+    pub(super) fn forget_lines(&mut self) {
+        if let Some(arbiter) = &mut self.arbiter {
+            arbiter.quotes.held = Each::default();
+            (arbiter.quotes.at, arbiter.trades.at) = (Each::default(), Each::default());
+            // The memory stays: what comes next is as large.
+            let Books { memo, early, seen, .. } = std::mem::take(&mut arbiter.books);
+            arbiter.books = Books { memo, early, seen, ..Books::default() };
+            arbiter.books.memo.clear();
+            arbiter.books.early.clear();
+            arbiter.books.seen.clear();
+            if let Some(followed) = &mut arbiter.followed {
+                followed.clear();
+            }
+        }
+    }
+
+    /// Another line brought it before.
+    fn second(&self, again: Option<Again>, came: Came, what: &str, id: u64, out: &mut Output) {
+        let Some(again) = again else { return };
+        out.races.push(Race::Lead { line: again.line, over: came.leg, lead_ns: again.lead_ns });
+        if !again.same {
+            let (one, other) = (name(again.line), name(came.leg));
+            let detail = format!("{}: lines {one} and {other} differ about {what} {id}", self.instrument.native);
+            out.faults.push(Fault { kind: FaultKind::LineDiverged, detail });
+        }
+    }
+
+    /// A line's own numbers have a hole, while others may have what is missing.
+    fn skipped(&self, came: Came, what: &str, id: u64, out: &mut Output) {
+        if came.delivering & !bit(came.leg) != 0 {
+            let detail = format!("{}: line {} skipped to {what} {id}", self.instrument.native, name(came.leg));
+            out.faults.push(Fault { kind: FaultKind::LineGap, detail });
+        }
+    }
+}
+
+fn bit(leg: u8) -> u8 {
+    1u8.checked_shl(leg.into()).unwrap_or(0)
+}
+
+fn is_in(mask: u8, leg: u8) -> bool {
+    mask & bit(leg) != 0
+}
+
+/// The legs of a mask.
+fn legs(mask: u8) -> impl Iterator<Item = usize> {
+    (0..MAX_LINES).filter(move |leg| is_in(mask, *leg as u8))
+}
+
+fn name(leg: u8) -> &'static str {
+    LINE_NAMES.get(usize::from(leg)).copied().unwrap_or("?")
+}
+
+/// Whom to follow: the first of these.
+fn first_of(mask: u8) -> u8 {
+    if mask == 0 { NOBODY } else { mask.trailing_zeros() as u8 }
+}
+
+/// Why a book of several lines is given up: the venue's numbers, not the connection.
+const LOST_ON_ALL: Cause = Cause::SequenceGap;

@@ -1,0 +1,173 @@
+//! Trades of several lines. In: trades with or without ids. Out: each once: in order where ids count by one, as they come where ids only
+//! rise; from the leader alone where there are none. Bounded by `EarlyTrades` and `Seen`.
+
+use super::super::super::decoded::TradeUpdate;
+use super::super::super::facts::TradeIds;
+use super::super::super::lines::Came;
+use super::super::{Market, Need};
+use super::early::Kept;
+use super::{Arbiter, PATIENCE_NS, Trades, first_of, is_in, legs, memo};
+use crate::adapter::{Now, Output, Race};
+use crate::trail::Step;
+use wire::event::Cause;
+
+impl Market {
+    pub fn arbitrate_trade(&mut self, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
+        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers);
+        let trade = |market: &mut Self, arbiter: &mut Arbiter| match id {
+            Some(id) => market.numbered_trade(&mut arbiter.trades, now, id, update, came, out),
+            None => market.followed_trade(&mut arbiter.trades, now, update, came, out),
+        };
+        self.with_arbiter(trade).unwrap_or(Need::Nothing)
+    }
+
+    fn numbered_trade(
+        &mut self,
+        trades: &mut Trades,
+        now: Now,
+        id: u64,
+        update: &TradeUpdate,
+        came: Came,
+        out: &mut Output,
+    ) -> Need {
+        if self.is_history(id, update) {
+            return Need::Nothing;
+        }
+        let leg = usize::from(came.leg);
+        let (at, counted) = (trades.at[leg], self.rules.trade_ids == TradeIds::Counted);
+        trades.at[leg] = at.max(id);
+        if counted && at > 0 && id > at + 1 {
+            self.skipped(came, "trade", id, out);
+        }
+        let hash = memo::of_trade(update);
+        match self.trades.look(id) {
+            Step::Duplicate | Step::Restart if !counted && trades.seen.is_new(id) => {
+                // The line that is ahead never had it.
+                self.win(trades, now, id, hash, came, out);
+                trades.seen.add(id);
+                return self.tell_trade(now, update, out);
+            }
+            Step::Duplicate | Step::Restart => {
+                let again = trades.memo.again(id, hash, came.leg, now.mono);
+                self.second(again, came, "trade", id, out);
+                // A line that lags rises; where ids fall and stay low, the venue numbers anew.
+                if id > at || again.is_some() || self.trades.step(id) != Step::Restart {
+                    return Need::Nothing;
+                }
+                trades.early.clear();
+                trades.seen.clear();
+                self.trade_gap(now, None, Some(id), out);
+            }
+            Step::Jump { .. } if counted => {
+                match trades.early.keep(id, update) {
+                    Kept::New => self.win(trades, now, id, hash, came, out),
+                    Kept::Again => self.second(trades.memo.again(id, hash, came.leg, now.mono), came, "trade", id, out),
+                    Kept::Full => {
+                        let need = self.skip_to_early(trades, now, out);
+                        let kept = trades.early.keep(id, update);
+                        debug_assert!(kept != Kept::Full, "the first early one has just been taken out");
+                        return need;
+                    }
+                }
+                trades.waiting_since.get_or_insert(now.mono);
+                return self.settle_trades(trades, now, came.delivering, out);
+            }
+            // Where ids only rise, a lost link is all that tells of a loss.
+            Step::Jump { .. } if self.lost != Cause::None => {
+                self.trade_gap(now, None, Some(id), out);
+                self.trades.step(id);
+            }
+            Step::Jump { .. } | Step::Next => drop(self.trades.step(id)),
+        }
+        self.win(trades, now, id, hash, came, out);
+        if !counted {
+            trades.seen.add(id);
+        }
+        let need = self.tell_trade(now, update, out);
+        need.max(self.settle_trades(trades, now, came.delivering, out))
+    }
+
+    fn win(&self, trades: &mut Trades, now: Now, id: u64, hash: u64, came: Came, out: &mut Output) {
+        trades.memo.first(id, hash, came.leg, now.mono);
+        out.races.push(Race::Won { line: came.leg });
+    }
+
+    /// Tells what has its turn now. What is missing is given up when no line can bring it any more, or none has for too long.
+    pub(super) fn settle_trades(&mut self, trades: &mut Trades, now: Now, delivering: u8, out: &mut Output) -> Need {
+        let mut need = Need::Nothing;
+        while let Some((id, update)) = trades.early.first() {
+            match self.trades.look(id) {
+                Step::Jump { .. } => {
+                    let last = self.trades.last().unwrap_or(0);
+                    let all_past = legs(delivering).all(|leg| trades.at[leg] > last);
+                    let since = *trades.waiting_since.get_or_insert(now.mono);
+                    if !all_past && now.mono.saturating_sub(since) < PATIENCE_NS {
+                        return need;
+                    }
+                    need = need.max(self.skip_to_early(trades, now, out));
+                }
+                Step::Next => {
+                    self.trades.step(id);
+                    trades.early.drop_first();
+                    need = need.max(self.tell_trade(now, &update, out));
+                }
+                Step::Duplicate | Step::Restart => trades.early.drop_first(),
+            }
+            trades.waiting_since = None;
+        }
+        trades.waiting_since = None;
+        need
+    }
+
+    /// No line has what lies before the first early trade.
+    fn skip_to_early(&mut self, trades: &mut Trades, now: Now, out: &mut Output) -> Need {
+        let Some((id, update)) = trades.early.first() else { return Need::Nothing };
+        trades.early.drop_first();
+        if let Step::Jump { missing } = self.trades.step(id) {
+            self.trade_gap(now, Some(missing), Some(id), out);
+        }
+        self.tell_trade(now, &update, out)
+    }
+
+    fn followed_trade(&mut self, trades: &mut Trades, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
+        if !is_in(came.delivering, trades.leader) {
+            (trades.leader, trades.waits) = (came.leg, trades.time != 0);
+        }
+        // What has the time of the last one may have been told already; that trades may be missing was said when the leader was lost.
+        let is_old = trades.waits && update.time != 0 && update.time <= trades.time;
+        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && !update.past);
+        let at = trades.at[usize::from(came.leg)];
+        trades.at[usize::from(came.leg)] = id.unwrap_or(0).max(at);
+        if trades.leader != came.leg || update.past || is_old {
+            return Need::Nothing;
+        }
+        if let Some(id) = id {
+            // The leader's own numbers.
+            if at > 0 && id <= at {
+                self.duplicate(false, "trade", id, out);
+                return Need::Nothing;
+            }
+            if at > 0 && id > at + 1 && self.rules.trade_ids == TradeIds::Counted {
+                self.trade_gap(now, Some(id - at - 1), Some(id), out);
+            }
+        }
+        (trades.waits, trades.time) = (false, update.time);
+        out.races.push(Race::Won { line: came.leg });
+        self.tell_trade(now, update, out)
+    }
+
+    pub(super) fn leave_trades(&mut self, trades: &mut Trades, now: Now, leg: u8, others: u8, out: &mut Output) -> Need {
+        if self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers {
+            return self.settle_trades(trades, now, others, out);
+        }
+        if trades.leader == leg && others != 0 {
+            (trades.leader, trades.waits) = (first_of(others), true);
+            if trades.time != 0 {
+                self.lost = Cause::Disconnected;
+                self.trade_gap(now, None, None, out);
+                self.lost = Cause::None;
+            }
+        }
+        Need::Nothing
+    }
+}
