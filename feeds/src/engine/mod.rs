@@ -26,6 +26,7 @@ pub(crate) mod testkit;
 mod tests;
 mod values;
 
+pub(crate) use decoded::Item;
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};
 pub use facts::{

@@ -6,6 +6,7 @@ use super::facts::{Facts, Stream};
 use super::ladder::Ladder;
 use super::listing::Listed;
 use crate::adapter::Line;
+use crate::emulation::Voice;
 use crate::settings::FeedSettings;
 use wire::event::{Channel, Nanos};
 
@@ -132,6 +133,11 @@ pub trait Protocol: Send {
 
     /// Whose snapshot has this key.
     fn snapshot_native(&self, _key: &str) -> Option<String> {
+        None
+    }
+
+    /// The venue's own words, to emulate it.
+    fn voice(&self) -> Option<Box<dyn Voice>> {
         None
     }
 }

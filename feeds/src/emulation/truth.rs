@@ -1,0 +1,168 @@
+//! The venue's own book of one instrument, so that a snapshot asked for at any time is right. In: what the recording says, in order.
+//! Out: the whole book of the moment, with the number of the last update in it. Bounded by the levels the recording holds.
+
+use crate::engine::{BookUpdate, Ladder, Listed, Number, Part, Proof, QuoteUpdate, RawLevel};
+use std::collections::VecDeque;
+
+/// A book that was recorded whole.
+#[derive(Clone, Debug)]
+pub(super) struct Whole {
+    pub update: BookUpdate,
+    pub bids: Vec<RawLevel>,
+    pub asks: Vec<RawLevel>,
+}
+
+/// How a venue's books are to be kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BookRules {
+    /// Snapshots come by REST, so that updates may be older than the book.
+    pub by_rest: bool,
+    pub numbering: Option<Proof>,
+    /// Levels a side beyond which the venue sends no deletes.
+    pub depth: Option<u32>,
+}
+
+impl BookRules {
+    /// Was something left out between these two?
+    fn hole(&self, last: &BookUpdate, next: &BookUpdate) -> bool {
+        match self.numbering {
+            Some(Proof::Chain) => next.previous.is_some_and(|previous| previous > last.last),
+            Some(Proof::Range) => next.first > last.last + 1,
+            _ => false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Truth {
+    /// As the venue calls it today, and as the recording does.
+    pub native: String,
+    pub recorded: String,
+    /// As far as the recording tells.
+    pub listed: Listed,
+    ladder: Ladder,
+    /// What came last: its numbers and time. `None` before anything is known.
+    pub last: Option<BookUpdate>,
+    /// By REST, and still ahead.
+    waiting: VecDeque<Whole>,
+    pub quote: QuoteUpdate,
+    /// Book updates so far, for the faults.
+    pub updates: u64,
+    /// What numbers were before the venue began anew: told ones are this much lower.
+    pub shift: u64,
+    /// Levels were added that nobody traded.
+    far_levels: u32,
+}
+
+impl Truth {
+    pub fn new(listed: Listed, recorded: &str, far_levels: u32) -> Self {
+        Self {
+            native: listed.native.clone(),
+            recorded: recorded.to_owned(),
+            listed,
+            ladder: Ladder::default(),
+            last: None,
+            waiting: VecDeque::new(),
+            quote: QuoteUpdate::default(),
+            updates: 0,
+            shift: 0,
+            far_levels,
+        }
+    }
+
+    pub fn is_known(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// One that REST answered while it was recorded. The first is where the book starts: a client that asks before the playback has come
+    /// that far gets a book from slightly ahead, and the updates up to it are old news to it.
+    pub fn add_recorded(&mut self, whole: Whole) {
+        if self.last.is_none() { self.restore(&whole) } else { self.waiting.push_back(whole) }
+    }
+
+    /// What the recording says next. False: the book does not hold it, for it is older.
+    pub fn take(&mut self, update: &BookUpdate, bids: &[RawLevel], asks: &[RawLevel], rules: &BookRules) -> bool {
+        if update.snapshot {
+            self.restore(&Whole { update: *update, bids: bids.to_vec(), asks: asks.to_vec() });
+        } else if rules.by_rest {
+            if self.last.is_some_and(|last| rules.hole(&last, update)) {
+                self.bridge(update.first);
+            }
+            if self.last.is_some_and(|last| update.last <= last.last) {
+                return false;
+            }
+            self.apply(bids, asks);
+        } else if self.is_known() {
+            self.apply(bids, asks);
+        } else {
+            return false;
+        }
+        self.last = Some(*update);
+        if let Some(depth) = rules.depth {
+            for bid in [true, false] {
+                while self.ladder.cut(bid, depth as usize).is_some() {}
+            }
+        }
+        true
+    }
+
+    /// The recording itself has a hole: the next snapshot it holds is where the book goes on.
+    fn bridge(&mut self, first: u64) {
+        while let Some(whole) = self.waiting.pop_front() {
+            if whole.update.last + 1 >= first {
+                return self.restore(&whole);
+            }
+        }
+    }
+
+    fn restore(&mut self, whole: &Whole) {
+        self.ladder.clear();
+        self.last = Some(whole.update);
+        self.apply(&whole.bids, &whole.asks);
+        self.add_far_levels();
+    }
+
+    fn apply(&mut self, bids: &[RawLevel], asks: &[RawLevel]) {
+        let exponent = self.listed.tick.exponent;
+        for (bid, side) in [(true, bids), (false, asks)] {
+            for raw in side {
+                if let Ok(key) = raw.price.at(exponent) {
+                    self.ladder.apply(bid, key, *raw);
+                }
+            }
+        }
+    }
+
+    /// From half the best bid down and from twice the best ask up.
+    fn add_far_levels(&mut self) {
+        let exponent = self.listed.tick.exponent;
+        let best = |raw: Option<&RawLevel>| raw.and_then(|raw| raw.price.at(exponent).ok());
+        let (bid, ask) = (best(self.ladder.bids().next()), best(self.ladder.asks().next()));
+        let size = RawLevel { price: Number::new(0, 0), size: self.listed.lot };
+        for at in 0..i64::from(self.far_levels) {
+            for (is_bid, key) in [(true, bid.map(|bid| bid / 2 - at)), (false, ask.map(|ask| ask * 2 + at))] {
+                if let Some(key) = key.filter(|key| *key > 0) {
+                    self.ladder.apply(is_bid, key, RawLevel { price: Number::new(key, exponent), ..size });
+                }
+            }
+        }
+    }
+
+    /// The book as it stands, as of the last update; `None` before anything is known.
+    pub fn whole(&self, depth: usize) -> Option<Whole> {
+        let update = BookUpdate { snapshot: true, previous: None, ..self.last? };
+        let bids = self.ladder.bids().take(depth).copied().collect();
+        Some(Whole { update, bids, asks: self.ladder.asks().take(depth).copied().collect() })
+    }
+
+    pub fn ladder(&self) -> &Ladder {
+        &self.ladder
+    }
+
+    /// Both sides, where messages may leave out what did not change.
+    pub fn merge(&mut self, quote: &QuoteUpdate) -> QuoteUpdate {
+        let side = |told: Part, known: Part| if told == Part::Same { known } else { told };
+        self.quote = QuoteUpdate { bid: side(quote.bid, self.quote.bid), ask: side(quote.ask, self.quote.ask), ..*quote };
+        self.quote
+    }
+}
