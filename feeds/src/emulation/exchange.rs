@@ -41,6 +41,14 @@ pub struct Heard {
     pub data: Vec<Told>,
 }
 
+/// The recorded message that something stands in.
+#[derive(Clone, Copy)]
+struct Recorded<'a> {
+    bytes: &'a [u8],
+    /// It is the first thing in it.
+    first: bool,
+}
+
 struct Client {
     session: Session,
     /// Messages that go out after the next one of their instrument.
@@ -349,21 +357,19 @@ impl Exchange {
             let items = std::mem::take(&mut decoded.items);
             let topics: Vec<_> = items.iter().filter_map(topic).collect();
             // Where a message is about one topic it may go out as it was recorded.
-            let mut whole = topics.windows(2).all(|pair| pair[0] == pair[1]).then_some(bytes);
-            for item in &items {
-                self.play_item(item, &decoded, whole, out);
-                // Once.
-                if topic(item).is_some() && whole.is_some() && topics.len() > 1 {
-                    whole = Some(&[]);
-                }
+            let whole = topics.windows(2).all(|pair| pair[0] == pair[1]);
+            let mut recorded = whole.then_some(Recorded { bytes, first: true });
+            for item in items.iter().filter(|item| topic(item).is_some()) {
+                self.play_item(item, &decoded, recorded, out);
+                recorded = recorded.map(|recorded| Recorded { first: false, ..recorded });
             }
             decoded.items = items;
         }
         self.decoded = decoded;
     }
 
-    /// `recorded`: the message it stands in, if it is all of it; empty where that was sent already.
-    fn play_item(&mut self, item: &Item, decoded: &Decoded, recorded: Option<&[u8]>, out: &mut Vec<(ClientId, Told)>) {
+    /// `recorded`: the message it stands in, if that is about nothing else.
+    fn play_item(&mut self, item: &Item, decoded: &Decoded, recorded: Option<Recorded<'_>>, out: &mut Vec<(ClientId, Told)>) {
         let Some((channel, index)) = topic(item) else { return };
         let Some(truth) = self.truths.get_mut(index) else { return };
         let numbered_alike = truth.shift == 0;
@@ -394,13 +400,14 @@ impl Exchange {
         book: &BookUpdate,
         bids: &[RawLevel],
         asks: &[RawLevel],
-        recorded: Option<&[u8]>,
+        recorded: Option<Recorded<'_>>,
         out: &mut Vec<(ClientId, Told)>,
     ) {
         let truth = &mut self.truths[index];
         let was_known = truth.is_known();
+        let anchored = std::mem::take(&mut truth.anchored);
         truth.take(book, bids, asks, &self.rules);
-        if recorded.is_some_and(<[u8]>::is_empty) || !(was_known || truth.is_known() || self.rules.by_rest) {
+        if !(was_known || truth.is_known() || self.rules.by_rest) {
             return;
         }
         if book.snapshot && self.faults.far_levels > 0 {
@@ -428,7 +435,11 @@ impl Exchange {
             // Told by the number it had.
             update.previous = book.previous.map(|previous| previous.saturating_sub(shift));
         }
-        let recorded = recorded.filter(|_| truth.shift == 0 && fate != Fate::WrongChecksum);
+        let mut recorded = recorded.filter(|_| truth.shift == 0 && fate != Fate::WrongChecksum);
+        if anchored && let Some(previous) = update.previous.filter(|previous| *previous < update.first) {
+            // At the venue numbers between two updates are the symbol's too, and a snapshot has one of those.
+            (update.first, recorded) = (previous, None);
+        }
         if fate == Fate::WrongChecksum {
             update.checksum = update.checksum.map(|sum| sum ^ 1);
         }
@@ -466,13 +477,10 @@ impl Exchange {
         channel: Channel,
         index: usize,
         fate: Fate,
-        recorded: Option<&[u8]>,
+        recorded: Option<Recorded<'_>>,
         text: Option<String>,
         out: &mut Vec<(ClientId, Told)>,
     ) {
-        if recorded.is_some_and(<[u8]>::is_empty) {
-            return;
-        }
         let native = &self.truths[index].native;
         let wants = |client: &Client| {
             let session = &client.session;
@@ -486,8 +494,10 @@ impl Exchange {
         let as_recorded = self.protocol.facts().scope == Scope::Symbol && truth.native == truth.recorded;
         for (client, stream) in targets {
             let Some(Client { session, .. }) = self.clients.get(&client) else { continue };
-            let verbatim = recorded.filter(|_| as_recorded).and_then(|bytes| self.voice.recorded(session, bytes, &stream));
-            let told = match (verbatim, &text) {
+            let verbatim = recorded.filter(|_| as_recorded);
+            let told = match (verbatim.and_then(|recorded| self.voice.recorded(session, recorded.bytes, &stream)), &text) {
+                // All of it has gone out.
+                (Some(_), _) if verbatim.is_some_and(|recorded| !recorded.first) => continue,
                 (Some(bytes), _) => match String::from_utf8(bytes.into_owned()) {
                     Ok(text) => Told::Text(text),
                     Err(error) => Told::Packed(error.into_bytes()),

@@ -4,7 +4,7 @@
 use super::exchange::Exchange;
 use super::truth::Whole;
 use super::voice::BookSaid;
-use crate::engine::{BookUpdate, Listed};
+use crate::engine::{BookUpdate, Listed, SnapshotFrom};
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,8 @@ impl Exchange {
         if self.snapshots_asked <= self.faults.snapshot_503 {
             return Answer { status: 503, body: self.voice.overloaded() };
         }
-        let truth = &self.truths[at];
+        let truth = &mut self.truths[at];
+        truth.anchored = matches!(self.protocol.facts().snapshot, SnapshotFrom::Rest { equal: true, .. });
         let empty = || Whole { update: BookUpdate::default(), bids: Vec::new(), asks: Vec::new() };
         let Whole { mut update, bids, asks } = truth.whole(levels).unwrap_or_else(empty);
         update.last = update.last.saturating_sub(truth.shift);

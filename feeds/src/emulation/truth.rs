@@ -50,6 +50,8 @@ pub(super) struct Truth {
     pub updates: u64,
     /// What numbers were before the venue began anew: told ones are this much lower.
     pub shift: u64,
+    /// A snapshot was given by REST since the last update, and the next one is to contain its number.
+    pub anchored: bool,
     /// Levels were added that nobody traded.
     far_levels: u32,
 }
@@ -66,6 +68,7 @@ impl Truth {
             quote: QuoteUpdate::default(),
             updates: 0,
             shift: 0,
+            anchored: false,
             far_levels,
         }
     }
