@@ -6,7 +6,7 @@ use super::script::{EmulationError, Script};
 use super::truth::{BookRules, Truth, Whole};
 use super::voice::{Asked, BookSaid, No, Restart, Session, Voice, Wish};
 use crate::adapter::Line;
-use crate::engine::{BookUpdate, Decoded, Item, Listed, Protocol, QuoteIds, RawLevel, Scope, Stream};
+use crate::engine::{BookUpdate, Decoded, Item, Listed, Number, Protocol, QuoteIds, RawLevel, Scope, Stream};
 use crate::recording::Body;
 use crate::registry;
 use flate2::{Compression, write::GzEncoder};
@@ -139,6 +139,12 @@ impl Exchange {
 
     pub fn first(&self) -> Nanos {
         self.script.first
+    }
+
+    /// Price and size of the best levels of both sides at this moment; `None` before anything is known.
+    pub fn best(&self, native: &str, depth: usize) -> Option<[Vec<(Number, Number)>; 2]> {
+        let whole = self.truths[self.index_of(native)?].whole(depth)?;
+        Some([whole.bids, whole.asks].map(|side| side.iter().map(|raw| (raw.price, raw.size)).collect()))
     }
 
     pub fn remarks(&self) -> &[String] {

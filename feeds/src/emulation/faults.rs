@@ -27,7 +27,7 @@ pub struct Faults {
     pub shutdown_notice_at: Option<u64>,
     /// After N messages go silent on the connections of that moment, pings included, without closing them.
     pub mute_at: Option<u64>,
-    /// Hold back every acknowledgement.
+    /// Take every request of a client in so late.
     pub slow_ack: Duration,
 }
 
