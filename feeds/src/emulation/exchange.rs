@@ -345,12 +345,7 @@ impl Exchange {
     pub fn play(&mut self, time: Nanos, body: &Body, out: &mut Vec<(ClientId, Told)>) {
         self.time = self.time.max(time);
         match body {
-            Body::Connect { line, url } => {
-                let path = |url: &str| url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path.to_owned());
-                let known = self.protocol.urls("ws://x");
-                let endpoint = known.iter().position(|known| path(known) == path(url)).unwrap_or(0);
-                self.protocol.greeting(Line(*line), endpoint, false);
-            }
+            Body::Connect { line, url } => self.protocol.connected(Line(*line), url),
             Body::Received { line, bytes } => self.play_message(Line(*line), bytes, out),
             _ => {}
         }
@@ -410,6 +405,11 @@ impl Exchange {
         out: &mut Vec<(ClientId, Told)>,
     ) {
         let truth = &mut self.truths[index];
+        if !self.rules.by_rest && truth.ahead {
+            // Everybody who wants it has it; what was recorded before it belongs to no book.
+            truth.ahead = !book.snapshot;
+            return;
+        }
         let was_known = truth.is_known();
         let anchored = std::mem::take(&mut truth.anchored);
         truth.take(book, bids, asks, &self.rules);

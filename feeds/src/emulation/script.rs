@@ -2,6 +2,7 @@
 //! snapshots. Bounded by the recorded answers.
 
 use super::truth::Whole;
+use crate::adapter::Line;
 use crate::engine::{Decoded, Item, Listed, Protocol};
 use crate::recording::{Body, Recording};
 use crate::registry;
@@ -40,7 +41,7 @@ pub(super) struct Script {
     pub listed: Vec<Listed>,
     /// Recorded lists of instruments, by `Protocol::address_key`.
     pub lists: BTreeMap<String, String>,
-    /// Recorded order books, in order.
+    /// Recorded order books, in order; in band the first of each instrument.
     pub snapshots: Vec<(String, Whole)>,
     /// What is worth saying about the recording.
     pub remarks: Vec<String>,
@@ -55,7 +56,11 @@ impl Script {
         }
         let settings = adapter_settings(&FeedSettings::of_venue(venue.name), venue.name, &survey);
         let mut protocol = (venue.protocol)(&settings);
-        let (lists, snapshots) = answers(protocol.as_mut(), files)?;
+        let (lists, mut snapshots) = answers(protocol.as_mut(), files)?;
+        if !protocol.facts().by_rest() {
+            let books = survey.notes.symbols.values().filter(|symbol| symbol.books > 0).count();
+            snapshots = first_books(protocol.as_mut(), files, books)?;
+        }
         Ok(Self {
             venue: venue.name,
             settings,
@@ -95,6 +100,37 @@ fn answers(protocol: &mut dyn Protocol, files: &[PathBuf]) -> Result<Recorded, E
         }
     }
     Ok((lists, snapshots))
+}
+
+/// The first whole book of each instrument, of `count` in all.
+fn first_books(protocol: &mut dyn Protocol, files: &[PathBuf], count: usize) -> Result<Vec<(String, Whole)>, EmulationError> {
+    let (mut found, mut names) = (Vec::<(String, Whole)>::new(), Vec::new());
+    let mut decoded = Decoded::surveying();
+    for entry in Recording::open(files)? {
+        match entry?.body {
+            Body::Connect { line, url } => protocol.connected(Line(line), &url),
+            Body::Received { line, mut bytes } => {
+                decoded.clear();
+                if protocol.decode(Line(line), &mut bytes, &mut decoded).is_err() {
+                    continue;
+                }
+                for item in &decoded.items {
+                    let Item::Book { instrument, book, bids, asks } = item else { continue };
+                    if book.snapshot && !names.contains(instrument) {
+                        names.push(*instrument);
+                        let native = decoded.names().find(|(_, index)| index == instrument).map_or("", |(native, _)| native);
+                        let (bids, asks) = (decoded.bids[bids.clone()].to_vec(), decoded.asks[asks.clone()].to_vec());
+                        found.push((native.to_owned(), Whole { update: *book, bids, asks }));
+                    }
+                }
+            }
+            _ => {}
+        }
+        if found.len() >= count {
+            break;
+        }
+    }
+    Ok(found)
 }
 
 fn remarks(survey: &Survey, protocol: &dyn Protocol, snapshots: &[(String, Whole)], no_list: bool) -> Vec<String> {

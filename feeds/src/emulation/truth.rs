@@ -50,6 +50,8 @@ pub(super) struct Truth {
     pub updates: u64,
     /// What numbers were before the venue began anew: told ones are this much lower.
     pub shift: u64,
+    /// It is the first recorded book, whose time has not come.
+    pub ahead: bool,
     /// A snapshot was given by REST since the last update, and the next one is to contain its number.
     pub anchored: bool,
     /// Levels were added that nobody traded.
@@ -68,6 +70,7 @@ impl Truth {
             quote: QuoteUpdate::default(),
             updates: 0,
             shift: 0,
+            ahead: false,
             anchored: false,
             far_levels,
         }
@@ -77,10 +80,15 @@ impl Truth {
         self.last.is_some()
     }
 
-    /// One that REST answered while it was recorded. The first is where the book starts: a client that asks before the playback has come
+    /// One that was recorded whole. The first is where the book starts: a client that asks before the playback has come
     /// that far gets a book from slightly ahead, and the updates up to it are old news to it.
     pub fn add_recorded(&mut self, whole: Whole) {
-        if self.last.is_none() { self.restore(&whole) } else { self.waiting.push_back(whole) }
+        if self.last.is_none() {
+            self.restore(&whole);
+            self.ahead = true;
+        } else {
+            self.waiting.push_back(whole);
+        }
     }
 
     /// What the recording says next. False: the book does not hold it, for it is older.
@@ -167,5 +175,61 @@ impl Truth {
         let side = |told: Part, known: Part| if told == Part::Same { known } else { told };
         self.quote = QuoteUpdate { bid: side(quote.bid, self.quote.bid), ask: side(quote.ask, self.quote.ask), ..*quote };
         self.quote
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::number;
+
+    const RULES: BookRules = BookRules { by_rest: true, numbering: Some(Proof::Range), depth: None };
+
+    fn raw(levels: &[(&str, &str)]) -> Vec<RawLevel> {
+        levels.iter().map(|(price, size)| RawLevel { price: number(price), size: number(size) }).collect()
+    }
+
+    fn whole(last: u64, bids: &[(&str, &str)], asks: &[(&str, &str)]) -> Whole {
+        Whole { update: BookUpdate { snapshot: true, first: last, last, ..BookUpdate::default() }, bids: raw(bids), asks: raw(asks) }
+    }
+
+    fn truth() -> Truth {
+        let listed = Listed::spot("X", "X", "Y").steps(Number::new(1, -2), Number::new(1, -1));
+        Truth::new(listed, "X", 0)
+    }
+
+    fn stands(truth: &Truth, last: u64, bids: &[(&str, &str)], asks: &[(&str, &str)]) {
+        let found = truth.whole(5).unwrap();
+        assert_eq!((found.update.last, found.bids, found.asks), (last, raw(bids), raw(asks)));
+    }
+
+    #[test]
+    fn is_right_at_every_moment() {
+        let mut truth = truth();
+        truth.add_recorded(whole(10, &[("2.00", "1.0"), ("1.00", "1.0")], &[("3.00", "12.5")]));
+        truth.add_recorded(whole(40, &[("2.50", "1.0")], &[]));
+        let mut take = |first, last, bids: &[(&str, &str)], asks: &[(&str, &str)], truth: &mut Truth| {
+            let update = BookUpdate { first, last, ..BookUpdate::default() };
+            truth.take(&update, &raw(bids), &raw(asks), &RULES)
+        };
+        // Before the snapshot's place in the recording, and at it: it holds these already.
+        assert!(!take(5, 10, &[("9.00", "1.0")], &[], &mut truth));
+        stands(&truth, 10, &[("2.00", "1.0"), ("1.00", "1.0")], &[("3.00", "12.5")]);
+        assert!(take(9, 12, &[("2.00", "0.00000000")], &[("3.10", "2")], &mut truth));
+        stands(&truth, 12, &[("1.00", "1.0")], &[("3.00", "12.5"), ("3.10", "2")]);
+        // A hole in the recording: on from the snapshot that bridges it.
+        assert!(take(35, 41, &[("2.40", "7")], &[], &mut truth));
+        stands(&truth, 41, &[("2.50", "1.0"), ("2.40", "7")], &[]);
+    }
+
+    #[test]
+    fn levels_far_from_the_market_are_added_and_beyond_the_depth_cut() {
+        let mut truth = truth();
+        truth.far_levels = 2;
+        truth.add_recorded(whole(1, &[("2.00", "1.0")], &[("3.00", "1.0")]));
+        stands(&truth, 1, &[("2.00", "1.0"), ("1.00", "0.1"), ("0.99", "0.1")], &[("3.00", "1.0"), ("6.00", "0.1"), ("6.01", "0.1")]);
+        let update = BookUpdate { first: 2, last: 2, ..BookUpdate::default() };
+        truth.take(&update, &raw(&[("2.10", "1.0")]), &[], &BookRules { depth: Some(1), ..RULES });
+        stands(&truth, 2, &[("2.10", "1.0")], &[("3.00", "1.0")]);
     }
 }

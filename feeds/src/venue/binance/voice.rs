@@ -313,3 +313,7 @@ fn refusal(code: u8, reason: &str, id: &Value) -> String {
         id => format!(r#"{{"code":{code},"msg":{reason},"id":{id}}}"#),
     }
 }
+
+#[cfg(test)]
+#[path = "voice_tests.rs"]
+mod tests;
