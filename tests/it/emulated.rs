@@ -226,9 +226,10 @@ fn own_golden(venue: &str, files: &[PathBuf], native: &str) -> Value {
         exchange.play(entry.time, &entry.body, &mut Vec::new());
     }
     let spell = |number: decimal::Decimal| Value::from(decimal::plain(number.mantissa.into(), number.exponent));
-    let [bids, asks] = exchange.best(native, 5).unwrap().map(|side| {
-        side.into_iter().map(|(price, size)| Value::from(vec![spell(price), spell(size)])).collect::<Value>()
-    });
+    let [bids, asks] = exchange
+        .best(native, 5)
+        .unwrap()
+        .map(|side| side.into_iter().map(|(price, size)| Value::from(vec![spell(price), spell(size)])).collect::<Value>());
     serde_json::json!({ "final_bids": bids, "final_asks": asks })
 }
 

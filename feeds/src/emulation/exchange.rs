@@ -237,10 +237,8 @@ impl Exchange {
         let Some(endpoint) = self.clients.get(&client).map(|client| client.session.endpoint) else { return Vec::new() };
         let grants = self.protocol.grants(text);
         let each = grants.len() == wishes.len();
-        let refusals: Vec<Option<String>> = wishes
-            .iter()
-            .map(|wish| self.voice.refusal(request, wish, self.why_not(endpoint, wish)?))
-            .collect();
+        let refusals: Vec<Option<String>> =
+            wishes.iter().map(|wish| self.voice.refusal(request, wish, self.why_not(endpoint, wish)?)).collect();
         let good = wishes.iter().zip(&refusals).filter(|(_, refusal)| refusal.is_none()).map(|(wish, _)| wish.clone());
         let mut good: Vec<Wish> = good.collect();
         match refusals.iter().flatten().next().cloned() {

@@ -4,9 +4,7 @@
 use super::{BookSaid, Exchange, Faults};
 use crate::adapter::Line;
 use crate::engine::testkit::{Bench, shared};
-use crate::engine::{
-    BookUpdate, Decoded, Item, ListingFrom, Operation, Part, Proof, QuoteUpdate, RawLevel, Request, Topic,
-};
+use crate::engine::{BookUpdate, Decoded, Item, ListingFrom, Operation, Part, Proof, QuoteUpdate, RawLevel, Request, Topic};
 use crate::recording::{Body, Entry, Recording, Rotation, Writer};
 use crate::registry;
 use crate::settings::FeedSettings;
@@ -89,7 +87,8 @@ impl Case {
     /// The beginning of it. (Coinbase's snapshots have 46,000 levels each.)
     fn cut(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut writer = Writer::create(folder.path(), self.venue, Rotation { file_age_s: u64::MAX >> 40, ..Rotation::default() }).unwrap();
+        let mut writer =
+            Writer::create(folder.path(), self.venue, Rotation { file_age_s: u64::MAX >> 40, ..Rotation::default() }).unwrap();
         let some = if self.venue == "coinbase" { SOME / 4 } else { SOME };
         Recording::open(&self.files).unwrap().take(some).for_each(|entry| writer.write(&entry.unwrap()).unwrap());
         writer.finish().unwrap();
@@ -135,7 +134,12 @@ impl Case {
                     .collect();
                 let ours: Vec<[String; 2]> = bench.levels(at, side).into_iter().take(5).collect();
                 let log = &bench.log[bench.log.len().saturating_sub(40)..];
-                assert!(is_same(&ours, &theirs), "{} {} side {side}: {what}: {ours:?} for {theirs:?}: {log:#?}", self.venue, truth.native);
+                assert!(
+                    is_same(&ours, &theirs),
+                    "{} {} side {side}: {what}: {ours:?} for {theirs:?}: {log:#?}",
+                    self.venue,
+                    truth.native
+                );
             }
             checked += 1;
         }
@@ -146,8 +150,16 @@ impl Case {
     fn lost_nothing(&self, bench: &Bench) {
         let harmless = ["fault duplicate", "trade ids restart"];
         // The recording has none of theirs.
-        let bookless: Vec<String> =
-            bench.venue.as_ref().unwrap().0.truths.iter().filter(|truth| !truth.is_known()).map(|truth| format!(" {}:", truth.native)).collect();
+        let bookless: Vec<String> = bench
+            .venue
+            .as_ref()
+            .unwrap()
+            .0
+            .truths
+            .iter()
+            .filter(|truth| !truth.is_known())
+            .map(|truth| format!(" {}:", truth.native))
+            .collect();
         let is = |line: &&String| {
             line.starts_with("fault")
                 && !harmless.iter().any(|part| line.contains(part))
@@ -161,7 +173,9 @@ impl Case {
     fn is_golden(&self, bench: &Bench) {
         let (exchange, _) = bench.venue.as_ref().unwrap();
         for (at, truth) in exchange.truths.iter().enumerate() {
-            let Some(golden) = self.golden.get(&truth.recorded).filter(|golden| golden.get("final_bids").is_some()) else { continue };
+            let Some(golden) = self.golden.get(&truth.recorded).filter(|golden| golden.get("final_bids").is_some()) else {
+                continue;
+            };
             for (side, name) in ["final_bids", "final_asks"].iter().enumerate() {
                 let ours: Vec<[String; 2]> = bench.levels(at, side).into_iter().take(5).collect();
                 let theirs: Vec<[String; 2]> = serde_json::from_value(golden[*name].clone()).unwrap();

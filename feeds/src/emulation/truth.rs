@@ -190,7 +190,11 @@ mod tests {
     }
 
     fn whole(last: u64, bids: &[(&str, &str)], asks: &[(&str, &str)]) -> Whole {
-        Whole { update: BookUpdate { snapshot: true, first: last, last, ..BookUpdate::default() }, bids: raw(bids), asks: raw(asks) }
+        Whole {
+            update: BookUpdate { snapshot: true, first: last, last, ..BookUpdate::default() },
+            bids: raw(bids),
+            asks: raw(asks),
+        }
     }
 
     fn truth() -> Truth {
@@ -208,7 +212,7 @@ mod tests {
         let mut truth = truth();
         truth.add_recorded(whole(10, &[("2.00", "1.0"), ("1.00", "1.0")], &[("3.00", "12.5")]));
         truth.add_recorded(whole(40, &[("2.50", "1.0")], &[]));
-        let mut take = |first, last, bids: &[(&str, &str)], asks: &[(&str, &str)], truth: &mut Truth| {
+        let take = |first, last, bids: &[(&str, &str)], asks: &[(&str, &str)], truth: &mut Truth| {
             let update = BookUpdate { first, last, ..BookUpdate::default() };
             truth.take(&update, &raw(bids), &raw(asks), &RULES)
         };
@@ -227,7 +231,12 @@ mod tests {
         let mut truth = truth();
         truth.far_levels = 2;
         truth.add_recorded(whole(1, &[("2.00", "1.0")], &[("3.00", "1.0")]));
-        stands(&truth, 1, &[("2.00", "1.0"), ("1.00", "0.1"), ("0.99", "0.1")], &[("3.00", "1.0"), ("6.00", "0.1"), ("6.01", "0.1")]);
+        stands(
+            &truth,
+            1,
+            &[("2.00", "1.0"), ("1.00", "0.1"), ("0.99", "0.1")],
+            &[("3.00", "1.0"), ("6.00", "0.1"), ("6.01", "0.1")],
+        );
         let update = BookUpdate { first: 2, last: 2, ..BookUpdate::default() };
         truth.take(&update, &raw(&[("2.10", "1.0")]), &[], &BookRules { depth: Some(1), ..RULES });
         stands(&truth, 2, &[("2.10", "1.0")], &[("3.00", "1.0")]);

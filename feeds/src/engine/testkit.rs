@@ -52,11 +52,7 @@ impl Bench {
         Self::at(adapter, registry::dialect(&settings.venue).unwrap(), Some((exchange, Vec::new())))
     }
 
-    fn at(
-        adapter: Box<dyn Adapter>,
-        dialect: Box<dyn Dialect>,
-        venue: Option<(Exchange, Vec<(Line, ClientId)>)>,
-    ) -> Self {
+    fn at(adapter: Box<dyn Adapter>, dialect: Box<dyn Dialect>, venue: Option<(Exchange, Vec<(Line, ClientId)>)>) -> Self {
         let mut bench = Self {
             adapter,
             venue,

@@ -31,7 +31,9 @@ impl Voice for Words {
     fn refusal(&self, _request: &Value, wish: &Wish, why: No) -> Option<String> {
         let (code, reason) = if why == No::Stream { (10_302, "channel: unknown") } else { (10_300, "symbol: invalid") };
         let (stream, native) = (&wish.stream, &wish.native);
-        Some(serde_json::json!({ "channel": stream, "symbol": native, "event": "error", "msg": reason, "code": code }).to_string())
+        Some(
+            serde_json::json!({ "channel": stream, "symbol": native, "event": "error", "msg": reason, "code": code }).to_string(),
+        )
     }
 
     fn nonsense(&self, _request: &Value) -> Option<String> {

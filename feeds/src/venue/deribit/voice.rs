@@ -23,7 +23,13 @@ fn notification(stream: &str, native: &str, data: &str) -> String {
 fn side(side: &[RawLevel], snapshot: bool) -> String {
     levels(side, |price, size| {
         let gone = size.bytes().all(|byte| matches!(byte, b'0' | b'.'));
-        let action = if gone { "delete" } else if snapshot { "new" } else { "change" };
+        let action = if gone {
+            "delete"
+        } else if snapshot {
+            "new"
+        } else {
+            "change"
+        };
         format!(r#"["{action}",{price},{size}]"#)
     })
 }
@@ -117,10 +123,7 @@ impl Voice for Words {
     fn listing(&self, listed: &[Listed]) -> String {
         let entry = |one: &Listed| {
             let (tick, lot) = one.step_texts();
-            format!(
-                r#"{{"instrument_name":"{}","tick_size":{tick},"min_trade_amount":{lot},"is_active":true}}"#,
-                one.native
-            )
+            format!(r#"{{"instrument_name":"{}","tick_size":{tick},"min_trade_amount":{lot},"is_active":true}}"#, one.native)
         };
         format!(r#"{{"jsonrpc":"2.0","result":{}}}"#, list(listed.iter().map(entry)))
     }

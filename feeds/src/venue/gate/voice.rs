@@ -10,10 +10,7 @@ pub(super) struct Words;
 
 fn update(channel: &str, time: Nanos, result: &str) -> String {
     let time = millis(time);
-    format!(
-        r#"{{"time":{},"time_ms":{time},"channel":"{channel}","event":"update","result":{result}}}"#,
-        time / 1_000
-    )
+    format!(r#"{{"time":{},"time_ms":{time},"channel":"{channel}","event":"update","result":{result}}}"#, time / 1_000)
 }
 
 impl Voice for Words {
@@ -39,13 +36,17 @@ impl Voice for Words {
         };
         let [time, id, channel, event] = ["time", "id", "channel", "event"].map(|key| &request[key]);
         let error = serde_json::json!({ "code": code, "message": reason });
-        let answer = serde_json::json!({ "time": time, "id": id, "channel": channel, "event": event, "error": error, "result": null });
+        let answer =
+            serde_json::json!({ "time": time, "id": id, "channel": channel, "event": event, "error": error, "result": null });
         Some(answer.to_string())
     }
 
     fn nonsense(&self, request: &Value) -> Option<String> {
         let error = serde_json::json!({ "code": 1, "message": "invalid request body format" });
-        Some(serde_json::json!({ "time": 0, "channel": request["channel"], "event": "", "error": error, "result": null }).to_string())
+        Some(
+            serde_json::json!({ "time": 0, "channel": request["channel"], "event": "", "error": error, "result": null })
+                .to_string(),
+        )
     }
 
     fn book(&self, said: &BookSaid<'_>) -> String {

@@ -31,13 +31,15 @@ impl Voice for Words {
 
     fn refusal(&self, request: &Value, wish: &Wish, _why: No) -> Option<String> {
         let reason = format!("invalid topic market.{}.{}", wish.native, wish.stream);
-        let answer = serde_json::json!({ "status": "error", "ts": 0, "id": request["id"], "err-code": "bad-request", "err-msg": reason });
+        let answer =
+            serde_json::json!({ "status": "error", "ts": 0, "id": request["id"], "err-code": "bad-request", "err-msg": reason });
         Some(answer.to_string())
     }
 
     fn nonsense(&self, request: &Value) -> Option<String> {
         let reason = "invalid message";
-        let answer = serde_json::json!({ "status": "error", "ts": 0, "id": request["id"], "err-code": "bad-request", "err-msg": reason });
+        let answer =
+            serde_json::json!({ "status": "error", "ts": 0, "id": request["id"], "err-code": "bad-request", "err-msg": reason });
         Some(answer.to_string())
     }
 
@@ -70,7 +72,8 @@ impl Voice for Words {
         let (bid, ask, time) = (part(quote.bid), part(quote.ask), millis(quote.time));
         let null = || ("null".to_owned(), "null".to_owned());
         let tick = if self.swaps {
-            let both = |side: Option<(String, String)>| side.map_or("null".to_owned(), |(price, size)| format!("[{price},{size}]"));
+            let both =
+                |side: Option<(String, String)>| side.map_or("null".to_owned(), |(price, size)| format!("[{price},{size}]"));
             format!(r#"{{"bid":{},"ask":{},"ts":{time}}}"#, both(bid), both(ask))
         } else {
             let ((bid, bid_size), (ask, ask_size)) = (bid.unwrap_or_else(null), ask.unwrap_or_else(null));

@@ -29,7 +29,9 @@ impl Voice for Words {
 
     fn refusal(&self, request: &Value, wish: &Wish, _why: No) -> Option<String> {
         let Wish { stream, native, .. } = wish;
-        let reason = format!("Wrong URL or channel:{stream},instId:{native} doesn't exist. Please use the correct URL, channel and parameters referring to API document.");
+        let reason = format!(
+            "Wrong URL or channel:{stream},instId:{native} doesn't exist. Please use the correct URL, channel and parameters referring to API document."
+        );
         let arg = serde_json::json!({ "channel": stream, "instId": native });
         let answer = serde_json::json!({ "id": request["id"], "event": "error", "arg": arg, "code": "60018", "msg": reason, "connId": "0" });
         Some(answer.to_string())
@@ -49,7 +51,8 @@ impl Voice for Words {
         // Signed on the wire; 0 where the venue computes none any more.
         let sum = update.checksum.unwrap_or(0).cast_signed();
         // Recordings of before 2023 have no numbers.
-        let numbers = if update.last == 0 { String::new() } else { format!(r#","seqId":{},"prevSeqId":{previous}"#, update.last) };
+        let numbers =
+            if update.last == 0 { String::new() } else { format!(r#","seqId":{},"prevSeqId":{previous}"#, update.last) };
         format!(
             r#"{{"arg":{{"channel":"books","instId":"{native}"}},"action":"{action}","data":[{{"asks":{},"bids":{},"ts":"{}","checksum":{sum}{numbers}}}]}}"#,
             side(said.asks),
@@ -101,4 +104,3 @@ impl Voice for Words {
         format!(r#"{{"code":"0","msg":"","data":{}}}"#, list(listed.iter().map(entry)))
     }
 }
-

@@ -34,7 +34,8 @@ impl Voice for Words {
             No::Depth => "Subscription depth not supported".to_owned(),
         };
         let (method, id) = (&request["method"], &request["req_id"]);
-        let answer = serde_json::json!({ "error": reason, "method": method, "req_id": id, "success": false, "symbol": wish.native });
+        let answer =
+            serde_json::json!({ "error": reason, "method": method, "req_id": id, "success": false, "symbol": wish.native });
         Some(answer.to_string())
     }
 
