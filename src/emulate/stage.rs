@@ -4,7 +4,7 @@
 
 use super::options::{EmulateError, Options};
 use feeds::emulation::{Answer, ClientId, EmulationError, Exchange, Heard, Told};
-use feeds::recording::Recording;
+use feeds::recording::{Body, Recording};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -180,13 +180,19 @@ impl Stage {
 
     async fn play_once(self: &Rc<Self>) -> Result<(), EmulateError> {
         let pace = self.options.pace;
-        let (mut first, mut start, mut at_once) = (self.exchange.borrow().first(), Instant::now(), 0);
+        let (mut anchor, mut last, mut at_once) = (None, 0, 0);
         for entry in Recording::open(&self.options.files).map_err(EmulationError::from)? {
             let entry = entry.map_err(EmulationError::from)?;
-            if entry.time - self.time() > MAX_PAUSE_NS {
-                (first, start) = (entry.time, Instant::now());
+            let mut due = Instant::now();
+            // Nobody waits for what the recorder asked for before its first message.
+            if matches!(entry.body, Body::Received { .. }) {
+                let (first, start) = match anchor {
+                    Some(anchor) if entry.time - last <= MAX_PAUSE_NS => anchor,
+                    _ => *anchor.insert((entry.time, due)),
+                };
+                last = entry.time.max(last);
+                due = start + pace.delay(first, entry.time);
             }
-            let due = start + pace.delay(first, entry.time);
             at_once += 1;
             if due > Instant::now() {
                 tokio::time::sleep_until(due).await;

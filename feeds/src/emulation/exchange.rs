@@ -137,10 +137,6 @@ impl Exchange {
         self.script.entries
     }
 
-    pub fn first(&self) -> Nanos {
-        self.script.first
-    }
-
     /// Price and size of the best levels of both sides at this moment; `None` before anything is known.
     pub fn best(&self, native: &str, depth: usize) -> Option<[Vec<(Number, Number)>; 2]> {
         let whole = self.truths[self.index_of(native)?].whole(depth)?;

@@ -392,7 +392,30 @@ fn what_does_not_exist_is_refused() {
             }
             assert!(!told.is_empty(), "{}: no sign of life", case.venue);
         }
+        decoded.clear();
+        if let Some(told) = exchange.shutdown_notice(client) {
+            protocol.decode(Line(0), &mut told.bytes().to_vec(), &mut decoded).unwrap();
+        }
+        let announced = decoded.items.iter().any(|item| matches!(item, Item::Shutdown));
+        let announces = silent || ["bitfinex", "bitstamp", "okx"].contains(&case.venue);
+        assert_eq!(announced, announces, "{}: {:?}", case.venue, decoded.items);
         exchange.hear(client, r#"{"no":"sense"}"#);
         exchange.hear(client, "[");
     });
+}
+
+/// As large as the largest that were seen.
+#[test]
+fn a_snapshot_of_many_megabytes_is_taken() {
+    for case in cases().iter().filter(|case| case.venue == "gemini").map(Case::cut) {
+        let mut bench = case.bench(Faults { far_levels: 85_000, ..Faults::default() });
+        let (exchange, clients) = bench.venue.as_mut().unwrap();
+        let client = clients[0].1;
+        let request = r#"{"type":"subscribe","subscriptions":[{"name":"l2","symbols":["BTCUSD"]}]}"#;
+        let bytes: usize = exchange.hear(client, request).data.iter().map(|told| told.bytes().len()).sum();
+        assert!(bytes > 4_800_000, "{bytes}");
+        case.play(&mut bench, |_, _| false);
+        case.agrees(&bench, "many megabytes");
+        case.lost_nothing(&bench);
+    }
 }

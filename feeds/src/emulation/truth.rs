@@ -150,7 +150,8 @@ impl Truth {
         let best = |raw: Option<&RawLevel>| raw.and_then(|raw| raw.price.at(exponent).ok());
         let (bid, ask) = (best(self.ladder.bids().next()), best(self.ladder.asks().next()));
         let size = RawLevel { price: Number::new(0, 0), size: self.listed.lot };
-        for at in 0..i64::from(self.far_levels) {
+        // The farthest first: then only the levels of the market move for each.
+        for at in (0..i64::from(self.far_levels)).rev() {
             for (is_bid, key) in [(true, bid.map(|bid| bid / 2 - at)), (false, ask.map(|ask| ask * 2 + at))] {
                 if let Some(key) = key.filter(|key| *key > 0) {
                     self.ladder.apply(is_bid, key, RawLevel { price: Number::new(key, exponent), ..size });
