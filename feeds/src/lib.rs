@@ -2,6 +2,7 @@
 //! Knows nothing of topics, sessions or the server.
 
 pub mod adapter;
+pub mod emulation;
 pub mod engine;
 pub mod error;
 pub mod files;

@@ -1,12 +1,15 @@
 //! What the emulator is asked to do. In: a command line or a test. Out: plain settings; and why it cannot.
 
-use feeds::replay::{Pace, ReplayError};
+use feeds::emulation::{EmulationError, Faults};
+use feeds::replay::Pace;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
 pub struct Options {
+    /// Its name in the registry.
+    pub venue: String,
     pub files: Vec<PathBuf>,
     pub pace: Pace,
     pub listen: SocketAddr,
@@ -23,8 +26,9 @@ pub struct Options {
 }
 
 impl Options {
-    pub fn new(files: Vec<PathBuf>, pace: Pace, listen: SocketAddr) -> Self {
+    pub fn new(venue: &str, files: Vec<PathBuf>, pace: Pace, listen: SocketAddr) -> Self {
         Self {
+            venue: venue.to_owned(),
             files,
             pace,
             listen,
@@ -38,33 +42,10 @@ impl Options {
     }
 }
 
-/// What to do wrong. Message counts are of market-data messages sent to anybody, from the start.
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    /// Leave out the Nth depth diff of each symbol.
-    pub drop_diff: Option<u64>,
-    /// Leave out every Nth depth diff of each symbol.
-    pub drop_diff_every: Option<u64>,
-    /// Send the Nth depth diff of each symbol twice.
-    pub duplicate_diff: Option<u64>,
-    /// Cut all connections, without a word, after N messages. Once.
-    pub cut_at: Option<u64>,
-    /// Answer the first N snapshot requests with 503.
-    pub snapshot_503: u64,
-    /// After N messages tell everybody that the server shuts down, and close those connections later.
-    pub shutdown_notice_at: Option<u64>,
-    /// After N messages go silent on the connections of that moment, pings included, without closing them.
-    pub mute_at: Option<u64>,
-    /// Hold back every acknowledgement.
-    pub slow_ack: Duration,
-}
-
 #[derive(Debug, thiserror::Error)]
 pub enum EmulateError {
     #[error(transparent)]
-    Replay(#[from] ReplayError),
-    #[error("the recording holds no Binance market data")]
-    NoData,
+    Emulation(#[from] EmulationError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: std::io::Error },
     #[error("cannot start: {0}")]

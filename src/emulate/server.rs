@@ -2,14 +2,13 @@
 //! Bounded by one task a connection.
 
 use super::options::{EmulateError, Options};
-use super::requests::Subscriptions;
-use super::script::Script;
+use super::session;
 use super::stage::Stage;
-use super::{rest, session};
 use bytes::Bytes;
+use feeds::emulation::{ClientId, Exchange, Told};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -29,7 +28,7 @@ type Answer = Response<Full<Bytes>>;
 /// An emulator that listens, and plays once it is run.
 pub struct Emulator {
     options: Options,
-    script: Script,
+    exchange: Exchange,
     listener: std::net::TcpListener,
     address: SocketAddr,
 }
@@ -44,27 +43,28 @@ pub struct Handle {
 impl Emulator {
     /// Reads the recording once and binds the port; says all that is wrong with either.
     pub fn bind(options: Options) -> Result<Self, EmulateError> {
-        let script = Script::read(&options.files)?;
+        let exchange = Exchange::open(&options.venue, &options.files, options.faults.clone())?;
         let listen = |source| EmulateError::Listen { address: options.listen, source };
         let listener = std::net::TcpListener::bind(options.listen).map_err(listen)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self { options, script, listener, address })
+        Ok(Self { options, exchange, listener, address })
     }
 
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn script(&self) -> &Script {
-        &self.script
+    /// The venue that will be played.
+    pub fn exchange(&self) -> &Exchange {
+        &self.exchange
     }
 
     /// Serves until `stop`, or to the end of the recording if so asked.
     pub fn run(self, stop: impl Future<Output = ()>) -> Result<(), EmulateError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let exit_at_end = self.options.exit_at_end;
-        let stage = Stage::new(self.options, self.script);
+        let stage = Stage::new(self.options, self.exchange);
         let tasks = LocalSet::new();
         tasks.block_on(&runtime, async {
             let listener = TcpListener::from_std(self.listener)?;
@@ -134,21 +134,25 @@ fn answer(request: Request<Incoming>, stage: Rc<Stage>) -> Answer {
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     if let Some(key) = request.headers().get(SEC_WEBSOCKET_KEY).cloned() {
-        return match Subscriptions::from_address(&path, &query) {
-            Some(subscriptions) => upgrade(request, key.as_bytes(), subscriptions, stage),
+        return match stage.join(&path, &query) {
+            Some((client, greeting)) => upgrade(request, key.as_bytes(), client, greeting, stage),
             None => json(404, String::new()),
         };
     }
-    let answer = rest::answer(&stage, &path, &query);
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost").to_owned();
+    let answer = stage.answer(&host, &path, &query);
     json(answer.status, answer.body)
 }
 
-fn upgrade(mut request: Request<Incoming>, key: &[u8], subscriptions: Subscriptions, stage: Rc<Stage>) -> Answer {
+fn upgrade(mut request: Request<Incoming>, key: &[u8], client: ClientId, greeting: Vec<Told>, stage: Rc<Stage>) -> Answer {
     let accept = derive_accept_key(key);
     tokio::task::spawn_local(async move {
-        if let Ok(upgraded) = hyper::upgrade::on(&mut request).await {
-            let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-            session::run(socket, subscriptions, stage).await;
+        match hyper::upgrade::on(&mut request).await {
+            Ok(upgraded) => {
+                let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+                session::run(socket, client, greeting, stage).await;
+            }
+            Err(_) => stage.leave(client),
         }
     });
     let mut response = Response::new(Full::default());

@@ -1,8 +1,8 @@
 //! One WebSocket connection. In: orders of the stage, messages of the client. Out: frames. Bounded by the queue of the stage and
 //! the venue's limit of incoming messages.
 
-use super::requests::Subscriptions;
 use super::stage::{Order, QUEUE, Stage};
+use feeds::emulation::{ClientId, Told};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,83 +13,93 @@ use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-/// The venue allows five incoming messages a second, pongs included; counted over two seconds, since the network bunches them.
-const MAX_INCOMING: usize = 10;
 const INCOMING_WINDOW: Duration = Duration::from_secs(2);
-/// Without a pong for this long the venue hangs up.
+/// Without a pong for this long a venue that pings hangs up.
 const PONG_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Serves one client until either side ends it.
-pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, subscriptions: Subscriptions, stage: Rc<Stage>) {
+pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: WebSocketStream<S>,
+    client: ClientId,
+    greeting: Vec<Told>,
+    stage: Rc<Stage>,
+) {
     let (queue, orders) = mpsc::channel(QUEUE);
-    let client = stage.join(subscriptions, queue.clone());
-    let ping_interval = stage.options().ping_interval;
+    stage.connect(client, queue);
     let now = Instant::now();
+    let manners = stage.manners();
     let session = Session {
         socket,
+        orders,
         stage: Rc::clone(&stage),
         client,
-        // Weak, so that the stage can end this connection by dropping its sender.
-        queue: queue.downgrade(),
         incoming: VecDeque::new(),
         muted: false,
-        next_ping: now + ping_interval,
+        next_ping: manners.ping.map(|every| now + every),
+        next_heartbeat: manners.heartbeat.map(|every| now + every),
         last_pong: now,
     };
-    drop(queue);
     // The venue says nothing about why it hangs up either.
-    session.run(orders).await.ok();
+    session.run(greeting).await.ok();
     stage.leave(client);
 }
 
 struct Session<S> {
     socket: WebSocketStream<S>,
+    orders: mpsc::Receiver<Order>,
     stage: Rc<Stage>,
-    client: usize,
-    queue: mpsc::WeakSender<Order>,
+    client: ClientId,
     incoming: VecDeque<Instant>,
     muted: bool,
-    next_ping: Instant,
+    next_ping: Option<Instant>,
+    next_heartbeat: Option<Instant>,
     last_pong: Instant,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
-    async fn run(mut self, mut orders: mpsc::Receiver<Order>) -> Result<(), Error> {
+    async fn run(mut self, greeting: Vec<Told>) -> Result<(), Error> {
+        self.say(greeting).await?;
         loop {
+            let timer = self.next_ping.into_iter().chain(self.next_heartbeat).min();
+            let due = timer.unwrap_or_else(|| Instant::now() + PONG_TIMEOUT);
             tokio::select! {
-                order = orders.recv() => match order {
-                    Some(order) => {
-                        if !self.obey(order).await? {
-                            return Ok(());
-                        }
-                        // Everything that is queued goes out in one write.
-                        while let Ok(order) = orders.try_recv() {
-                            if !self.obey(order).await? {
-                                return self.socket.flush().await;
-                            }
-                        }
-                        self.socket.flush().await?;
+                order = self.orders.recv() => {
+                    let Some(order) = order else { return Ok(()) };
+                    if !self.obey(order).await? || !self.catch_up().await? {
+                        return self.socket.flush().await;
                     }
-                    None => return Ok(()),
-                },
-                message = self.socket.next() => match message {
-                    Some(message) => {
-                        if !self.hear(message?).await? {
-                            return Ok(());
-                        }
+                    self.socket.flush().await?;
+                    self.stage.drained();
+                }
+                message = self.socket.next() => {
+                    let Some(message) = message else { return Ok(()) };
+                    if !self.hear(message?).await? {
+                        return Ok(());
                     }
-                    None => return Ok(()),
-                },
-                () = tokio::time::sleep_until(self.next_ping) => self.ping().await?,
+                }
+                () = tokio::time::sleep_until(due) => self.tick().await?,
             }
         }
     }
 
-    /// False: the connection ends.
+    /// Everything that is queued. False: the connection ends.
+    async fn catch_up(&mut self) -> Result<bool, Error> {
+        while let Ok(order) = self.orders.try_recv() {
+            if !self.obey(order).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     async fn obey(&mut self, order: Order) -> Result<bool, Error> {
         match order {
-            Order::Send(text) if !self.muted => self.socket.feed(Message::Text(text)).await?,
+            Order::Send(told) if !self.muted => self.socket.feed(message(told)).await?,
             Order::Send(_) => {}
+            Order::Hear(text) => {
+                let told = self.stage.hear(self.client, &text);
+                return self.say_behind(told).await;
+            }
             Order::Mute => self.muted = true,
             Order::Cut => return Ok(false),
         }
@@ -102,13 +112,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         while self.incoming.front().is_some_and(|first| now - *first > INCOMING_WINDOW) {
             self.incoming.pop_front();
         }
-        if self.incoming.len() > MAX_INCOMING {
+        if self.stage.manners().incoming.is_some_and(|most| self.incoming.len() > most) {
             return Ok(false);
         }
         match message {
             Message::Text(text) => {
-                if let Some(answer) = self.stage.request(self.client, &text) {
-                    self.answer(answer).await?;
+                if let Some(told) = self.stage.heard(self.client, &text) {
+                    return self.say_behind(told).await;
                 }
             }
             Message::Pong(_) => self.last_pong = now,
@@ -118,31 +128,62 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         Ok(true)
     }
 
-    async fn answer(&mut self, answer: String) -> Result<(), Error> {
-        let slow = self.stage.options().faults.slow_ack;
-        if slow.is_zero() {
-            return self.socket.send(Message::text(answer)).await;
-        }
-        let queue = self.queue.clone();
-        tokio::task::spawn_local(async move {
-            tokio::time::sleep(slow).await;
-            if let Some(queue) = queue.upgrade() {
-                queue.send(Order::Send(answer.into())).await.ok();
+    /// Says what follows on what is queued already, in the order in which it was made.
+    async fn say_behind(&mut self, mut told: Vec<Told>) -> Result<bool, Error> {
+        let mut said = VecDeque::new();
+        loop {
+            // Without waiting, so that nothing newer is among it.
+            let queued: Vec<Order> = std::iter::from_fn(|| self.orders.try_recv().ok()).collect();
+            for order in queued {
+                match order {
+                    Order::Send(told) if !self.muted => self.socket.feed(message(told)).await?,
+                    Order::Send(_) => {}
+                    Order::Hear(text) => said.push_back(text),
+                    Order::Mute => self.muted = true,
+                    Order::Cut => return Ok(false),
+                }
             }
-        });
-        Ok(())
+            self.say(told).await?;
+            self.stage.drained();
+            let Some(text) = said.pop_front() else { return Ok(true) };
+            told = self.stage.hear(self.client, &text);
+        }
     }
 
-    async fn ping(&mut self) -> Result<(), Error> {
-        let now = Instant::now();
-        self.next_ping = now + self.stage.options().ping_interval;
-        if self.muted {
-            return Ok(());
+    async fn say(&mut self, told: Vec<Told>) -> Result<(), Error> {
+        for told in told {
+            if !self.muted {
+                self.socket.feed(message(told)).await?;
+            }
         }
-        if now - self.last_pong > PONG_TIMEOUT.max(2 * self.stage.options().ping_interval) {
-            return Err(Error::ConnectionClosed);
+        self.socket.flush().await
+    }
+
+    async fn tick(&mut self) -> Result<(), Error> {
+        let (now, manners) = (Instant::now(), self.stage.manners());
+        if self.next_heartbeat.is_some_and(|next| next <= now) {
+            self.next_heartbeat = manners.heartbeat.map(|every| now + every);
+            let told = self.stage.heartbeats(self.client);
+            self.say_behind(told).await?;
         }
-        let payload = (self.stage.time() / 1_000_000).to_string();
-        self.socket.send(Message::Ping(payload.into())).await
+        if self.next_ping.is_some_and(|next| next <= now) {
+            self.next_ping = manners.ping.map(|every| now + every);
+            if self.muted {
+                return Ok(());
+            }
+            if now - self.last_pong > PONG_TIMEOUT.max(2 * self.stage.options().ping_interval) {
+                return Err(Error::ConnectionClosed);
+            }
+            let payload = (self.stage.time() / 1_000_000).to_string();
+            self.socket.send(Message::Ping(payload.into())).await?;
+        }
+        Ok(())
+    }
+}
+
+fn message(told: Told) -> Message {
+    match told {
+        Told::Text(text) => Message::text(text),
+        Told::Packed(bytes) => Message::binary(bytes),
     }
 }

@@ -1,71 +1,81 @@
-//! What all connections share: the playback, the books of the moment, who listens to what, and the faults. In: recording entries at
-//! their time. Out: messages in the clients' queues. Bounded by `QUEUE` messages a client: a full queue holds the playback up, so
+//! What all connections share: the emulated venue, the playback, who is connected, and the faults of connections. In: recording entries at
+//! their time. Out: messages in the clients' queues. Bounded by `QUEUE` messages a client: a queue without room holds the playback up, so
 //! that a fast replay loses nothing, and a client that takes nothing for `STUCK` is cut.
 
-use super::book::VenueBook;
 use super::options::{EmulateError, Options};
-use super::requests::Subscriptions;
-use super::script::Script;
+use feeds::emulation::{Answer, ClientId, EmulationError, Exchange, Heard, Told};
 use feeds::recording::{Body, Recording};
-use feeds::replay::ReplayError;
-use feeds::replay::binance::{StreamKind, StreamMessage};
-use slab::Slab;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 use wire::event::Nanos;
 
 pub const QUEUE: usize = 1024;
+/// One entry of a recording may lead to so many messages; with less room in a queue it is not played yet.
+const ROOM: usize = 256;
 const STUCK: Duration = Duration::from_secs(10);
 /// Between the shutdown notice and the end of the connections that got it.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 /// Pauses of the recording longer than this (files of different days) are not waited through.
 const MAX_PAUSE_NS: Nanos = 60_000_000_000;
+/// After so many entries without a pause the connections get their turn.
+const ENTRIES_AT_ONCE: u32 = 64;
 
 /// What a connection's task is told to do.
 #[derive(Clone, Debug)]
 pub enum Order {
-    Send(Utf8Bytes),
+    Send(Told),
+    /// Take this in, which the client said a while ago.
+    Hear(String),
     /// Say nothing any more, not even a ping, and stay connected.
     Mute,
     /// End the connection without a word.
     Cut,
 }
 
-struct Client {
-    subscriptions: Subscriptions,
+/// How the venue treats its connections.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    pub ping: Option<Duration>,
+    pub heartbeat: Option<Duration>,
+    /// Messages of a client in two seconds.
+    pub incoming: Option<usize>,
+}
+
+struct Connected {
     queue: mpsc::Sender<Order>,
     muted: bool,
 }
 
 pub struct Stage {
     options: Options,
-    script: Script,
-    clients: RefCell<Slab<Client>>,
-    books: RefCell<BTreeMap<String, VenueBook>>,
-    diffs: RefCell<HashMap<String, u64>>,
+    manners: Manners,
+    exchange: RefCell<Exchange>,
+    connected: RefCell<BTreeMap<ClientId, Connected>>,
     subscribed: Notify,
+    drained: Notify,
     sent: Cell<u64>,
-    snapshots_asked: Cell<u64>,
-    time: Cell<Nanos>,
 }
 
 impl Stage {
-    pub fn new(options: Options, script: Script) -> Rc<Self> {
+    pub fn new(options: Options, exchange: Exchange) -> Rc<Self> {
+        let voice = exchange.voice();
+        let manners = Manners {
+            ping: voice.pings().then_some(options.ping_interval),
+            heartbeat: voice.heartbeat_ms().map(Duration::from_millis),
+            incoming: voice.incoming_in_two_seconds(),
+        };
         Rc::new(Self {
-            clients: RefCell::default(),
-            books: RefCell::new(script.books.clone()),
-            diffs: RefCell::default(),
-            subscribed: Notify::new(),
-            sent: Cell::new(0),
-            snapshots_asked: Cell::new(0),
-            time: Cell::new(script.first),
             options,
-            script,
+            manners,
+            exchange: RefCell::new(exchange),
+            connected: RefCell::default(),
+            subscribed: Notify::new(),
+            drained: Notify::new(),
+            sent: Cell::new(0),
         })
     }
 
@@ -73,54 +83,78 @@ impl Stage {
         &self.options
     }
 
-    pub fn script(&self) -> &Script {
-        &self.script
+    pub fn manners(&self) -> Manners {
+        self.manners
     }
 
     /// The recorded moment that is being played.
     pub fn time(&self) -> Nanos {
-        self.time.get()
+        self.exchange.borrow().time()
     }
 
-    pub fn join(&self, subscriptions: Subscriptions, queue: mpsc::Sender<Order>) -> usize {
-        let listens = !subscriptions.streams.is_empty();
-        let key = self.clients.borrow_mut().insert(Client { subscriptions, queue, muted: false });
-        if listens {
+    pub fn join(&self, path: &str, query: &str) -> Option<(ClientId, Vec<Told>)> {
+        self.exchange.borrow_mut().join(path, query)
+    }
+
+    /// Its WebSocket is there.
+    pub fn connect(&self, client: ClientId, queue: mpsc::Sender<Order>) {
+        self.connected.borrow_mut().insert(client, Connected { queue, muted: false });
+        self.look_for_listeners();
+    }
+
+    pub fn leave(&self, client: ClientId) {
+        self.connected.borrow_mut().remove(&client);
+        self.exchange.borrow_mut().leave(client);
+        self.drained.notify_one();
+    }
+
+    fn look_for_listeners(&self) {
+        if self.exchange.borrow().is_heard() {
             self.subscribed.notify_one();
         }
-        key
     }
 
-    pub fn leave(&self, client: usize) {
-        self.clients.borrow_mut().try_remove(client);
+    /// There is room in a queue again.
+    pub fn drained(&self) {
+        self.drained.notify_one();
     }
 
-    /// Carries out a client's request; `None` if it is to get no answer.
-    pub fn request(&self, client: usize, text: &str) -> Option<String> {
-        let mut clients = self.clients.borrow_mut();
-        let client = clients.get_mut(client)?;
-        let answer = client.subscriptions.request(text);
-        if !client.subscriptions.streams.is_empty() {
-            self.subscribed.notify_one();
+    /// A client said something; `None` where it is taken in later.
+    pub fn heard(self: &Rc<Self>, client: ClientId, text: &str) -> Option<Vec<Told>> {
+        let slow = self.options.faults.slow_ack;
+        if slow.is_zero() {
+            return Some(self.hear(client, text));
         }
-        (!client.muted).then_some(answer)
+        let (queue, text) = (self.connected.borrow().get(&client)?.queue.downgrade(), text.to_owned());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(slow).await;
+            if let Some(queue) = queue.upgrade() {
+                queue.send(Order::Hear(text)).await.ok();
+            }
+        });
+        None
     }
 
-    /// One of the snapshot requests that are to fail?
-    pub fn refuses_snapshot(&self) -> bool {
-        self.snapshots_asked.set(self.snapshots_asked.get() + 1);
-        self.snapshots_asked.get() <= self.options.faults.snapshot_503
+    pub fn hear(&self, client: ClientId, text: &str) -> Vec<Told> {
+        let Heard { mut answers, mut data } = self.exchange.borrow_mut().hear(client, text);
+        self.look_for_listeners();
+        answers.append(&mut data);
+        answers
     }
 
-    pub fn snapshot(&self, symbol: &str, limit: usize) -> Option<String> {
-        Some(self.books.borrow().get(symbol)?.snapshot(limit))
+    pub fn heartbeats(&self, client: ClientId) -> Vec<Told> {
+        self.exchange.borrow_mut().heartbeats(client)
+    }
+
+    pub fn answer(&self, host: &str, path: &str, query: &str) -> Answer {
+        self.exchange.borrow_mut().answer(host, path, query)
     }
 
     /// Plays the recording to its end (`repeat`: for ever).
     pub async fn play(self: Rc<Self>) -> Result<(), EmulateError> {
         loop {
             if !self.options.start_now {
-                while self.clients.borrow().iter().all(|(_, client)| client.subscriptions.streams.is_empty()) {
+                while !self.exchange.borrow().is_heard() {
                     self.subscribed.notified().await;
                 }
                 tokio::time::sleep(self.options.start_delay).await;
@@ -131,8 +165,7 @@ impl Stage {
             }
             // Update ids start over, so nobody can go on: everybody has to come back.
             self.order_all(&Order::Cut);
-            self.books.replace(self.script.books.clone());
-            self.diffs.borrow_mut().clear();
+            self.exchange.borrow_mut().rewind()?;
         }
     }
 
@@ -140,88 +173,84 @@ impl Stage {
     pub async fn end(&self) {
         self.order_all(&Order::Cut);
         let started = Instant::now();
-        while !self.clients.borrow().is_empty() && started.elapsed() < STUCK {
+        while !self.connected.borrow().is_empty() && started.elapsed() < STUCK {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
     async fn play_once(self: &Rc<Self>) -> Result<(), EmulateError> {
         let pace = self.options.pace;
-        let (mut first, mut start) = (self.script.first, Instant::now());
-        self.time.set(first);
-        for entry in Recording::open(&self.options.files).map_err(ReplayError::from)? {
-            let entry = entry.map_err(ReplayError::from)?;
-            if entry.time - self.time.get() > MAX_PAUSE_NS {
-                (first, start) = (entry.time, Instant::now());
+        let (mut anchor, mut last, mut at_once) = (None, 0, 0);
+        for entry in Recording::open(&self.options.files).map_err(EmulationError::from)? {
+            let entry = entry.map_err(EmulationError::from)?;
+            let mut due = Instant::now();
+            // Nobody waits for what the recorder asked for before its first message.
+            if matches!(entry.body, Body::Received { .. }) {
+                let (first, start) = match anchor {
+                    Some(anchor) if entry.time - last <= MAX_PAUSE_NS => anchor,
+                    _ => *anchor.insert((entry.time, due)),
+                };
+                last = entry.time.max(last);
+                due = start + pace.delay(first, entry.time);
             }
-            self.time.set(self.time.get().max(entry.time));
-            let due = start + pace.delay(first, entry.time);
+            at_once += 1;
             if due > Instant::now() {
                 tokio::time::sleep_until(due).await;
+                at_once = 0;
+            } else if at_once > ENTRIES_AT_ONCE {
+                tokio::task::yield_now().await;
+                at_once = 0;
             }
-            if let Body::Received { bytes, .. } = &entry.body
-                && let Some(message) = StreamMessage::parse(bytes)
-            {
-                self.play_message(&message).await;
+            self.wait_for_room().await;
+            let mut told = Vec::new();
+            let cut = {
+                let mut exchange = self.exchange.borrow_mut();
+                exchange.play(entry.time, &entry.body, &mut told);
+                exchange.take_cut()
+            };
+            self.deliver(told);
+            if cut {
+                self.order_all(&Order::Cut);
             }
         }
         Ok(())
     }
 
-    async fn play_message(self: &Rc<Self>, message: &StreamMessage<'_>) {
-        let mut copies = 1;
-        if let StreamKind::Depth { first, last, bids, asks } = &message.kind {
-            // The venue's own book takes every diff, also those that its clients never see.
-            if let Some(book) = self.books.borrow_mut().get_mut(message.symbol.as_ref()) {
-                book.on_diff(*first, *last, bids, asks);
+    /// A client that takes nothing would hold up everybody: it is cut.
+    async fn wait_for_room(&self) {
+        let stuck = || {
+            let connected = self.connected.borrow();
+            let full = connected.iter().find(|(_, one)| one.queue.capacity() < ROOM && !one.queue.is_closed());
+            full.map(|(client, _)| *client)
+        };
+        while let Some(client) = stuck() {
+            if tokio::time::timeout(STUCK, self.drained.notified()).await.is_err() {
+                self.drop_client(client);
             }
-            copies = self.copies(&message.symbol);
-        }
-        let Some(stream) = message.stream_name() else { return };
-        for _ in 0..copies {
-            self.broadcast(&stream, message.payload).await;
         }
     }
 
-    /// How often this depth diff of `symbol` is sent: once, but for the faults.
-    fn copies(&self, symbol: &str) -> u32 {
-        let mut diffs = self.diffs.borrow_mut();
-        let count = diffs.entry(symbol.to_owned()).or_default();
-        *count += 1;
-        let faults = &self.options.faults;
-        if faults.drop_diff == Some(*count) || faults.drop_diff_every.is_some_and(|every| count.is_multiple_of(every.max(1))) {
-            return 0;
-        }
-        1 + u32::from(faults.duplicate_diff == Some(*count))
+    /// Dropping the sender ends the connection's task.
+    fn drop_client(&self, client: ClientId) {
+        self.connected.borrow_mut().remove(&client);
     }
 
-    async fn broadcast(self: &Rc<Self>, stream: &str, payload: &str) {
-        let targets: Vec<(mpsc::Sender<Order>, bool)> = self
-            .clients
-            .borrow()
-            .iter()
-            .filter(|(_, client)| !client.muted && client.subscriptions.streams.contains(stream))
-            .map(|(_, client)| (client.queue.clone(), client.subscriptions.combined))
-            .collect();
-        if targets.is_empty() {
+    fn deliver(self: &Rc<Self>, told: Vec<(ClientId, Told)>) {
+        if told.is_empty() {
             return;
         }
-        let combined = Utf8Bytes::from(format!(r#"{{"stream":"{stream}","data":{payload}}}"#));
-        let raw = Utf8Bytes::from(payload.to_owned());
-        for (queue, wrapped) in targets {
-            let text = if wrapped { combined.clone() } else { raw.clone() };
-            // A queue whose task has ended takes nothing; one that is stuck would hold up everybody.
-            if tokio::time::timeout(STUCK, queue.send(Order::Send(text))).await.is_err() {
-                self.drop_client(&queue);
+        for (client, told) in told {
+            let full = {
+                let connected = self.connected.borrow();
+                let one = connected.get(&client).filter(|one| !one.muted);
+                one.is_some_and(|one| matches!(one.queue.try_send(Order::Send(told)), Err(mpsc::error::TrySendError::Full(_))))
+            };
+            if full {
+                self.drop_client(client);
             }
         }
         self.sent.set(self.sent.get() + 1);
         self.fault();
-    }
-
-    /// Dropping the last sender ends the connection's task.
-    fn drop_client(&self, queue: &mpsc::Sender<Order>) {
-        self.clients.borrow_mut().retain(|_, client| !client.queue.same_channel(queue));
     }
 
     fn fault(self: &Rc<Self>) {
@@ -231,7 +260,7 @@ impl Stage {
         }
         if faults.mute_at == sent {
             self.order_all(&Order::Mute);
-            self.clients.borrow_mut().iter_mut().for_each(|(_, client)| client.muted = true);
+            self.connected.borrow_mut().values_mut().for_each(|one| one.muted = true);
         }
         if faults.shutdown_notice_at == sent {
             self.announce_shutdown();
@@ -239,17 +268,14 @@ impl Stage {
     }
 
     fn announce_shutdown(self: &Rc<Self>) {
-        let notice = format!(r#"{{"e":"serverShutdown","E":{}}}"#, self.time.get() / 1_000_000);
-        let wrapped = Utf8Bytes::from(format!(r#"{{"stream":"!serverShutdown","data":{notice}}}"#));
-        let raw = Utf8Bytes::from(notice);
-        let queues: Vec<mpsc::Sender<Order>> = self
-            .clients
-            .borrow()
+        let connected = self.connected.borrow();
+        let queues: Vec<mpsc::Sender<Order>> = connected
             .iter()
-            .map(|(_, client)| {
-                let text = if client.subscriptions.combined { wrapped.clone() } else { raw.clone() };
-                order(&client.queue, Order::Send(text));
-                client.queue.clone()
+            .map(|(client, one)| {
+                if let Some(told) = self.exchange.borrow_mut().shutdown_notice(*client) {
+                    order(&one.queue, Order::Send(told));
+                }
+                one.queue.clone()
             })
             .collect();
         tokio::task::spawn_local(async move {
@@ -259,7 +285,7 @@ impl Stage {
     }
 
     fn order_all(&self, what: &Order) {
-        self.clients.borrow().iter().for_each(|(_, client)| order(&client.queue, what.clone()));
+        self.connected.borrow().values().for_each(|one| order(&one.queue, what.clone()));
     }
 }
 

@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_millis(700);
 
 fn emulator(faults: Faults) -> Handle {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("feeds/samples/binance.twr");
-    let mut options = Options::new(vec![sample], Pace::new(10.0).unwrap(), "127.0.0.1:0".parse().unwrap());
+    let mut options = Options::new("binance", vec![sample], Pace::new(10.0).unwrap(), "127.0.0.1:0".parse().unwrap());
     options.start_delay = Duration::from_millis(50);
     options.ping_interval = Duration::from_millis(200);
     options.faults = faults;

@@ -103,7 +103,7 @@ async fn an_instrument_without_updates_is_quiet_until_the_next_one() {
 #[tokio::test]
 async fn a_line_that_falls_silent_makes_all_it_carries_stale() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("feeds/samples/binance.twr");
-    let mut options = Options::new(vec![sample], Speed::new(1.0).unwrap(), ([127, 0, 0, 1], 0).into());
+    let mut options = Options::new("binance", vec![sample], Speed::new(1.0).unwrap(), ([127, 0, 0, 1], 0).into());
     options.start_delay = Duration::from_millis(1_000);
     options.repeat = true;
     options.faults = Faults { mute_at: Some(40), ..Faults::default() };

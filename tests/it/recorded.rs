@@ -15,7 +15,7 @@ fn sample() -> PathBuf {
 }
 
 fn venue(speed: f64) -> Handle {
-    let mut options = Options::new(vec![sample()], Speed::new(speed).unwrap(), ([127, 0, 0, 1], 0).into());
+    let mut options = Options::new("binance", vec![sample()], Speed::new(speed).unwrap(), ([127, 0, 0, 1], 0).into());
     options.start_delay = Duration::from_millis(500);
     Emulator::bind(options).unwrap().spawn().unwrap()
 }

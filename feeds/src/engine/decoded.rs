@@ -108,7 +108,7 @@ pub enum About {
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Item {
+pub(crate) enum Item {
     Quote {
         instrument: u32,
         quote: QuoteUpdate,
@@ -142,9 +142,9 @@ pub(super) enum Item {
 
 #[derive(Debug, Default)]
 pub struct Decoded {
-    pub(super) items: Vec<Item>,
-    pub(super) bids: Vec<RawLevel>,
-    pub(super) asks: Vec<RawLevel>,
+    pub(crate) items: Vec<Item>,
+    pub(crate) bids: Vec<RawLevel>,
+    pub(crate) asks: Vec<RawLevel>,
     names: HashMap<String, u32>,
     /// Every name that turns up is taken (a survey of a recording).
     open: bool,
@@ -162,11 +162,11 @@ impl Decoded {
         Self { open: true, ..Self::default() }
     }
 
-    pub(super) fn know(&mut self, native: &str, index: u32) {
+    pub(crate) fn know(&mut self, native: &str, index: u32) {
         self.names.insert(native.to_owned(), index);
     }
 
-    pub(super) fn index_of(&self, native: &str) -> Option<u32> {
+    pub(crate) fn index_of(&self, native: &str) -> Option<u32> {
         self.names.get(native).copied()
     }
 

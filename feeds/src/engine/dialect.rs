@@ -61,7 +61,7 @@ impl EngineDialect {
                     });
                     notes.add(&self.names[*instrument as usize], Noted::Quote, levels.map(pair));
                 }
-                Item::Trade { instrument, trade } => {
+                Item::Trade { instrument, trade } if !trade.off_book => {
                     let kind = if trade.aggregated { Noted::AggregatedTrade } else { Noted::Trade };
                     let raw = RawLevel { price: trade.price, size: trade.size };
                     notes.add(&self.names[*instrument as usize], kind, std::iter::once(pair(raw)));
@@ -83,12 +83,7 @@ fn pair(raw: RawLevel) -> (Decimal, Decimal) {
 
 impl Dialect for EngineDialect {
     fn connected(&mut self, line: u32, url: &str) {
-        let path = |url: &str| {
-            url.split_once("://").map_or(url, |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path).to_owned()
-        };
-        let known = self.protocol.urls("ws://x");
-        let endpoint = known.iter().position(|known| path(known) == path(url)).unwrap_or(0);
-        self.protocol.greeting(Line(line), endpoint, false);
+        self.protocol.connected(Line(line), url);
     }
 
     fn message(&mut self, line: u32, bytes: &[u8], notes: &mut Notes) {

@@ -210,6 +210,11 @@ impl Facts {
         self.proofs.iter().copied().find(numbers).filter(|_| self.scope == Scope::Symbol)
     }
 
+    /// Books start with an answer by REST.
+    pub fn by_rest(&self) -> bool {
+        matches!(self.snapshot, SnapshotFrom::Rest { .. })
+    }
+
     pub fn checksum_depth(&self) -> Option<usize> {
         self.proofs.iter().find_map(|proof| if let Proof::Crc { depth } = proof { Some(*depth) } else { None })
     }

@@ -29,13 +29,13 @@ impl Ladder {
         self.asks.iter().rev().map(|rung| &rung.raw)
     }
 
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bids.clear();
         self.asks.clear();
     }
 
     /// False: a level was to be deleted that is not there.
-    pub(super) fn apply(&mut self, bid: bool, key: i64, raw: RawLevel) -> bool {
+    pub(crate) fn apply(&mut self, bid: bool, key: i64, raw: RawLevel) -> bool {
         let side = if bid { &mut self.bids } else { &mut self.asks };
         let found = side.binary_search_by(|rung| if bid { rung.key.cmp(&key) } else { key.cmp(&rung.key) });
         match (found, raw.size.mantissa) {
@@ -50,7 +50,7 @@ impl Ladder {
     }
 
     /// Takes a level beyond the best `depth` away; call until `None`.
-    pub(super) fn cut(&mut self, bid: bool, depth: usize) -> Option<Level> {
+    pub(crate) fn cut(&mut self, bid: bool, depth: usize) -> Option<Level> {
         let side = if bid { &mut self.bids } else { &mut self.asks };
         (side.len() > depth).then(|| Level { price: side.remove(0).key, size: 0 })
     }

@@ -89,7 +89,7 @@ fn ours(venue: &str, message: &Value) -> Result<Vec<Event>, Complaint> {
         |name: &str| name.split_once(':').filter(|_| venue == "bitget").map_or(name, |(_, name)| name).to_ascii_uppercase();
     let names: BTreeMap<u32, String> = decoded.names().map(|(known, index)| (index, name(known))).collect();
     let event = |item: &Item| match item {
-        Item::Trade { trade, .. } if trade.past => None,
+        Item::Trade { trade, .. } if trade.past || trade.off_book => None,
         Item::Trade { instrument, trade } => {
             let (price, size) = (decimal(trade.price), decimal(trade.size));
             let said =

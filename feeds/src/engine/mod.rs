@@ -31,6 +31,7 @@ mod values;
 #[cfg(test)]
 mod words;
 
+pub(crate) use decoded::Item;
 pub use decoded::{About, BAD, BookUpdate, Decoded, Number, Part, QuoteUpdate, RawLevel, TradeUpdate, number};
 pub use dialect::{Dialect, EngineDialect};
 pub use facts::{

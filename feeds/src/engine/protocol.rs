@@ -6,6 +6,7 @@ use super::facts::{Facts, Stream};
 use super::ladder::Ladder;
 use super::listing::Listed;
 use crate::adapter::Line;
+use crate::emulation::Voice;
 use crate::settings::FeedSettings;
 use wire::event::{Channel, Nanos};
 
@@ -137,6 +138,21 @@ pub trait Protocol: Send {
 
     /// Whose snapshot has this key.
     fn snapshot_native(&self, _key: &str) -> Option<String> {
+        None
+    }
+
+    /// A recorded connection begins.
+    fn connected(&mut self, line: Line, url: &str) {
+        let path = |url: &str| {
+            url.split_once("://").map_or(url, |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path).to_owned()
+        };
+        let known = self.urls("ws://x");
+        let endpoint = known.iter().position(|known| path(known) == path(url)).unwrap_or(0);
+        self.greeting(line, endpoint, false);
+    }
+
+    /// The venue's own words, to emulate it.
+    fn voice(&self) -> Option<Box<dyn Voice>> {
         None
     }
 }

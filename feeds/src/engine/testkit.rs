@@ -2,6 +2,7 @@
 //! the events. Lines open at once; requests are granted in the venue's own words unless a test wants otherwise.
 
 use crate::adapter::{Action, Adapter, FaultKind, Fetch, FetchError, Line, Now, Output, Race};
+use crate::emulation::{ClientId, Exchange, Told};
 use crate::engine::Dialect;
 use crate::recording::{Body, Recording};
 use crate::registry;
@@ -29,6 +30,8 @@ pub struct Bench {
     pub races: Vec<Race>,
     /// Answer requests with a yes.
     pub grant: bool,
+    /// Answers in place of the dialect: the whole venue, and which of its clients a line is.
+    pub venue: Option<(Exchange, Vec<(Line, ClientId)>)>,
     dialect: Box<dyn Dialect>,
     out: Output,
 }
@@ -42,8 +45,19 @@ impl Bench {
 
     /// The same for a protocol that is not registered.
     pub fn of(adapter: Box<dyn Adapter>, dialect: Box<dyn Dialect>) -> Self {
+        Self::at(adapter, dialect, None)
+    }
+
+    /// Connected to an emulated venue.
+    pub fn emulated(settings: &FeedSettings, exchange: Exchange) -> Self {
+        let adapter = registry::adapter(&settings.venue, settings).unwrap();
+        Self::at(adapter, registry::dialect(&settings.venue).unwrap(), Some((exchange, Vec::new())))
+    }
+
+    fn at(adapter: Box<dyn Adapter>, dialect: Box<dyn Dialect>, venue: Option<(Exchange, Vec<(Line, ClientId)>)>) -> Self {
         let mut bench = Self {
             adapter,
+            venue,
             now: Now { wall: 1_000_000_000_000, mono: 0 },
             lines: Vec::new(),
             urls: Vec::new(),
@@ -93,6 +107,7 @@ impl Bench {
         self.settle();
         if self.lines.contains(&line) {
             self.adapter.on_open(self.now, line, &mut self.out);
+            self.rejoin(line);
             self.settle();
         }
     }
@@ -124,6 +139,42 @@ impl Bench {
         if side == 0 { levels.iter().rev().map(text).collect() } else { levels.iter().map(text).collect() }
     }
 
+    /// Plays one recorded entry at the emulated venue.
+    pub fn play(&mut self, entry: &crate::recording::Entry) {
+        let (exchange, clients) = self.venue.as_mut().expect("an emulated venue");
+        let mut told = Vec::new();
+        exchange.play(entry.time, &entry.body, &mut told);
+        let cut = exchange.take_cut();
+        let told = told.into_iter().filter_map(|(to, told)| {
+            let (line, _) = clients.iter().find(|(_, client)| *client == to)?;
+            Some((*line, told))
+        });
+        for (line, told) in told.collect::<Vec<_>>() {
+            self.bytes(line, told.bytes().to_vec());
+        }
+        if cut {
+            self.lines.clone().into_iter().for_each(|line| self.lose(line, Cause::Disconnected));
+        }
+    }
+
+    /// The line's connection to the emulated venue, as it begins.
+    fn join(&mut self, line: Line, url: &str) {
+        let Some((exchange, clients)) = &mut self.venue else { return };
+        if let Some(at) = clients.iter().position(|(known, _)| *known == line) {
+            exchange.leave(clients.swap_remove(at).1);
+        }
+        let (path, query) = split(url);
+        let (client, told) = exchange.join(path, query).unwrap_or_else(|| panic!("{url} is no address of the venue"));
+        clients.push((line, client));
+        self.hear(line, told);
+    }
+
+    fn hear(&mut self, line: Line, told: Vec<Told>) {
+        for told in told {
+            self.adapter.on_message(self.now, line, &mut told.bytes().to_vec(), &mut self.out);
+        }
+    }
+
     fn settle(&mut self) {
         for _ in 0..1_000 {
             let mut out = std::mem::take(&mut self.out);
@@ -142,8 +193,17 @@ impl Bench {
         match action {
             Action::Open { line, url } => {
                 self.lines.push(line);
-                self.urls.push(url);
+                self.urls.push(url.clone());
                 self.adapter.on_open(self.now, line, &mut self.out);
+                self.join(line, &url);
+            }
+            Action::Send { line, text } if self.venue.is_some() => {
+                let Some((exchange, clients)) = &mut self.venue else { return };
+                let Some((_, client)) = clients.iter().find(|(known, _)| *known == line) else { return };
+                let heard = exchange.hear(*client, &text);
+                self.sent.push((line, text));
+                self.hear(line, heard.answers);
+                self.hear(line, heard.data);
             }
             Action::Send { line, text } => {
                 let grants = if self.grant { self.dialect.grants(&text) } else { Vec::new() };
@@ -152,13 +212,29 @@ impl Bench {
                     self.adapter.on_message(self.now, line, &mut grant.into_bytes(), &mut self.out);
                 }
             }
-            Action::Fetch { fetch, url, .. } => self.fetches.push((fetch, url)),
+            Action::Fetch { fetch, url, .. } => {
+                let Some((exchange, _)) = &mut self.venue else { return self.fetches.push((fetch, url)) };
+                let (path, query) = split(&url);
+                let answer = exchange.answer("x", path, query);
+                let refused = FetchError::Status { status: answer.status, retry_after_s: None };
+                let result = if answer.status == 200 { Ok(answer.body.into_bytes()) } else { Err(refused) };
+                self.adapter.on_response(self.now, fetch, result, &mut self.out);
+            }
             Action::Close { line } => self.lines.retain(|known| *known != line),
             Action::Reconnect { line, cause } => {
                 self.log.push(format!("reconnect {} {cause}", line.0));
                 self.adapter.on_close(self.now, line, cause, &mut self.out);
                 self.adapter.on_open(self.now, line, &mut self.out);
+                self.rejoin(line);
             }
+        }
+    }
+
+    /// A connection of its own number, anew.
+    fn rejoin(&mut self, line: Line) {
+        if self.venue.is_some() {
+            let url = self.urls.get(line.0 as usize).cloned().expect("lines are numbered as they are opened");
+            self.join(line, &url);
         }
     }
 
@@ -212,6 +288,13 @@ impl Bench {
             }
         }
     }
+}
+
+/// Path and parameters of an address.
+fn split(url: &str) -> (&str, &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = rest.find('/').map_or("/", |slash| &rest[slash..]);
+    path.split_once('?').unwrap_or((path, ""))
 }
 
 /// A file of `../shared/data`; `None`, said aloud, where the data is not there (in CI a failure).

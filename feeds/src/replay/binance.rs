@@ -1,11 +1,9 @@
 //! What a Binance stream message is, without an adapter: for looking over recordings and for emulating the venue.
 //! In: one message, or one REST body. Out: symbol, kind, update ids and decimal texts, borrowed. Bounded by the message.
 
-use super::Notes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use wire::decimal::plain;
 
 /// One market-data message, wrapped (`{"stream":…,"data":…}`) or raw.
 #[derive(Debug)]
@@ -195,35 +193,6 @@ pub fn is_answer(message: &[u8]) -> bool {
     message.len() < 1024
         && memchr::memmem::find(message, b"\"stream\"").is_none()
         && [&b"\"result\""[..], b"\"code\"", b"\"error\""].iter().any(|key| memchr::memmem::find(message, key).is_some())
-}
-
-/// An exchangeInfo made from the data: tick and lot are the largest powers of ten that divide every price and size of the
-/// recording, base and quote are split by the usual quote assets.
-pub fn exchange_info(notes: &Notes, server_time_ms: i64) -> String {
-    let entry = |native: &str, price_exponent, size_exponent| {
-        let (base, quote) = split_symbol(native);
-        let (tick, lot) = (plain(1, price_exponent), plain(1, size_exponent));
-        format!(
-            concat!(
-                r#"{{"symbol":"{native}","status":"TRADING","baseAsset":"{base}","baseAssetPrecision":8,"quoteAsset":"{quote}","#,
-                r#""quotePrecision":8,"quoteAssetPrecision":8,"orderTypes":["LIMIT","MARKET"],"isSpotTradingAllowed":true,"#,
-                r#""isMarginTradingAllowed":false,"filters":[{{"filterType":"PRICE_FILTER","minPrice":"{tick}","#,
-                r#""maxPrice":"1000000000","tickSize":"{tick}"}},{{"filterType":"LOT_SIZE","minQty":"{lot}","#,
-                r#""maxQty":"1000000000","stepSize":"{lot}"}}],"permissions":["SPOT"]}}"#
-            ),
-            native = native,
-            base = base,
-            quote = quote,
-            tick = tick,
-            lot = lot,
-        )
-    };
-    let symbols: Vec<String> =
-        notes.symbols.iter().map(|(native, symbol)| entry(native, symbol.price_exponent, symbol.size_exponent)).collect();
-    format!(
-        r#"{{"timezone":"UTC","serverTime":{server_time_ms},"rateLimits":[],"exchangeFilters":[],"symbols":[{}]}}"#,
-        symbols.join(",")
-    )
 }
 
 #[cfg(test)]

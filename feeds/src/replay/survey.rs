@@ -93,7 +93,7 @@ impl Survey {
     }
 
     /// Instruments made from the data: tick and lot are the largest powers of ten that divide every price and size of the recording.
-    pub(super) fn instruments(&self) -> Vec<Listed> {
+    pub(crate) fn instruments(&self) -> Vec<Listed> {
         let scale =
             |(native, symbol): (&String, &SurveyedSymbol)| (native.clone(), (symbol.price_exponent, symbol.size_exponent));
         self.dialect.instruments(&self.notes.symbols.iter().map(scale).collect())

@@ -15,8 +15,10 @@ mod binary;
 mod decode;
 mod listing;
 pub mod sbe;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     About, AnsweredBy, BAD, BookUpdate, COMMON, Complaint, Decoded, Facts, Keepalive, Listed, Operation, OrphanDelete, Part,
     Proof, Protocol, QuoteIds, QuoteUpdate, RawLevel, Request, SnapshotFrom, Stream, TradeIds, TradeUpdate, chosen, number,
@@ -299,6 +301,10 @@ impl Protocol for Binance {
 
     fn snapshot_native(&self, key: &str) -> Option<String> {
         key.strip_prefix("depth?symbol=").map(str::to_owned)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words { market: self.market }))
     }
 }
 

@@ -181,13 +181,17 @@ fn common(currency: &str) -> &str {
     }
 }
 
+/// Some number that is the same for the same channel.
+pub(super) fn channel(stream: &str, native: &str) -> u32 {
+    crc32fast::hash(format!("{stream} {native}").as_bytes())
+}
+
 pub(super) fn grants(request: &str) -> Vec<String> {
     let Ok(mut request) = serde_json::from_str::<serde_json::Value>(request) else { return Vec::new() };
     match request["event"].as_str() {
         Some("subscribe") => {
-            // Some number that is the same for the same channel.
-            let name = format!("{} {}", request["channel"], request["symbol"]);
-            request["chanId"] = crc32fast::hash(name.as_bytes()).into();
+            let text = |key: &str| request[key].as_str().unwrap_or("");
+            request["chanId"] = channel(text("channel"), text("symbol")).into();
             request["event"] = "subscribed".into();
         }
         Some("unsubscribe") => {

@@ -6,8 +6,10 @@
 
 mod channels;
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Keepalive, Listed, Operation, OrphanDelete, Proof, Protocol, Request, Scope,
     SnapshotFrom, Stream, TradeIds, chosen,
@@ -133,6 +135,10 @@ impl Protocol for Bitfinex {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -189,7 +189,7 @@ pub(super) fn listing(json: &[u8]) -> Result<Vec<Listed>, serde_json::Error> {
 }
 
 /// The category of perpetual contracts that are settled so.
-fn category(quote: &str) -> &'static str {
+pub(super) fn category(quote: &str) -> &'static str {
     match quote {
         "USDT" => "USDT-FUTURES",
         "USDC" => "USDC-FUTURES",

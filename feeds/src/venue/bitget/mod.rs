@@ -6,8 +6,10 @@
 //! switched off, are read too, for recordings.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Keepalive, Ladder, Listed, Operation, OrphanDelete, Proof, Protocol, Request,
     SnapshotFrom, Stream, TradeIds, chosen, put_text,
@@ -146,6 +148,10 @@ impl Protocol for Bitget {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn message(root: Value<'_, '_>, out: &mut Decoded) -> Result<(), Comp
 }
 
 /// Stream and instrument of a channel.
-fn topic(channel: &str) -> Option<(&'static str, &str)> {
+pub(super) fn topic(channel: &str) -> Option<(&'static str, &str)> {
     super::STREAMS.iter().find_map(|stream| Some((stream.name, channel.strip_prefix(stream.name)?.strip_prefix('_')?)))
 }
 

@@ -4,8 +4,10 @@
 //! Source: www.bitstamp.net/websocket/v2 and /api; a recording of 2022.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Keepalive, Listed, Operation, Protocol, Request, SnapshotFrom, Stream,
     TradeIds, address_key, chosen,
@@ -122,6 +124,10 @@ impl Protocol for Bitstamp {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

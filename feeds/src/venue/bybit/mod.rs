@@ -6,8 +6,10 @@
 
 mod decode;
 mod listing;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Keepalive, Listed, Operation, OrphanDelete, Proof, Protocol, QuoteIds,
     Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
@@ -176,6 +178,10 @@ impl Protocol for Bybit {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words { depth: self.depth }))
     }
 }
 

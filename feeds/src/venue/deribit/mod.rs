@@ -6,8 +6,10 @@
 //! `trades.{instrument}.{interval}`, `quote.{instrument}`.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Listed, Operation, OrphanDelete, Proof, Protocol, Request, SnapshotFrom,
     Stream, TradeIds, TradeUpdate, chosen,
@@ -120,6 +122,10 @@ impl Protocol for Deribit {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -4,8 +4,10 @@
 //! Source: www.gate.com/docs/developers/apiv4/ws/en, "Spot WebSocket v4"; REST "Retrieve order book", "List all currency pairs".
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Listed, Operation, OrphanDelete, Proof, Protocol,
     QuoteIds, Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
@@ -138,6 +140,10 @@ impl Protocol for Gate {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -4,8 +4,10 @@
 //! Source: docs.gemini.com/websocket/market-data/v2, /rest/market-data; a recording of 2026.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Listed, Operation, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen,
 };
@@ -110,6 +112,10 @@ impl Protocol for Gemini {
 
     fn grants(&self, _request: &str) -> Vec<String> {
         Vec::new()
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

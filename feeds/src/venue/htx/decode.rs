@@ -38,7 +38,7 @@ pub(super) fn message(root: Value<'_, '_>, trades: &mut Vec<TradeUpdate>, out: &
 }
 
 /// `market.btcusdt.depth.step0`: instrument and channel.
-fn parts(topic: &str) -> Option<(&str, &str)> {
+pub(super) fn parts(topic: &str) -> Option<(&str, &str)> {
     topic.strip_prefix("market.")?.split_once('.')
 }
 

@@ -5,8 +5,10 @@
 //! Source: huobiapi.github.io/docs/spot/v1/en (market data by websocket), www.htx.com/en-us/opend/newApiPages for swaps.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Listed, Operation, OrphanDelete, Proof, Protocol, Request, SnapshotFrom,
     Stream, TradeIds, TradeUpdate, address_key, chosen,
@@ -179,6 +181,10 @@ impl Protocol for Htx {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words { swaps: self.kind == Kind::Swap }))
     }
 }
 

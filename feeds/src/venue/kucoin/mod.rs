@@ -4,8 +4,10 @@
 //! Source: www.kucoin.com/docs-new, "Introduction" (WebSocket), "Ticker", "Trade", "Orderbook - Increment", "Get Part OrderBook".
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Listed, Operation, OrphanDelete, Proof, Protocol,
     QuoteIds, Request, SnapshotFrom, Stream, TradeIds, address_key, chosen,
@@ -148,6 +150,10 @@ impl Protocol for KuCoin {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -4,8 +4,10 @@
 //! Source: www.okx.com/docs-v5, order book channel; notice of 2026-05-21 about the checksum.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Keepalive, Ladder, Listed, Operation, OrphanDelete, Proof, Protocol, Request,
     SnapshotFrom, Stream, TradeIds, chosen, put_text,
@@ -137,6 +139,10 @@ impl Protocol for Okx {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

@@ -4,9 +4,11 @@
 //! Source: docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket; a recording of 2026.
 
 mod decode;
+mod voice;
 
 use super::named;
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Listed, Operation, Proof, Protocol, Request, Scope, SnapshotFrom,
     Stream, TradeIds, address_key, chosen,
@@ -143,6 +145,10 @@ impl Protocol for Advanced {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

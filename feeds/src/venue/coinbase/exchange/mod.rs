@@ -4,9 +4,11 @@
 //! Source: docs.cdp.coinbase.com/exchange/websocket-feed; a recording of 2021.
 
 mod decode;
+mod voice;
 
 use super::named;
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Listed, Operation, Protocol, Request, SnapshotFrom, Stream,
     TradeIds, chosen,
@@ -109,6 +111,10 @@ impl Protocol for Exchange {
     fn grants(&self, request: &str) -> Vec<String> {
         let answer = r#"{"type":"subscriptions","channels":[]}"#;
         if request.contains("subscribe") { vec![answer.to_owned()] } else { Vec::new() }
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

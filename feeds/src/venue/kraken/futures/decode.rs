@@ -165,6 +165,9 @@ pub(super) fn grants(request: &str) -> Vec<String> {
         Some("unsubscribe") => "unsubscribed",
         _ => return Vec::new(),
     };
+    if request["feed"] == "heartbeat" {
+        return vec![serde_json::json!({ "event": event, "feed": "heartbeat" }).to_string()];
+    }
     let products = request["product_ids"].as_array().map_or(&[][..], Vec::as_slice);
     let grant = |product: &serde_json::Value| {
         serde_json::json!({ "event": event, "feed": request["feed"], "product_ids": [product] }).to_string()

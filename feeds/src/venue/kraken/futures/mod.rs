@@ -4,8 +4,10 @@
 //! Source: docs.kraken.com/api/docs/futures-api/websocket; a recording of 2021.
 
 mod decode;
+mod voice;
 
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Listed, Operation, Proof, Protocol, Request,
     SnapshotFrom, Stream, TradeIds, chosen,
@@ -123,6 +125,10 @@ impl Protocol for Futures {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 

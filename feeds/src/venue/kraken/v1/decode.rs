@@ -178,6 +178,7 @@ pub(super) fn grants(request: &str) -> Vec<String> {
     let status = match request["event"].as_str() {
         Some("subscribe") => "subscribed",
         Some("unsubscribe") => "unsubscribed",
+        Some("ping") => return vec![serde_json::json!({ "event": "pong", "reqid": request["reqid"] }).to_string()],
         _ => return Vec::new(),
     };
     let pairs = request["pair"].as_array().map_or(&[][..], Vec::as_slice);

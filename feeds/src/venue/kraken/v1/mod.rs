@@ -4,9 +4,11 @@
 //! Source: docs.kraken.com/api/docs/websocket-v1; a recording of 2021, all of whose 4,269 checksums agree.
 
 mod decode;
+mod voice;
 
 use super::{CHECKSUM_DEPTH, checksum, depth, named};
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Ladder, Listed, Operation, OrphanDelete, Proof, Protocol,
     Request, SnapshotFrom, Stream, chosen,
@@ -133,6 +135,10 @@ impl Protocol for KrakenV1 {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words { depth: self.depth }))
     }
 }
 

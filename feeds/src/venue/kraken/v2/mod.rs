@@ -4,9 +4,11 @@
 //! Source: docs.kraken.com/api/docs/websocket-v2 and guides/spot-ws-book-v2 (checksum).
 
 mod decode;
+mod voice;
 
 use super::{CHECKSUM_DEPTH, checksum, depth, named};
 use crate::adapter::{Line, VenueCaps};
+use crate::emulation::Voice;
 use crate::engine::{
     AnsweredBy, COMMON, Complaint, Decoded, Facts, Grouping, Keepalive, Ladder, Listed, ListingFrom, Operation, OrphanDelete,
     Proof, Protocol, Request, SnapshotFrom, Stream, TradeIds, chosen,
@@ -134,6 +136,10 @@ impl Protocol for KrakenV2 {
 
     fn grants(&self, request: &str) -> Vec<String> {
         decode::grants(request)
+    }
+
+    fn voice(&self) -> Option<Box<dyn Voice>> {
+        Some(Box::new(voice::Words))
     }
 }
 
