@@ -98,6 +98,22 @@ impl DepthView {
         changed
     }
 
+    /// Shows the book's newest step as the one that another node numbered `seq`. `told` are all levels that it says have changed
+    /// since the place before, those too that changed back; `None`: it does not say which.
+    pub fn go_to(&mut self, seq: u64, book: &Versioned, told: Option<[&[Level]; 2]>, stamp: &Stamp) {
+        self.book_version = book.version;
+        match told.filter(|_| self.active) {
+            Some(told) => {
+                for (side, levels) in SIDES.into_iter().zip(told) {
+                    levels.iter().for_each(|level| self.log.push(Change { seq, price: level.price, side }));
+                }
+            }
+            None => self.log.forget(seq),
+        }
+        self.seq = seq;
+        self.time = self.head.time(stamp, self.time);
+    }
+
     /// Catches up with whatever happened to the book while the view slept, as one step. True if the view changed.
     pub fn catch_up(&mut self, book: &Versioned, time: Nanos) -> bool {
         if self.book_version == book.version {

@@ -33,6 +33,10 @@ mod marks;
 mod news;
 mod publish;
 mod quote;
+mod relay;
+#[cfg(test)]
+mod relay_tests;
+mod route;
 mod slot;
 mod span;
 mod standing;
@@ -50,4 +54,6 @@ pub use link::QuietAfter;
 pub use map::{InstrumentTopics, Resolve, TopicLimits, TopicMap, TopicsFull};
 pub use marks::Marks;
 pub use publish::Stamp;
+pub use relay::{NotCarried, Place, Upstream};
+pub use route::Looped;
 pub use slot::Topic;

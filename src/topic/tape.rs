@@ -129,6 +129,19 @@ impl TapeState {
         self.push(What::Gap { cause, missing }, stamp);
     }
 
+    /// Goes on at a place that another node gave: what lies before it is missing here, and the ring begins anew. False if it has been
+    /// there already.
+    pub fn skip_to(&mut self, seq: u64, missing: Option<u64>, cause: Cause, stamp: &Stamp) -> bool {
+        if seq <= self.seq {
+            return false;
+        }
+        self.sums.add_gap(missing, cause);
+        self.ring.clear();
+        self.time = stamp.time(self.clock, self.time);
+        (self.seq, self.tail, self.tail_time) = (seq, self.sums, self.time);
+        true
+    }
+
     fn push(&mut self, what: What, stamp: &Stamp) -> Entry {
         self.time = stamp.time(self.clock, self.time);
         let entry = Entry { time: self.time, flags: stamp.quality(), what };

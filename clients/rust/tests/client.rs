@@ -166,6 +166,7 @@ fn hello() -> Reply {
             write_timeout_ms: 0,
             grants_per_second: 0,
         },
+        route: Vec::new(),
     })
 }
 
