@@ -21,8 +21,10 @@ pub struct RelaySettings {
     pub ca_file: Option<PathBuf>,
 }
 
-/// Names and patterns of a relay are few; thousands of instruments are one pattern.
+/// Names of a relay are few; thousands of instruments are one pattern.
 const MAX_SYMBOLS: usize = 256;
+/// A session has at most 32 patterns, and each of these makes four: instruments, quotes, trades, books.
+const MAX_PATTERNS: usize = 8;
 /// A token of a few claims has some hundred bytes, and a header has to hold it.
 const MAX_TOKEN_BYTES: u64 = 8_192;
 
@@ -41,6 +43,9 @@ pub fn check(settings: &FeedSettings) -> Result<(), FeedError> {
     transport::check("tickwire", url, ["wss", "ws"])?;
     if settings.symbols.len() > MAX_SYMBOLS {
         return Err(complaint(&format!("names more than {MAX_SYMBOLS} symbols; use patterns")));
+    }
+    if settings.symbols.iter().filter(|symbol| symbol.contains('*')).count() > MAX_PATTERNS {
+        return Err(complaint(&format!("has more than {MAX_PATTERNS} patterns; wider ones do it too")));
     }
     for (symbol, name) in settings.symbols.iter().zip(carried(settings)) {
         let topic = format!("quote/{name}");
@@ -112,6 +117,7 @@ mod tests {
         };
         says(&settings(&["BTC-USDT"]), "'BTC-USDT' is not a symbol of tickwire: write \"*\"");
         says(&settings(&["binance:*B*"]), "write \"*\"");
+        says(&settings(&["a:*", "b:*", "c:*", "d:*", "e:*", "f:*", "g:*", "h:*", "i:*"]), "more than 8 patterns");
         says(&FeedSettings { ws_url: None, ..settings(&[]) }, "needs ws_url");
         says(&FeedSettings { ws_url: Some("ws://core.example".to_owned()), ..settings(&[]) }, "loopback only");
         let both = RelaySettings { token_file: Some("a".into()), token_env: Some("A".to_owned()), ca_file: None };

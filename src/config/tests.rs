@@ -3,6 +3,7 @@
 use super::*;
 use feeds::files::settings::{DatabentoSettings, FileSettings};
 use feeds::itch::settings::ItchSettings;
+use feeds::relay::RelaySettings;
 use feeds::settings::{FeedSettings, ReplaySettings, SimSettings};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -333,6 +334,7 @@ fn full() -> Config {
                 ..ItchSettings::default()
             }),
             databento: Some(DatabentoSettings { gateway: some(), ..DatabentoSettings::default() }),
+            tickwire: Some(RelaySettings { token_file: file(), token_env: some(), ca_file: file() }),
         }],
         ..default
     }

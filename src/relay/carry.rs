@@ -273,9 +273,14 @@ impl Carry {
             RecordBody::Quote(change) => self.map.relay_quote(&of, &change, snapshot, place, &stamp),
             RecordBody::Trade(trade) => {
                 let wire::record::TradeRecord { price, size, aggressor, id, aggregated, .. } = trade;
-                self.map.relay_trade(&of, &Trade { price, size, aggressor, id, aggregated }, place, &stamp);
+                let trade = Trade { price, size, aggressor, id, aggregated };
+                match snapshot {
+                    // At this place, or before it: gaps may lie between.
+                    true => self.map.relay_tape(&of, Some(&trade), place, &stamp),
+                    false => self.map.relay_trade(&of, &trade, place, &stamp),
+                }
             }
-            RecordBody::Tape => self.map.relay_gap(&of, None, Cause::UpstreamLost, place, &stamp),
+            RecordBody::Tape => self.map.relay_tape(&of, None, place, &stamp),
             RecordBody::Gap { cause, missing } => self.map.relay_gap(&of, missing, cause, place, &stamp),
             // Not asked for; if it comes all the same, its trades are not here one by one.
             RecordBody::Summary(summary) => self.map.relay_gap(&of, Some(summary.count), Cause::Overrun, place, &stamp),

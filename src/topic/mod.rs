@@ -34,8 +34,6 @@ mod news;
 mod publish;
 mod quote;
 mod relay;
-#[cfg(test)]
-mod relay_tests;
 mod route;
 mod slot;
 mod span;

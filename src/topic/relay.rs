@@ -172,6 +172,22 @@ impl TopicMap {
         });
     }
 
+    /// The newest trade up to a place: nothing before that can be told one by one. A place that was passed already does nothing.
+    pub fn relay_tape(&self, of: &InstrumentTopics, newest: Option<&Trade>, place: Place, stamp: &Stamp) {
+        let passed = self.get(of.trade).is_none_or(|topic| topic.head() == (place.epoch, place.seq));
+        self.relay_gap(of, None, Cause::UpstreamLost, place, stamp);
+        let Some(trade) = newest.filter(|_| !passed) else { return };
+        self.update(of.trade, stamp, |state| {
+            let State::Trade(trades) = state else { return false };
+            let tape = &mut trades.lock().tape;
+            let is_there = (tape.head.epoch(), tape.seq()) == (place.epoch, place.seq);
+            if is_there {
+                tape.show(trade, stamp);
+            }
+            is_there
+        });
+    }
+
     /// Nothing can be told one by one up to this place, of which so many trades are known to be missing. A place that was passed already
     /// does nothing.
     pub fn relay_gap(&self, of: &InstrumentTopics, missing: Option<u64>, cause: Cause, place: Place, stamp: &Stamp) {
