@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod pressure;
 mod quality;
+mod relay;
 mod requests;
 mod slow_reader;
 mod third_party;
