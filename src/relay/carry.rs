@@ -281,9 +281,11 @@ impl Carry {
                 }
             }
             RecordBody::Tape => self.map.relay_tape(&of, None, place, &stamp),
-            RecordBody::Gap { cause, missing } => self.map.relay_gap(&of, missing, cause, place, &stamp),
+            RecordBody::Gap { cause, missing } => self.map.relay_gap(&of, missing, cause, record.sequence, place, &stamp),
             // Not asked for; if it comes all the same, its trades are not here one by one.
-            RecordBody::Summary(summary) => self.map.relay_gap(&of, Some(summary.count), Cause::Overrun, place, &stamp),
+            RecordBody::Summary(summary) => {
+                self.map.relay_gap(&of, Some(summary.count), Cause::Overrun, record.sequence, place, &stamp);
+            }
             RecordBody::Book { bids, asks } => {
                 if self.map.relay_book(&of, [bids, asks], snapshot, place, &stamp).dropped > 0 {
                     self.metrics.fault(FaultKind::BufferFull);

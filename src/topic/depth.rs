@@ -6,7 +6,6 @@ use super::cursor::{Cursor, Start};
 use super::head::{Emit, Head};
 use super::publish::Stamp;
 use std::collections::VecDeque;
-use std::ops::Range;
 use wire::event::{Flags, Level, Nanos, Side};
 use wire::kind::Depth;
 use wire::record::RecordBody;
@@ -29,8 +28,6 @@ pub(super) struct DepthView {
     /// What the view showed at `seq`, best first, per side. Empty for `full`: there the book itself is the view.
     shown: [Vec<Level>; 2],
     log: ChangeLog,
-    /// Places that another node has, of which it is not known here what changed there: the newest such stretch above the log's floor.
-    skipped: Range<u64>,
 }
 
 /// A book with the number of its state and what the last step changed in it.
@@ -63,7 +60,6 @@ impl DepthView {
             book_version: 0,
             shown: Default::default(),
             log: ChangeLog { entries: VecDeque::new(), floor: 0, capacity: log_capacity },
-            skipped: 0..0,
         }
     }
 
@@ -76,7 +72,6 @@ impl DepthView {
         (self.seq, self.time, self.book_version) = (0, 0, book_version);
         self.shown.iter_mut().for_each(Vec::clear);
         self.log.forget(0);
-        self.skipped = 0..0;
     }
 
     /// Called when nobody has watched for a while: the log's memory goes.
@@ -104,22 +99,17 @@ impl DepthView {
     }
 
     /// Shows the book's newest step as the one that another node numbered `seq`. `told` are all levels that it says have changed
-    /// since the place before, those too that changed back; `None`: it does not say which. Then it is known what differs from the place
-    /// before, but nothing of the places in between.
+    /// since the place before, those too that changed back; `None`: it does not say which, and what differs from the place before
+    /// is not all: a subscriber may stand in between, where a level was another one that is now as it was.
     pub fn go_to(&mut self, seq: u64, book: &Versioned, told: Option<[&[Level]; 2]>, stamp: &Stamp) {
         self.book_version = book.version;
-        match told {
-            _ if !self.active || seq == self.seq => self.log.forget(seq),
+        match told.filter(|_| self.active) {
             Some(told) => {
                 for (side, levels) in SIDES.into_iter().zip(told) {
                     levels.iter().for_each(|level| self.log.push(Change { seq, price: level.price, side }));
                 }
             }
-            None => {
-                self.log.floor = self.log.floor.max(self.skipped.end);
-                self.skipped = self.seq + 1..seq;
-                self.log.extend(seq, &book.changes);
-            }
+            None => self.log.forget(seq),
         }
         self.seq = seq;
         self.time = self.head.time(stamp, self.time);
@@ -170,7 +160,7 @@ impl DepthView {
 
     /// True if the log still has all that came after `seq`.
     pub fn reaches(&self, seq: u64) -> bool {
-        (self.log.floor..=self.seq).contains(&seq) && !self.skipped.contains(&seq)
+        (self.log.floor..=self.seq).contains(&seq) || self.head.awaits(seq, self.seq)
     }
 
     /// True if the cursor is of this epoch, but the log no longer reaches it.
@@ -181,7 +171,7 @@ impl DepthView {
     /// What the cursor lacks. The view must be up to date with the book.
     pub fn since(&self, book: &Book, scratch: &mut Scratch, flags: Flags, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         let (next, fresh) = self.head.begin(cursor, self.seq, emit);
-        if !fresh && next.seq == self.seq {
+        if !fresh && next.seq >= self.seq {
             return next;
         }
         if !fresh && self.reaches(next.seq) && self.collect(book, next.seq, scratch) {

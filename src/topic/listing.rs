@@ -24,6 +24,13 @@ use wire::kind::Kind;
 use wire::record::{Clock, Meta};
 use wire::topic::TopicKey;
 
+/// Who gives a topic its places.
+pub(super) struct Numbering {
+    pub epoch: u64,
+    /// Another node does, and its subscribers may be ahead of this one.
+    pub elsewhere: bool,
+}
+
 impl TopicMap {
     /// Creates the topics of an instrument. Where they exist: a new scale (exponents, tick, lot) starts a new epoch of all of
     /// them, other changes are told within the epoch, and no change does nothing.
@@ -48,7 +55,7 @@ impl TopicMap {
         }
         let topics = self.free_ids()?;
         let standing = Arc::new(Standing::new(self.link(venue, link), has_quotes));
-        self.create(venue, standing, &topics, &instrument, |_| self.epoch);
+        self.create(venue, standing, &topics, &instrument, |_| Numbering { epoch: self.epoch, elsewhere: false });
         Ok(topics)
     }
 
@@ -68,12 +75,13 @@ impl TopicMap {
         standing: Arc<Standing>,
         topics: &InstrumentTopics,
         instrument: &Instrument,
-        epoch_of: impl Fn(&TopicKey) -> u64,
+        numbering: impl Fn(&TopicKey) -> Numbering,
     ) {
         let keys = topics.keys(venue, &instrument.symbol);
         let heads = keys.clone().map(|(id, key)| {
-            let meta = meta(id, &key, instrument, epoch_of(&key));
-            Head::new(meta, standing.clone(), standing.about(key.kind))
+            let Numbering { epoch, elsewhere } = numbering(&key);
+            let meta = meta(id, &key, instrument, epoch);
+            Head::new(meta, standing.clone(), standing.about(key.kind)).numbered_elsewhere(elsewhere)
         });
         let [of_instrument, of_status, of_quote, of_trade, top5, top10, top20, top50, full, of_derived @ ..] = heads;
         let of_books = [top5, top10, top20, top50, full];

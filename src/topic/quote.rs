@@ -81,7 +81,7 @@ impl QuoteState {
             let change = self.changed(|_| true);
             return self.head.snapshot(next, self.seq, self.time, self.flags, RecordBody::Quote(change), emit);
         }
-        if next.seq == self.seq {
+        if next.seq >= self.seq {
             return next;
         }
         let change = self.changed(|seq| seq > next.seq);

@@ -7,7 +7,7 @@
 
 use super::book::{BookStep, FULL};
 use super::link::Link;
-use super::listing::{meta as meta_of, scale, wall_time};
+use super::listing::{Numbering, meta as meta_of, scale, wall_time};
 use super::map::{InstrumentTopics, Origin, TopicMap, TopicsFull};
 use super::publish::Stamp;
 use super::slot::{State, Topic};
@@ -81,7 +81,12 @@ impl TopicMap {
                 let topics = self.free_ids()?;
                 let standing = Arc::new(Standing::new(upstream.0.clone(), true));
                 let own = own_epoch(0);
-                self.create(venue, standing, &topics, instrument, |key| if keeps_places(key) { place.epoch } else { own });
+                self.create(venue, standing, &topics, instrument, |key| {
+                    let keeps = keeps_places(key);
+                    // An instrument is told whole in any case: nobody has to wait for it.
+                    let elsewhere = keeps && key.kind != Kind::Instrument;
+                    Numbering { epoch: if keeps { place.epoch } else { own }, elsewhere }
+                });
                 topics
             }
         };
@@ -165,7 +170,7 @@ impl TopicMap {
     /// A trade at its place; one that is known already does nothing. Trades that it shows to be missing before it become a gap.
     pub fn relay_trade(&self, of: &InstrumentTopics, trade: &Trade, place: Place, stamp: &Stamp) {
         let before = Place { seq: place.seq.saturating_sub(1), ..place };
-        self.relay_gap(of, None, Cause::UpstreamLost, before, stamp);
+        self.skip_to(of, Gap::UNKNOWN, before, stamp);
         self.add_trade(of, trade, stamp, |tape| {
             let is_next = tape.head.epoch() == place.epoch && tape.seq() + 1 == place.seq;
             is_next.then(|| tape.publish(trade, stamp)).map(|()| Changed::default())
@@ -175,7 +180,7 @@ impl TopicMap {
     /// The newest trade up to a place: nothing before that can be told one by one. A place that was passed already does nothing.
     pub fn relay_tape(&self, of: &InstrumentTopics, newest: Option<&Trade>, place: Place, stamp: &Stamp) {
         let passed = self.get(of.trade).is_none_or(|topic| topic.head() == (place.epoch, place.seq));
-        self.relay_gap(of, None, Cause::UpstreamLost, place, stamp);
+        self.skip_to(of, Gap::UNKNOWN, place, stamp);
         let Some(trade) = newest.filter(|_| !passed) else { return };
         self.update(of.trade, stamp, |state| {
             let State::Trade(trades) = state else { return false };
@@ -188,9 +193,20 @@ impl TopicMap {
         });
     }
 
-    /// Nothing can be told one by one up to this place, of which so many trades are known to be missing. A place that was passed already
-    /// does nothing.
-    pub fn relay_gap(&self, of: &InstrumentTopics, missing: Option<u64>, cause: Cause, place: Place, stamp: &Stamp) {
+    /// The last `advance` places up to this one cannot be told one by one. A place that was passed already does nothing.
+    pub fn relay_gap(
+        &self,
+        of: &InstrumentTopics,
+        missing: Option<u64>,
+        cause: Cause,
+        advance: u64,
+        place: Place,
+        stamp: &Stamp,
+    ) {
+        self.skip_to(of, Gap { missing, cause, from: place.seq.saturating_sub(advance) }, place, stamp);
+    }
+
+    fn skip_to(&self, of: &InstrumentTopics, gap: Gap, place: Place, stamp: &Stamp) {
         let mut moved = false;
         self.update(of.trade, stamp, |state| {
             let State::Trade(trades) = state else { return false };
@@ -198,6 +214,9 @@ impl TopicMap {
             if tape.head.epoch() != place.epoch {
                 return false;
             }
+            let Gap { cause, from, .. } = gap;
+            // Who counted from elsewhere on: how much of it is known here does not show.
+            let missing = gap.missing.filter(|_| from == tape.seq());
             moved = match tape.seq() {
                 0 => tape.skip_to(place.seq, missing, Cause::Startup, stamp),
                 // One place: the ring has room for it.
@@ -237,6 +256,19 @@ impl TopicMap {
             self.mark_standing(of, topic.standing.relay(channel, status, stamp));
         }
     }
+}
+
+/// Places that cannot be told one by one, from behind this sequence on.
+#[derive(Clone, Copy)]
+struct Gap {
+    missing: Option<u64>,
+    cause: Cause,
+    from: u64,
+}
+
+impl Gap {
+    /// Nobody counted.
+    const UNKNOWN: Self = Self { missing: None, cause: Cause::UpstreamLost, from: 0 };
 }
 
 /// Whether a book had room.

@@ -178,7 +178,7 @@ impl TapeState {
 
     /// True if the ring still has all that came after `seq`.
     pub fn reaches(&self, seq: u64) -> bool {
-        (self.tail_seq()..=self.seq).contains(&seq)
+        (self.tail_seq()..=self.seq).contains(&seq) || self.head.awaits(seq, self.seq)
     }
 
     pub fn since(&self, cursor: &Cursor, mode: TradeMode, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
@@ -194,6 +194,9 @@ impl TapeState {
             let start = Cursor { sums: Sums::default(), sums_known: true, previous_id: None, ..next };
             let time = self.ring.front().map_or(self.tail_time, |entry| entry.time);
             next = self.head.snapshot(start, 0, time, Flags::default(), RecordBody::Tape, emit);
+        }
+        if next.seq > self.seq {
+            return next;
         }
         if next.seq == self.seq {
             return Cursor { sums: self.sums, sums_known: true, ..next };
@@ -233,7 +236,9 @@ impl TapeState {
                 let start = Cursor { epoch: self.head.epoch(), seq: 0, sums: Sums::default(), sums_known: true, ..*cursor };
                 (start, former.cut_off(cursor))
             }
-            None if cursor.epoch == self.head.epoch() && cursor.seq <= self.seq => (*cursor, Some(0)),
+            None if cursor.epoch == self.head.epoch() && (cursor.seq <= self.seq || self.head.awaits(cursor.seq, self.seq)) => {
+                (*cursor, Some(0))
+            }
             _ => return Missing::Unknown,
         };
         let overrun = if place.seq < self.tail_seq() { lost(&place, self.tail_seq(), &self.tail) } else { Some(0) };
