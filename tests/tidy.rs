@@ -29,7 +29,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["clock", "config", "metrics"]),
     // A venue's other side: shares nothing with the server.
     ("emulate", &["clock"]),
-    ("app", &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"]),
+    (
+        "app",
+        &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"],
+    ),
     ("cli", &["admin", "app", "clock", "config", "emulate", "logging", "metrics", "topic"]),
     ("lib", &[]),
     ("main", &[]),

@@ -121,6 +121,18 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "dir/t.toml:8:10: feeds[1].ws_url: 'ws://example.com' is not encrypted; use wss://, ws:// is for loopback",
         ),
         (
+            "[[feeds]]\nvenue = \"tickwire\"\n",
+            "dir/t.toml:5:1: feeds[1].ws_url: is missing for venue \"tickwire\"; write for example ws_url = \"wss://core.example:8443\"",
+        ),
+        (
+            "[[feeds]]\nvenue = \"tickwire\"\nws_url = \"wss://a\"\nsymbols = [\"*\", \"BTC-USDT\"]\n",
+            "dir/t.toml:8:17: feeds[1].symbols[1]: 'BTC-USDT' is not a symbol of tickwire: write \"*\", \"binance:*\"",
+        ),
+        (
+            "[[feeds]]\nvenue = \"tickwire\"\nws_url = \"wss://a\"\ntickwire = { ca_file = \"none\" }\n",
+            "dir/t.toml:8:24: feeds[1].tickwire.ca_file: dir/none: cannot be read: ",
+        ),
+        (
             "[[feeds]]\nvenue = \"itch\"\n",
             "dir/t.toml:5:1: feeds[1].itch: is missing for venue \"itch\"; add [feeds.itch] with files, listen or server",
         ),
@@ -247,7 +259,7 @@ fn files_that_are_none() {
 
 #[test]
 fn the_examples_are_valid() {
-    for name in ["bench.toml", "demo.toml", "emulated.toml"] {
+    for name in ["bench.toml", "demo.toml", "emulated.toml", "relay.toml"] {
         if let Err(error) = Config::load_with(&config_folder().join(name), []) {
             panic!("{error}");
         }

@@ -249,7 +249,8 @@ impl Carry {
     fn on_mismatch(&mut self, id: u32, of: InstrumentTopics, channel: Channel) {
         self.metrics.fault(FaultKind::ChecksumMismatch);
         let now = self.now();
-        let status = Status { feed: FeedState::Resyncing, cause: Cause::ChecksumMismatch, since: now.published, ..Status::default() };
+        let status =
+            Status { feed: FeedState::Resyncing, cause: Cause::ChecksumMismatch, since: now.published, ..Status::default() };
         self.map.relay_state(&of, channel, &status, &now);
         if let Some(carried) = self.carried.get_mut(&id) {
             carried.sick = true;

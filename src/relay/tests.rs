@@ -29,18 +29,37 @@ enum Step {
     Quote(Quote),
     Trade(i64),
     Gap(Option<u64>),
-    Book { bids: Vec<Level>, asks: Vec<Level>, snapshot: bool },
+    Book {
+        bids: Vec<Level>,
+        asks: Vec<Level>,
+        snapshot: bool,
+    },
     State(Option<Channel>, FeedState),
     Trading(TradingState),
     Rescale(i8),
     /// The relay of a node takes in what there is.
-    Relay { node: usize, max_records: usize },
+    Relay {
+        node: usize,
+        max_records: usize,
+    },
     /// Its connection is lost, and it begins anew; trades with so many of the past.
-    Lose { node: usize, back: u32 },
-    Connect { node: usize },
-    Read { reader: usize },
-    Move { reader: usize, node: usize },
-    Watch { reader: usize },
+    Lose {
+        node: usize,
+        back: u32,
+    },
+    Connect {
+        node: usize,
+    },
+    Read {
+        reader: usize,
+    },
+    Move {
+        reader: usize,
+        node: usize,
+    },
+    Watch {
+        reader: usize,
+    },
 }
 
 /// What the source said, each version once.
@@ -93,11 +112,12 @@ impl Reader {
     fn poll(&mut self, map: &TopicMap, at: usize, max_records: usize, mut each: impl FnMut(&Meta, &Record<'_>, &View)) -> bool {
         let Some(topic) = topic(map, NUMBERED[at]) else { return false };
         let view = &mut self.views[at];
-        self.cursors[at] = map.get(topic).unwrap().since(&self.cursors[at], TradeMode::Every, max_records, &mut |meta, record| {
-            let view = view.get_or_insert_with(|| View::new(meta));
-            view.apply(record).unwrap_or_else(|error| panic!("{error}: {record:?}"));
-            each(meta, record, view);
-        });
+        self.cursors[at] =
+            map.get(topic).unwrap().since(&self.cursors[at], TradeMode::Every, max_records, &mut |meta, record| {
+                let view = view.get_or_insert_with(|| View::new(meta));
+                view.apply(record).unwrap_or_else(|error| panic!("{error}: {record:?}"));
+                each(meta, record, view);
+            });
         true
     }
 
@@ -265,7 +285,12 @@ impl World {
             let place = (at, view.epoch, view.sequence.unwrap());
             // Before anything came from upstream a topic is at 0, and empty.
             let fresh = place.2 == 0 && !truth.hashes.contains_key(&place);
-            assert!(fresh || truth.hashes.get(&place) == Some(&view.hash()), "{} of node {}: {place:?}", NUMBERED[at], reader.node);
+            assert!(
+                fresh || truth.hashes.get(&place) == Some(&view.hash()),
+                "{} of node {}: {place:?}",
+                NUMBERED[at],
+                reader.node
+            );
         }
         self.best_levels_are_those_of_the_full_book(self.readers[0].node);
     }
@@ -356,8 +381,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn limits() -> impl Strategy<Value = TopicLimits> {
     let max_topics = InstrumentTopics::COUNT;
-    (1usize..20, 0usize..60).prop_map(move |(trade_ring, book_log)| {
-        TopicLimits { max_topics, trade_ring, book_log, book_levels: 100, view_linger_ms: 1_000 }
+    (1usize..20, 0usize..60).prop_map(move |(trade_ring, book_log)| TopicLimits {
+        max_topics,
+        trade_ring,
+        book_log,
+        book_levels: 100,
+        view_linger_ms: 1_000,
     })
 }
 

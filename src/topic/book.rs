@@ -91,13 +91,7 @@ impl BookState {
     }
 
     /// The same, when the channel may have been quiet.
-    pub fn wake_and_publish(
-        &mut self,
-        bids: &[Level],
-        asks: &[Level],
-        snapshot: bool,
-        stamp: &Stamp,
-    ) -> (BookStep, Changed) {
+    pub fn wake_and_publish(&mut self, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> (BookStep, Changed) {
         let woken = self.views[0].head.wake(stamp);
         (self.publish(bids, asks, snapshot, stamp), woken)
     }

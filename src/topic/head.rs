@@ -42,7 +42,15 @@ pub(super) enum Redefined {
 
 impl Head {
     pub fn new(meta: Meta, standing: Arc<Standing>, about: About) -> Self {
-        Self { meta: Arc::new(meta), meta_version: 1, base_known: false, may_be_quiet: false, standing, about, numbered_elsewhere: false }
+        Self {
+            meta: Arc::new(meta),
+            meta_version: 1,
+            base_known: false,
+            may_be_quiet: false,
+            standing,
+            about,
+            numbered_elsewhere: false,
+        }
     }
 
     pub fn numbered_elsewhere(self, numbered_elsewhere: bool) -> Self {

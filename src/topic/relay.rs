@@ -222,6 +222,10 @@ impl TopicMap {
                 // One place: the ring has room for it.
                 seq if seq + 1 == place.seq => {
                     tape.publish_gap(missing, cause, stamp);
+                    // What the venue did not send the upstream node has not got either; but these may be trades that it has.
+                    if matches!(cause, Cause::Overrun | Cause::UpstreamLost) {
+                        tape.doubt_last();
+                    }
                     true
                 }
                 _ => tape.skip_to(place.seq, missing, cause, stamp),

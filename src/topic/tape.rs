@@ -146,6 +146,11 @@ impl TapeState {
         true
     }
 
+    /// There was a later trade, which is not known here.
+    pub fn doubt_last(&mut self) {
+        self.last_is_old = true;
+    }
+
     /// The newest trade at the place that `skip_to` led to, or before it: shown, but not on the tape.
     pub fn show(&mut self, trade: &Trade, stamp: &Stamp) {
         self.last = Some(Entry { time: self.time, flags: stamp.quality(), what: What::Trade(*trade) });

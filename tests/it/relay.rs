@@ -66,9 +66,10 @@ fn trade_on(market: &mut Market, from: i64, steps: i64) {
 async fn level_with(client: &mut TestClient, other: &TestClient) {
     let places: Vec<_> = NUMBERED.iter().map(|topic| (other.view(topic).epoch, other.sequence(topic))).collect();
     let is_there = |client: &TestClient| {
-        NUMBERED.iter().zip(&places).all(|(topic, place)| {
-            client.views.get(*topic).is_some_and(|view| (view.epoch, view.sequence) == *place)
-        })
+        NUMBERED
+            .iter()
+            .zip(&places)
+            .all(|(topic, place)| client.views.get(*topic).is_some_and(|view| (view.epoch, view.sequence) == *place))
     };
     client.until("the edge is where its upstream node is", is_there).await;
 }
@@ -99,7 +100,9 @@ fn live(client: &TestClient) -> bool {
 
 fn lost(client: &TestClient) -> bool {
     let topics = NUMBERED[1..].iter().chain(&MADE_HERE);
-    let is_down = |topic: &&str| client.state(topic).is_some_and(|state| (state.feed, state.cause) == (FeedState::Down, Cause::UpstreamLost));
+    let is_down = |topic: &&str| {
+        client.state(topic).is_some_and(|state| (state.feed, state.cause) == (FeedState::Down, Cause::UpstreamLost))
+    };
     topics.into_iter().all(|topic| is_down(&topic))
 }
 
@@ -121,7 +124,9 @@ async fn an_edge_shows_what_its_upstream_node_shows_and_says_when_it_cannot() {
         at_edge.during(Duration::from_millis(10)).await;
     }
     market.quote(0, (77, 1), (78, 1));
-    at_core.until("the last quote", |client| client.view(NUMBERED[1]).quote().is_some_and(|quote| quote.bid_price == Some(77))).await;
+    at_core
+        .until("the last quote", |client| client.view(NUMBERED[1]).quote().is_some_and(|quote| quote.bid_price == Some(77)))
+        .await;
     at_core.during(Duration::from_millis(300)).await;
     level_with(&mut at_edge, &at_core).await;
     at_edge.during(Duration::from_millis(300)).await;
@@ -168,7 +173,13 @@ async fn a_client_moves_to_an_edge_and_from_edge_to_edge_with_its_places() {
         watcher.until("all is there", live).await;
     }
     let mut client = TestClient::connect(&core, Encoding::Binary).await;
-    client.sub(&NUMBERED, |request| if let Request::Sub(sub) = request { sub.since = Some(Since(30)) }).await;
+    client
+        .sub(&NUMBERED, |request| {
+            if let Request::Sub(sub) = request {
+                sub.since = Some(Since(30))
+            }
+        })
+        .await;
     client.until("all is there", live).await;
     let mut at = 60;
     for (server, watcher) in [(&near, 0), (&far, 1), (&core, 1), (&far, 1)] {
@@ -184,7 +195,13 @@ async fn a_client_moves_to_an_edge_and_from_edge_to_edge_with_its_places() {
             views.iter().map(|(topic, view)| (topic.clone(), (view.epoch, view.sequence.expect("a place")))).collect();
         client = TestClient::connect(server, Encoding::Binary).await;
         (client.views, client.trades) = (views, trades);
-        let results = client.sub(&NUMBERED, |request| if let Request::Sub(sub) = request { sub.resume = resume }).await;
+        let results = client
+            .sub(&NUMBERED, |request| {
+                if let Request::Sub(sub) = request {
+                    sub.resume = resume
+                }
+            })
+            .await;
         for result in results {
             assert!(matches!(&result, TopicResult::Live { start: Start::Delta, missing: None, .. }), "{result:?}");
         }
@@ -293,7 +310,10 @@ async fn the_hop_is_measured() {
         delays.sort_unstable();
         [50, 99].map(|percent| delays[delays.len() * percent / 100] as f64 / 1e3)
     });
-    println!("published to client, µs: p50 {:.0} and p99 {:.0} at the core, {:.0} and {:.0} at the edge", core[0], core[1], edge[0], edge[1]);
+    println!(
+        "published to client, µs: p50 {:.0} and p99 {:.0} at the core, {:.0} and {:.0} at the edge",
+        core[0], core[1], edge[0], edge[1]
+    );
     assert_eq!(at_edge.view(NUMBERED[1]).hash(), at_core.view(NUMBERED[1]).hash());
 }
 

@@ -3,7 +3,9 @@
 use feeds::adapter::Sink;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tickwire::ingest::Ingest;
-use wire::event::{Aggressor, Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Trade, TradingState};
+use wire::event::{
+    Aggressor, Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Trade, TradingState,
+};
 use wire::instrument::Instrument;
 
 /// Prices in the tests are cents, sizes thousandths.
