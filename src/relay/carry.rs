@@ -45,6 +45,7 @@ pub(super) struct Carry {
     listed: usize,
     known: bool,
     is_lost: bool,
+    cut_is_told: bool,
     /// When the frame in hand was read; 0 between frames.
     received: Nanos,
     bytes: u64,
@@ -81,6 +82,7 @@ impl Carry {
             listed: 0,
             known: false,
             is_lost: false,
+            cut_is_told: false,
             received: 0,
             bytes: 0,
         }
@@ -289,7 +291,7 @@ impl Carry {
             }
             RecordBody::Book { bids, asks } => {
                 if self.map.relay_book(&of, [bids, asks], snapshot, place, &stamp).dropped > 0 {
-                    self.metrics.fault(FaultKind::BufferFull);
+                    self.is_cut(&meta.name);
                 }
             }
             _ => return,
@@ -308,6 +310,15 @@ impl Carry {
         carried.placed = true;
         if let (true, Some(status)) = (was_sick, update.view.state) {
             self.map.relay_state(&of, channel, &status, &self.now());
+        }
+    }
+
+    /// This node keeps less of a book than the upstream node.
+    fn is_cut(&mut self, topic: &str) {
+        self.metrics.fault(FaultKind::BufferFull);
+        if !std::mem::replace(&mut self.cut_is_told, true) {
+            let why = "it has more levels than topics.book_levels of this node allows";
+            tracing::error!(venue = self.name, topic, why, "this book, and maybe others, is not the upstream node's");
         }
     }
 

@@ -1,8 +1,9 @@
-//! The connection to the upstream node. In: options. Out: what comes, handed to `Carry`; and its loss, once, until it is back.
+//! The connection to the upstream node. In: settings. Out: what comes, handed to `Carry`; and its loss, once, until it is back.
 //! Bounded: one message in hand, one question a pause; pauses between attempts grow.
 
 use super::carry::Carry;
-use client::{Client, ClientError, Options, Step, Subscription};
+use client::{Client, ClientError, Step};
+use feeds::settings::FeedSettings;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -13,10 +14,11 @@ use wire::request::{Hello, Reply, TopicResult};
 const PROTOCOL: &str = "tickwire.v1";
 /// After an answer that does not change by itself: a token that is refused, a loop.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// After the end of a session that was good: a token has expired, and there may be another one in its place.
+const ENDED_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct Driver {
-    options: Options,
-    subscription: Subscription,
+    settings: FeedSettings,
     silence: Duration,
     carry: Carry,
 }
@@ -29,28 +31,31 @@ struct GivenUp {
 }
 
 impl Driver {
-    pub(super) fn new(options: Options, subscription: Subscription, silence: Duration, carry: Carry) -> Self {
-        Self { options, subscription, silence, carry }
+    pub(super) fn new(settings: FeedSettings, silence: Duration, carry: Carry) -> Self {
+        Self { settings, silence, carry }
     }
 
-    pub(super) async fn run(mut self) -> Infallible {
+    pub(super) async fn run(mut self, first: Client) -> Infallible {
+        let mut client = Ok(first);
         loop {
-            let GivenUp { state, why, pause } = match Client::new(&self.options) {
+            let GivenUp { state, why, pause } = match client {
                 Ok(client) => self.use_up(client).await,
-                Err(error) => refused(&error),
+                Err(error) => not_wanted(error),
             };
-            tracing::error!(venue = self.carry.name(), url = self.options.url, why, retry_s = pause.as_secs(), "not relaying");
+            let (venue, url) = (self.carry.name(), &self.settings.ws_url);
+            tracing::error!(venue, url, why, retry_s = pause.as_secs(), "not relaying");
             if pause == REFUSED_PAUSE {
                 self.carry.refused();
             }
             self.carry.lost(state);
             sleep(pause).await;
+            client = super::client(&self.settings).map_err(|error| error.to_string());
         }
     }
 
     /// The client connects again by itself. Until nothing but a new one will do.
     async fn use_up(&mut self, mut client: Client) -> GivenUp {
-        let id = client.subscribe(self.subscription.clone());
+        let id = client.subscribe(super::subscription(&self.settings));
         let mut heard = Instant::now();
         let mut asked: Option<Instant> = None;
         loop {
@@ -92,7 +97,7 @@ impl Driver {
         match step {
             Step::Connected(hello) => {
                 self.greeted(&hello)?;
-                tracing::info!(venue = self.carry.name(), url = self.options.url, node = hello.node, "relaying");
+                tracing::info!(venue = self.carry.name(), url = self.settings.ws_url, node = hello.node, "relaying");
                 self.carry.connected();
             }
             Step::Frame(header) => {
@@ -162,7 +167,8 @@ fn is_live_instrument(result: &TopicResult) -> bool {
 
 /// What the same client with the same words will not get.
 fn refused(error: &ClientError) -> GivenUp {
-    GivenUp { state: state_of(error), why: error.to_string(), pause: REFUSED_PAUSE }
+    let pause = if matches!(error, ClientError::Closed { .. }) { ENDED_PAUSE } else { REFUSED_PAUSE };
+    GivenUp { state: state_of(error), why: error.to_string(), pause }
 }
 
 fn not_wanted(why: String) -> GivenUp {

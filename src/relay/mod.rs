@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::metrics::Metrics;
 use crate::topic::TopicMap;
 use carry::Carry;
-use client::{Options, Reconnect, Subscription, Trust};
+use client::{Client, Options, Reconnect, Subscription, Trust};
 use driver::Driver;
 use feeds::error::FeedError;
 use feeds::relay;
@@ -44,28 +44,28 @@ pub fn start(
     stop: watch::Receiver<bool>,
 ) -> Result<Running, FeedError> {
     relay::check(settings)?;
-    let options = options(settings)?;
-    // Both are checked before the first connection: a wrong address or CA file does not mend itself.
-    client::Client::new(&options).map_err(|error| complaint(&error))?;
+    // Before the first connection: a wrong address or CA file does not mend itself.
+    let client = client(settings)?;
     let silence = settings.silence_ms.map_or(SILENCE, Duration::from_millis);
     let carry = Carry::new(map.clone(), name, metrics, clock);
-    let driver = Driver::new(options, subscription(settings), silence, carry);
+    let driver = Driver::new(settings.clone(), silence, carry);
     let mut stopped = stop;
     Ok(Box::pin(async move {
         tokio::select! {
-            never = driver.run() => match never {},
+            never = driver.run(client) => match never {},
             _ = stopped.wait_for(|stop| *stop) => {}
         }
     }))
 }
 
-fn options(settings: &FeedSettings) -> Result<Options, FeedError> {
+/// A client that has not connected yet. Reads the token and the certificates: they may be others than the last time.
+fn client(settings: &FeedSettings) -> Result<Client, FeedError> {
     let own = settings.tickwire.clone().unwrap_or_default();
     let mut options = Options::new(settings.ws_url.clone().unwrap_or_default());
     options.token = relay::token(settings)?;
     options.trust = own.ca_file.map_or(Trust::SystemRoots, Trust::CaFile);
     options.reconnect = Some(Reconnect::default());
-    Ok(options)
+    Client::new(&options).map_err(|error| FeedError::Settings { venue: VENUE.to_owned(), reason: error.to_string() })
 }
 
 /// Instruments first: what stands behind a name must be listed before its data. Only full books: the others are made of them.
@@ -79,8 +79,4 @@ fn subscription(settings: &FeedSettings) -> Subscription {
     let names = relay::carried(settings);
     let topics = kinds.flat_map(|(kind, depth)| names.iter().map(move |name| format!("{kind}/{name}{depth}")));
     Subscription { since: Some(Since(TRADES_BEFORE)), ..Subscription::new(topics) }
-}
-
-fn complaint(error: &client::ClientError) -> FeedError {
-    FeedError::Settings { venue: VENUE.to_owned(), reason: error.to_string() }
 }

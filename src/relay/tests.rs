@@ -263,7 +263,7 @@ impl World {
         let Self { nodes, truth, readers, .. } = self;
         let reader = &mut readers[reader];
         let map = nodes[reader.node].map.clone();
-        for at in 0..NUMBERED.len() {
+        for (at, name) in NUMBERED.into_iter().enumerate() {
             let mut place = reader.views[at].as_ref().and_then(|view| Some((view.epoch, view.sequence?)));
             let there = reader.poll(&map, at, usize::MAX, |_, record, view| {
                 let now = view.sequence.map(|seq| (view.epoch, seq));
@@ -285,12 +285,7 @@ impl World {
             let place = (at, view.epoch, view.sequence.unwrap());
             // Before anything came from upstream a topic is at 0, and empty.
             let fresh = place.2 == 0 && !truth.hashes.contains_key(&place);
-            assert!(
-                fresh || truth.hashes.get(&place) == Some(&view.hash()),
-                "{} of node {}: {place:?}",
-                NUMBERED[at],
-                reader.node
-            );
+            assert!(fresh || truth.hashes.get(&place) == Some(&view.hash()), "{name} of node {}: {place:?}", reader.node);
         }
         self.best_levels_are_those_of_the_full_book(self.readers[0].node);
     }

@@ -99,11 +99,10 @@ fn live(client: &TestClient) -> bool {
 }
 
 fn lost(client: &TestClient) -> bool {
-    let topics = NUMBERED[1..].iter().chain(&MADE_HERE);
-    let is_down = |topic: &&str| {
-        client.state(topic).is_some_and(|state| (state.feed, state.cause) == (FeedState::Down, Cause::UpstreamLost))
-    };
-    topics.into_iter().all(|topic| is_down(&topic))
+    NUMBERED[1..]
+        .iter()
+        .chain(&MADE_HERE)
+        .all(|topic| client.state(topic).is_some_and(|state| (state.feed, state.cause) == (FeedState::Down, Cause::UpstreamLost)))
 }
 
 #[tokio::test]
