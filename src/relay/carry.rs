@@ -42,6 +42,8 @@ pub(super) struct Carry {
     /// Instruments that the upstream node grants; and those of them that came, on this connection.
     granted: usize,
     all_granted: bool,
+    /// How often the upstream node has yet to say that it is not starting.
+    unsettled: u32,
     listed: usize,
     known: bool,
     is_lost: bool,
@@ -79,6 +81,7 @@ impl Carry {
             taken: Vec::new(),
             granted: 0,
             all_granted: false,
+            unsettled: 0,
             listed: 0,
             known: false,
             is_lost: false,
@@ -119,6 +122,21 @@ impl Carry {
 
     pub(super) fn refused(&mut self) {
         self.metrics.fault(FaultKind::Refused);
+    }
+
+    /// What it has at this moment it grants as soon as it is asked; what is listed later comes some time after it was listed.
+    pub(super) fn greeted(&mut self, starting: bool) {
+        self.unsettled = if starting { 2 } else { 0 };
+    }
+
+    pub(super) fn told_starting(&mut self, starting: bool) {
+        self.unsettled = if starting { 2 } else { self.unsettled.saturating_sub(1) };
+        self.look_if_known();
+    }
+
+    /// All that the upstream node has is listed here.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
     }
 
     /// So many more instruments are granted; `all`: of those that are there now, these were the last.
@@ -330,7 +348,7 @@ impl Carry {
     }
 
     fn look_if_known(&mut self) {
-        if !self.known && self.all_granted && self.listed >= self.granted {
+        if !self.known && self.unsettled == 0 && self.all_granted && self.listed >= self.granted {
             self.known = true;
             self.map.venue_known(&self.name);
         }

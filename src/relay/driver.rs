@@ -14,6 +14,8 @@ use wire::request::{Hello, Reply, TopicResult};
 const PROTOCOL: &str = "tickwire.v1";
 /// After an answer that does not change by itself: a token that is refused, a loop.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+/// Well within the commands that a node allows by default.
+const STARTING_PINGS: Duration = Duration::from_millis(500);
 /// After the end of a session that was good: a token has expired, and there may be another one in its place.
 const ENDED_PAUSE: Duration = Duration::from_secs(2);
 
@@ -57,19 +59,19 @@ impl Driver {
     async fn use_up(&mut self, mut client: Client) -> GivenUp {
         let id = client.subscribe(super::subscription(&self.settings));
         let mut heard = Instant::now();
-        let mut asked: Option<Instant> = None;
+        let mut asked = heard;
         loop {
             let step = if client.is_connected() {
-                let wake = asked.map_or(heard + self.silence / 2, |asked| asked + self.silence / 2);
-                match timeout_at(wake, client.next(|update| self.carry.on_record(update))).await {
+                let (due, end) = (asked + self.pings_every(), heard + self.silence);
+                match timeout_at(due.min(end), client.next(|update| self.carry.on_record(update))).await {
                     Ok(step) => step,
-                    Err(_) if asked.is_some_and(|asked| asked > heard) => {
+                    Err(_) if Instant::now() >= end => {
                         let why = format!("nothing came for {} ms, no answer either", self.silence.as_millis());
                         return GivenUp { state: FeedState::Stale, why, pause: Duration::ZERO };
                     }
                     Err(_) => {
                         client.ping();
-                        asked = Some(Instant::now());
+                        asked = Instant::now();
                         continue;
                     }
                 }
@@ -86,11 +88,17 @@ impl Driver {
                 return given_up;
             }
             // Also in a lively market: the answer tells where its data comes from.
-            if asked.is_none_or(|asked| heard > asked + self.silence / 2) && client.is_connected() {
+            if heard >= asked + self.pings_every() && client.is_connected() {
                 client.ping();
-                asked = Some(heard);
+                asked = heard;
             }
         }
+    }
+
+    /// More than once in the time that counts as silence; and while the upstream node starts, so that this one is ready soon after it.
+    fn pings_every(&self) -> Duration {
+        let longest = self.silence / 2;
+        if self.carry.is_known() { longest } else { longest.min(STARTING_PINGS) }
     }
 
     fn on_step(&mut self, client: &mut Client, id: u64, step: Step) -> Result<(), GivenUp> {
@@ -126,6 +134,7 @@ impl Driver {
             let Hello { node, protocol, version, .. } = hello;
             return Err(not_wanted(format!("node '{node}' (version {version}) speaks '{protocol}', not {PROTOCOL}")));
         }
+        self.carry.greeted(hello.starting);
         self.follow(&hello.route)
     }
 
@@ -151,7 +160,10 @@ impl Driver {
                 tracing::error!(venue = self.carry.name(), code, message, "the upstream node refuses a request");
                 self.carry.refused();
             }
-            Reply::Pong { route, .. } => self.follow(&route)?,
+            Reply::Pong { route, starting, .. } => {
+                self.carry.told_starting(starting);
+                self.follow(&route)?;
+            }
             Reply::Notice { code, message, .. } => {
                 tracing::warn!(venue = self.carry.name(), code, message, "the upstream node says");
             }

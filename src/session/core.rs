@@ -192,6 +192,7 @@ impl SessionCore {
                 write_timeout_ms: limits.write_timeout_ms,
             },
             route: context.map.route(),
+            starting: context.map.is_starting(),
         })
     }
 

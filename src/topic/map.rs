@@ -379,6 +379,11 @@ impl TopicMap {
         self.venues.read().iter().filter(|venue| !venue.is_known).map(|venue| venue.name.to_string()).collect()
     }
 
+    /// True while there is such a venue.
+    pub fn is_starting(&self) -> bool {
+        self.venues.read().iter().any(|venue| !venue.is_known)
+    }
+
     /// All configured instruments of the venue are listed: what is not there now is unknown.
     pub fn venue_known(&self, venue: &str) {
         self.add_venue(venue);

@@ -279,6 +279,8 @@ pub enum Reply {
         /// As in `hello`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         route: Vec<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        starting: bool,
     },
     /// The request as a whole was refused.
     Error {
@@ -342,6 +344,9 @@ pub struct Hello {
     /// Ids of the nodes that data may come through, that of this one first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub route: Vec<String>,
+    /// Not all of its venues have listed their instruments yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
 }
 
 /// Every limit that applies to this session.

@@ -167,6 +167,7 @@ fn hello() -> Reply {
             grants_per_second: 0,
         },
         route: Vec::new(),
+        starting: false,
     })
 }
 
@@ -352,7 +353,7 @@ async fn certificates_are_checked_unless_told_otherwise() {
     assert!(matches!(Client::new(&options), Err(ClientError::CaFile { .. })));
     std::fs::remove_file(&path).unwrap();
     for (url, part) in [
-        ("ws://h:1", "loopback only"),
+        ("ws://h:1", "for loopback addresses only"),
         ("http://localhost", "wss"),
         ("localhost:1", "wss"),
         ("wss://", "address"),
