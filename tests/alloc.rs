@@ -79,15 +79,16 @@ fn encoding_allocates_nothing() {
         market.map.watch(0, id);
         for encoding in [Encoding::Binary, Encoding::Json] {
             let mut chunks = Chunks::default();
-            let mut cursor = Cursor::NEW;
+            let mut cursor = Rc::new(Cursor::NEW);
             none(&format!("chunks of {} in {encoding:?}", market.map.get(id).unwrap().name()), || {
                 market.publish();
-                let request = Request { cursor, mode: TradeMode::Every, encoding, base_second: NOW / 1_000_000_000 };
+                let before = cursor.clone();
+                let request = Request { cursor: &before, mode: TradeMode::Every, encoding, base_second: NOW / 1_000_000_000 };
                 let topic = market.map.get(id).unwrap();
                 for hit_expected in [false, true] {
                     let (chunk, hit) = chunks.get(topic, request, &mut spare);
                     assert_eq!((hit, chunk.bytes.is_empty()), (hit_expected, false));
-                    cursor = chunk.to;
+                    cursor.clone_from(&chunk.to);
                 }
             });
         }

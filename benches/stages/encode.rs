@@ -3,7 +3,9 @@
 
 use crate::since::{Behind, everyone};
 use criterion::{BenchmarkId, Criterion};
+use std::rc::Rc;
 use tickwire::encode::{Chunk, Chunks, Request};
+use tickwire::topic::Cursor;
 use wire::request::Encoding;
 
 pub const ENCODINGS: [(Encoding, &str); 2] = [(Encoding::Binary, "binary"), (Encoding::Json, "json")];
@@ -26,6 +28,7 @@ pub fn group(criterion: &mut Criterion) {
 
 pub struct Asking<'a> {
     behind: &'a Behind,
+    cursor: Rc<Cursor>,
     encoding: Encoding,
     chunks: Chunks,
     spare: Chunk,
@@ -34,14 +37,14 @@ pub struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     pub fn new(behind: &'a Behind, encoding: Encoding) -> Self {
-        Self { behind, encoding, chunks: Chunks::default(), spare: Chunk::default(), second: 0 }
+        Self { behind, cursor: Rc::new(behind.cursor), encoding, chunks: Chunks::default(), spare: Chunk::default(), second: 0 }
     }
 
     /// Asks as before, or as nobody has lately: relative to another second.
     pub fn once(&mut self, same: bool) -> usize {
         self.second = if same { 0 } else { (self.second + 1) % 10 };
         let request = Request {
-            cursor: self.behind.cursor,
+            cursor: &self.cursor,
             mode: self.behind.mode,
             encoding: self.encoding,
             base_second: crate::market::NOW / 1_000_000_000 - self.second,

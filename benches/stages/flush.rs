@@ -111,10 +111,11 @@ pub fn assemble(frame: &mut FrameBuilder, chunk: &Chunk, chunks: usize) -> usize
 pub fn quote_chunk() -> Chunk {
     let mut market = Market::new(1);
     market.quote(0);
-    let cursor = market.head(market.topics[0].quote, TradeMode::Every);
+    let cursor = Rc::new(market.head(market.topics[0].quote, TradeMode::Every));
     market.quote(0);
     let topic = market.map.get(market.topics[0].quote).expect("it is listed");
-    let request = Request { cursor, mode: TradeMode::Every, encoding: Encoding::Binary, base_second: NOW / 1_000_000_000 };
+    let request =
+        Request { cursor: &cursor, mode: TradeMode::Every, encoding: Encoding::Binary, base_second: NOW / 1_000_000_000 };
     let (mut chunks, mut spare) = (Chunks::default(), Chunk::default());
     chunks.get(topic, request, &mut spare).0.clone()
 }

@@ -5,6 +5,7 @@
 mod control;
 mod flush;
 mod link;
+mod local;
 mod member;
 #[cfg(test)]
 mod safety_tests;
@@ -13,15 +14,14 @@ mod subscription;
 pub use control::Account;
 pub use flush::Flushed;
 
-use crate::encode::{Chunk, Chunks};
-use crate::subs::pace::Grid;
+use crate::encode::Chunk;
 use crate::topic::{Cursor, TopicMap};
-use foldhash::fast::RandomState;
-use member::Member;
+use local::Locals;
+use member::{Member, Place};
 use slab::Slab;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
-use subscription::{NEVER, Queue, Subscription};
+use subscription::{Queue, Subscription};
 use tokio::sync::Notify;
 use wire::kind::Kind;
 use wire::request::{Change, Encoding, Focus, MaxAge, Pace, TradeMode};
@@ -59,19 +59,13 @@ impl Terms {
     }
 }
 
-#[derive(Default)]
-struct LocalTopic {
-    subscribers: Vec<Handle>,
-    chunks: Chunks,
-}
-
 pub struct Manager {
     shard: usize,
-    topics: HashMap<u32, LocalTopic, RandomState>,
+    locals: Locals,
     subscriptions: Slab<Subscription>,
     sessions: Slab<Member>,
-    /// Beginning of a window (monotonic ns) -> who waits for it. At most one entry a pace and phase.
-    wheel: BTreeMap<i64, Vec<Handle>>,
+    /// Beginning of a window (monotonic ns) -> sessions with somebody who waits for it. At most one entry a pace and phase.
+    wheel: BTreeMap<i64, Vec<SessionKey>>,
     next_generation: u32,
     check_interval_ns: i64,
     /// No subscription of the node is faster than this; 0 = as fast as they are.
@@ -82,6 +76,8 @@ pub struct Manager {
     woken: Vec<SessionKey>,
     /// Working memory of the encoder.
     spare: Chunk,
+    /// The cursor of whoever holds nothing.
+    beginning: Rc<Cursor>,
 }
 
 impl Manager {
@@ -89,7 +85,7 @@ impl Manager {
     pub fn new(shard: usize, check_interval_ns: i64) -> Self {
         Self {
             shard,
-            topics: HashMap::default(),
+            locals: Locals::default(),
             subscriptions: Slab::new(),
             sessions: Slab::new(),
             wheel: BTreeMap::new(),
@@ -99,6 +95,7 @@ impl Manager {
             defers_deep: false,
             woken: Vec::new(),
             spare: Chunk::default(),
+            beginning: Rc::new(Cursor::NEW),
         }
     }
 
@@ -132,26 +129,9 @@ impl Manager {
     ) -> Handle {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let index = self.subscriptions.insert(Subscription {
-            generation,
-            topic,
-            session,
-            place: 0,
-            cursor,
-            terms,
-            grid: Grid::new(terms.pace, session.0),
-            sent_at: NEVER,
-            queue: Queue::Idle,
-            waits_for: 0,
-            check_at: next_check(self.check_interval_ns, topic, now),
-            held_from: 0,
-            once: false,
-            promised: false,
-            pauses_after: false,
-            merged: 0,
-            records: 0,
-            bytes: 0,
-        });
+        let cursor = if cursor == Cursor::NEW { self.beginning.clone() } else { Rc::new(cursor) };
+        let check_at = next_check(self.check_interval_ns, topic, now);
+        let index = self.subscriptions.insert(Subscription::new(generation, topic, session, cursor, terms, check_at));
         let handle = Handle { index: index as u32, generation };
         self.attach(map, handle);
         self.note_safety(map, handle);
@@ -165,7 +145,7 @@ impl Manager {
         }
         let subscription = self.subscriptions.remove(handle.index as usize);
         if subscription.queue != Queue::Paused {
-            self.detach(map, subscription.topic, subscription.place);
+            self.detach(map, subscription.topic, subscription.is_listed);
         }
         if subscription.terms.trade_safe
             && let Some(member) = self.sessions.get_mut(subscription.session.0)
@@ -176,28 +156,19 @@ impl Manager {
         self.note_stale(subscription.session, subscription.terms.focus, subscription.queue);
     }
 
-    /// Puts a subscription among its topic's subscribers.
+    /// Counts a subscription, which is going to be due, among its topic's subscribers.
     fn attach(&mut self, map: &TopicMap, handle: Handle) {
         let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
-        let local = self.topics.entry(subscription.topic).or_default();
-        subscription.place = local.subscribers.len();
-        local.subscribers.push(handle);
-        if local.subscribers.len() == 1 {
+        let (local, is_first) = self.locals.enter(subscription.topic);
+        subscription.local = local;
+        if is_first {
             map.watch(self.shard, subscription.topic);
         }
     }
 
-    fn detach(&mut self, map: &TopicMap, topic: u32, place: usize) {
-        let Some(local) = self.topics.get_mut(&topic) else { return };
-        // No search: when a server drains, everybody leaves the same topics at once.
-        local.subscribers.swap_remove(place);
-        if let Some(moved) = local.subscribers.get(place)
-            && let Some(moved) = self.subscriptions.get_mut(moved.index as usize)
-        {
-            moved.place = place;
-        }
-        if local.subscribers.is_empty() {
-            self.topics.remove(&topic);
+    /// Takes away one of a topic's subscribers, which has ended or got another name.
+    fn detach(&mut self, map: &TopicMap, topic: u32, was_listed: bool) {
+        if self.locals.leave(topic, was_listed, |place| is_held(&self.subscriptions, place)) {
             map.unwatch(self.shard, topic);
         }
     }
@@ -206,7 +177,7 @@ impl Manager {
     fn note_stale(&mut self, session: SessionKey, focus: Focus, queue: Queue) {
         let Self { sessions, subscriptions, .. } = self;
         let Some(member) = sessions.get_mut(session.0) else { return };
-        let stands = |handle: Handle| stands(subscriptions, handle, queue);
+        let stands = |(handle, _): Place| stands(subscriptions, handle, queue);
         match queue {
             Queue::Due => member.line(focus).note_stale(stands),
             Queue::Unpaid => member.unpaid.note_stale(stands),
@@ -217,20 +188,18 @@ impl Manager {
 
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
-        let Some(local) = self.topics.get(&topic) else { return };
-        for at in 0..local.subscribers.len() {
-            let handle = local.subscribers[at];
-            let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { continue };
+        let Some(local) = self.locals.find_mut(topic) else { return };
+        for place in local.idle.drain() {
+            let handle = place.0;
+            let found = live(&mut self.subscriptions, handle);
+            let Some(subscription) = found.filter(|found| found.stands_at(place)) else { continue };
+            subscription.is_listed = false;
             if subscription.queue != Queue::Idle {
                 continue;
             }
             let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
             match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
-                Some(next) => {
-                    subscription.queue = Queue::Waiting;
-                    subscription.waits_for = next;
-                    self.wheel.entry(next).or_default().push(handle);
-                }
+                Some(next) => subscription.wait(member, &mut self.wheel, handle, next),
                 None => {
                     if subscription.become_due(member, handle, now) {
                         self.woken.push(subscription.session);
@@ -247,24 +216,25 @@ impl Manager {
             if begin > now {
                 break;
             }
-            for handle in entry.remove() {
-                // Whoever ended, or got another pace meanwhile, does not wait here any more.
-                let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
-                let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
-                if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
-                    continue;
-                }
-                match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
-                    Some(next) => {
-                        subscription.waits_for = next;
-                        self.wheel.entry(next).or_default().push(handle);
+            for session in entry.remove() {
+                let Some(member) = self.sessions.get_mut(session.0) else { continue };
+                let waiting = member.take_window(begin);
+                for handle in &waiting {
+                    // Whoever ended, or got another pace meanwhile, does not wait here any more.
+                    let Some(subscription) = live(&mut self.subscriptions, *handle) else { continue };
+                    if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
+                        continue;
                     }
-                    None => {
-                        if subscription.become_due(member, handle, now) {
-                            self.woken.push(subscription.session);
+                    match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
+                        Some(next) => subscription.wait(member, &mut self.wheel, *handle, next),
+                        None => {
+                            if subscription.become_due(member, *handle, now) {
+                                self.woken.push(session);
+                            }
                         }
                     }
                 }
+                member.give_back(waiting);
             }
         }
     }
@@ -286,6 +256,16 @@ impl Manager {
     /// Monotonic ns of the next window that somebody waits for.
     pub fn next_window(&self) -> Option<i64> {
         self.wheel.first_key_value().map(|(begin, _)| *begin)
+    }
+
+    /// Would a mark find everybody whom it concerns?
+    #[cfg(test)]
+    pub(super) fn is_sound(&self) -> bool {
+        self.subscriptions.iter().all(|(index, found)| {
+            let own = |place: &Place| place.0.index as usize == index && found.stands_at(*place);
+            let places = self.locals.get(found.local).map_or(0, |local| local.idle.places().filter(own).count());
+            places == usize::from(found.is_listed) && (found.is_listed || found.queue != Queue::Idle)
+        })
     }
 
     pub fn is_due(&self, session: SessionKey) -> bool {
@@ -329,6 +309,11 @@ fn next_check(interval_ns: i64, topic: u32, now: i64) -> i64 {
     ((now - phase).div_euclid(interval_ns) + 1) * interval_ns + phase
 }
 
+/// Does somebody stand at this place of an idle line?
+fn is_held(subscriptions: &Slab<Subscription>, place: Place) -> bool {
+    subscriptions.get(place.0.index as usize).is_some_and(|found| found.stands_at(place))
+}
+
 /// Does what the handle names stand in this list?
 fn stands(subscriptions: &Slab<Subscription>, handle: Handle, queue: Queue) -> bool {
     let found = subscriptions.get(handle.index as usize);
@@ -346,6 +331,15 @@ impl Manager {
 }
 
 impl Subscription {
+    /// Waits for the window that begins at `next`.
+    fn wait(&mut self, member: &mut Member, wheel: &mut BTreeMap<i64, Vec<SessionKey>>, handle: Handle, next: i64) {
+        self.queue = Queue::Waiting;
+        self.waits_for = next;
+        if member.wait(next, handle) {
+            wheel.entry(next).or_default().push(self.session);
+        }
+    }
+
     /// True if it is the first one of its session that is due.
     fn become_due(&mut self, member: &mut Member, handle: Handle, now: i64) -> bool {
         if self.is_on_credit() && member.credits == 0 {

@@ -1,41 +1,50 @@
 //! In: the time, an interval and a phase. Out: in which window we are and when the next one begins. Pure arithmetic on ns.
 //! Windows lie on a fixed grid, so that subscriptions of one pace and phase move in step and share encodings.
 
+use std::num::NonZeroU32;
 use wire::request::Pace;
 
 /// Sessions are spread over this many phases inside an interval; never finer than 10 ms a phase.
-const PHASES: i64 = 8;
-const FINEST_NS: i64 = 10_000_000;
+const PHASES: u32 = 8;
+const FINEST_US: u32 = 10_000;
 
 /// The grid of one paced subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
-    interval_ns: i64,
-    offset_ns: i64,
+    interval_us: NonZeroU32,
+    offset_us: u32,
 }
 
 impl Grid {
     /// `share` spreads sessions: any number, e.g. the session's key.
     pub fn new(pace: Pace, share: usize) -> Option<Self> {
-        let interval_ns = pace.interval()?.as_nanos() as i64;
-        let phases = PHASES.min(interval_ns / FINEST_NS).max(1);
-        let offset_ns = (share as i64 % phases) * (interval_ns / phases);
-        Some(Self { interval_ns, offset_ns })
+        let interval_us = NonZeroU32::new(u32::try_from(pace.interval()?.as_micros()).unwrap_or(u32::MAX))?;
+        let phases = PHASES.min(interval_us.get() / FINEST_US).max(1);
+        let offset_us = (share % phases as usize) as u32 * (interval_us.get() / phases);
+        Some(Self { interval_us, offset_us })
     }
 
     /// True if it lets no more updates through than a pace of so many milliseconds.
     pub fn is_slower_than(&self, ms: u32) -> bool {
-        self.interval_ns >= i64::from(ms) * 1_000_000
+        u64::from(self.interval_us.get()) >= u64::from(ms) * 1_000
     }
 
     /// Number of the window that `now` (monotonic ns) lies in.
     pub fn window(&self, now: i64) -> i64 {
-        (now - self.offset_ns).div_euclid(self.interval_ns)
+        (now - self.offset_ns()).div_euclid(self.interval_ns())
     }
 
     /// Monotonic ns at which `window` begins.
     pub fn begin(&self, window: i64) -> i64 {
-        window * self.interval_ns + self.offset_ns
+        window * self.interval_ns() + self.offset_ns()
+    }
+
+    fn interval_ns(&self) -> i64 {
+        i64::from(self.interval_us.get()) * 1_000
+    }
+
+    fn offset_ns(&self) -> i64 {
+        i64::from(self.offset_us) * 1_000
     }
 }
 

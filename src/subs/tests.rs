@@ -117,6 +117,7 @@ impl Rig {
         let mut woken = Vec::new();
         manager.take_woken(&mut woken);
         woken.into_iter().for_each(|session| manager.wake(session));
+        assert!(self.manager.is_sound());
     }
 
     fn advance(&mut self, ms: i64) {

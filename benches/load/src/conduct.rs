@@ -7,6 +7,7 @@ use crate::plan::{Part, Plan};
 use crate::procfs::{Phase, Watch};
 use crate::shape::Spread;
 use crate::tally::{Outcome, Progress};
+use crate::tls;
 use crate::worker::{self, Setup};
 use rustls::pki_types::ServerName;
 use std::io::{BufRead, BufReader, Write};
@@ -229,7 +230,7 @@ fn setup(plan: &Arc<Plan>) -> Result<Setup, LoadError> {
         host: authority.to_owned(),
         path,
         name,
-        tls: client::tls_config(&plan.trust)?,
+        tls: tls::config(&plan.trust)?,
         plan: plan.clone(),
     })
 }

@@ -14,6 +14,7 @@ mod procfs;
 pub mod report;
 mod shape;
 mod tally;
+mod tls;
 mod topics;
 mod verify;
 mod websocket;

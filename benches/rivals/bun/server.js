@@ -38,7 +38,7 @@ let made = 0;
 function put(view, at, number) {
   const topic = number % count;
   const sequence = BigInt(Math.floor(number / count) + 1);
-  const due = beginWall + (number * 1000) / rate;
+  const due = beginWall + ((number + 1) * 1000) / rate;
   const now = performance.timeOrigin + performance.now();
   const madeMs = now > due + LATE_MS ? due : now;
   view.setUint32(at, topic, true);

@@ -18,7 +18,7 @@ func Run(rate, topics int64, take func(topic int64, quote []byte), flush func())
 		due := int64(time.Since(begin)) / 1000 * rate / 1000000
 		for ; made < due; made++ {
 			topic := made % topics
-			take(topic, quote(topic, made/topics+1, begin.Add(time.Duration(made*1000000/rate*1000))))
+			take(topic, quote(topic, made/topics+1, begin.Add(time.Duration((made+1)*1000000/rate*1000))))
 		}
 		flush()
 	}

@@ -19,7 +19,7 @@ pub use client::{Client, Step};
 pub use error::ClientError;
 pub use options::{Options, Reconnect, Subscription, Trust};
 pub use stats::{Latency, Stats};
-pub use tls::config as tls_config;
+pub use tls::{config as tls_config, config_by as tls_config_by};
 pub use tracker::{Problem, Tracker, Update};
 pub use wire;
 pub use wire::request::Change;

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 /// For whoever speaks to a server without this client.
 pub fn config(trust: &Trust) -> Result<Arc<ClientConfig>, ClientError> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    config_by(Arc::new(aws_lc_rs::default_provider()), trust)
+}
+
+/// With the caller's choice of ciphers and key exchange.
+pub fn config_by(provider: Arc<CryptoProvider>, trust: &Trust) -> Result<Arc<ClientConfig>, ClientError> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .expect("the provider knows TLS 1.2 and 1.3");

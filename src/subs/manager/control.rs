@@ -2,9 +2,8 @@
 //! an account of what it is doing. Bounded: nothing is added but a few words a subscription.
 
 use super::member::Line;
-use super::subscription::{NEVER, Queue};
+use super::subscription::Queue;
 use super::{Handle, Manager, SessionKey, Terms, live};
-use crate::subs::pace::Grid;
 use crate::subs::{Floor, MAX_CREDITS};
 use crate::topic::{Cursor, TopicMap};
 use wire::answer::{Limiting, Standing};
@@ -47,7 +46,7 @@ impl Manager {
         let topic = subscription.topic;
         let is_stream = map.get(topic).is_some_and(|topic| topic.kind().row().class == Class::Stream);
         if !(is_stream && subscription.cursor.is_placed()) {
-            subscription.cursor = Cursor::NEW;
+            subscription.cursor = self.beginning.clone();
         }
         subscription.promised = true;
         if subscription.queue == Queue::Paused {
@@ -74,13 +73,14 @@ impl Manager {
             subscription.pauses_after = true;
             return handle;
         }
-        let (topic, place, was) = (subscription.topic, subscription.place, subscription.queue);
+        let was = subscription.queue;
         if was == Queue::Paused {
             return handle;
         }
         self.leave_list(handle);
         let Some(subscription) = live(&mut self.subscriptions, handle) else { return handle };
         subscription.queue = Queue::Paused;
+        let (topic, was_listed) = (subscription.topic, subscription.unlist());
         let mut renamed = handle;
         if was != Queue::Idle {
             subscription.generation = generation;
@@ -88,7 +88,7 @@ impl Manager {
             self.next_generation = generation;
             self.note_safety(map, renamed);
         }
-        self.detach(map, topic, place);
+        self.detach(map, topic, was_listed);
         renamed
     }
 
@@ -98,7 +98,7 @@ impl Manager {
         subscription.pauses_after = false;
         if subscription.queue == Queue::Paused {
             subscription.queue = Queue::Idle;
-            subscription.sent_at = NEVER;
+            subscription.begin_pace();
             self.attach(map, handle);
             self.make_due(handle, now);
         }
@@ -116,8 +116,7 @@ impl Manager {
         let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
         subscription.terms = Terms { mode: former.mode, ..terms };
         if former.pace != terms.pace {
-            subscription.grid = Grid::new(terms.pace, subscription.session.0);
-            subscription.sent_at = NEVER;
+            subscription.begin_pace();
             self.hasten(handle, now);
         } else if moves {
             self.make_due(handle, now);
@@ -220,11 +219,11 @@ impl Manager {
         if std::mem::replace(&mut subscription.terms.mode, mode) == mode {
             return false;
         }
-        let cursor = subscription.cursor;
+        let cursor = subscription.cursor.clone();
         let reaches = || map.get(subscription.topic).is_some_and(|topic| topic.reaches(&cursor));
         let restarts = mode == TradeMode::Every && cursor.is_placed() && !reaches();
         if restarts {
-            subscription.cursor = Cursor::NEW;
+            subscription.cursor = self.beginning.clone();
             self.make_due(handle, now);
         }
         restarts
@@ -246,7 +245,7 @@ impl Manager {
                 Queue::Deferred => Standing::Deferred,
                 Queue::Paused => Standing::Paused,
             },
-            cursor: subscription.cursor,
+            cursor: *subscription.cursor,
             held_from: subscription.held_from,
             merged: subscription.merged,
             records: subscription.records,

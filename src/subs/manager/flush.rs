@@ -1,12 +1,12 @@
 //! One frame of a session. In: its due list and where each subscription stands. Out: chunks in the frame, cursors moved past them.
 //! Bounded by the frame; what does not fit stays due.
 
+use super::local::{LocalTopic, Locals};
 use super::subscription::{Queue, Subscription};
-use super::{LocalTopic, Manager, SessionKey, live, next_check, stands};
+use super::{Manager, SessionKey, live, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
-use foldhash::fast::RandomState;
-use std::collections::HashMap;
+use std::rc::Rc;
 use wire::kind::{Argument, Depth};
 use wire::request::{Encoding, Pace};
 
@@ -38,6 +38,8 @@ struct Round<'a> {
     now: i64,
     check_interval_ns: i64,
     frame: &'a mut FrameBuilder,
+    /// The cursor of whoever holds nothing.
+    beginning: &'a Rc<Cursor>,
     flushed: Flushed,
     /// Nothing slows the session.
     is_unslowed: bool,
@@ -50,13 +52,13 @@ impl Manager {
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
         let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
-        let mut spare = std::mem::take(&mut self.spare);
         let encoding = member.encoding;
         let mut round = Round {
             encoding,
             now,
             check_interval_ns: self.check_interval_ns,
             frame,
+            beginning: &self.beginning,
             flushed: Flushed::default(),
             is_unslowed: member.floor_ms(self.node_floor_ms) == 0,
             is_paid: false,
@@ -85,31 +87,33 @@ impl Manager {
                 continue;
             }
             // The quote before its trade, if there is one. It may not even be marked: who publishes does not wait for us.
-            if let Some(quote) = member.safe.get(&id).copied()
-                && round.has_trades(topic, self.topics.get_mut(&id), subscription, &mut spare)
-                && let Some(quote) = live(&mut self.subscriptions, quote)
+            if let Some(safe) = member.safe.get(&id).copied()
+                && round.has_trades(topic, self.locals.get_mut(subscription.local), subscription, &mut self.spare)
+                && let Some(quote) = live(&mut self.subscriptions, safe)
                 && matches!(quote.queue, Queue::Idle | Queue::Waiting | Queue::Due)
                 && (member.credits > 0 || !quote.is_on_credit())
             {
-                match round.serve_first(map, quote, &mut self.topics, &mut spare) {
+                match round.serve_first(map, quote, &mut self.locals, &mut self.spare) {
                     Served::NoRoom => {
                         member.line(focus).push_front(entry);
                         break;
                     }
                     Served::All if quote.queue == Queue::Due && !quote.once && !quote.pauses_after => {
                         // It has been told all there is. Its place in the line would let it out once more in the same window.
-                        quote.queue = Queue::Idle;
                         let focus = quote.terms.focus;
+                        if let Some(local) = self.locals.get_mut(quote.local) {
+                            quote.rest(safe, local);
+                        }
                         let subscriptions = &self.subscriptions;
-                        member.line(focus).note_stale(|handle| stands(subscriptions, handle, Queue::Due));
+                        member.line(focus).note_stale(|(handle, _)| stands(subscriptions, handle, Queue::Due));
                     }
                     Served::All | Served::More => {}
                 }
             }
             let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
-            let Some(local) = self.topics.get_mut(&id) else { continue };
+            let Some(local) = self.locals.get_mut(subscription.local) else { continue };
             let before = round.frame.len();
-            let served = round.serve(topic, local, subscription, &mut spare);
+            let served = round.serve(topic, local, subscription, &mut self.spare);
             member.charge(focus, round.frame.len() - before);
             match served {
                 Served::NoRoom => {
@@ -122,19 +126,18 @@ impl Manager {
                 }
                 Served::All => {}
             }
-            subscription.queue = Queue::Idle;
             if subscription.once {
                 ended.push(handle);
                 round.flushed.ended.push(id);
             } else if std::mem::take(&mut subscription.pauses_after) {
                 paused.push(handle);
             }
+            subscription.rest(handle, local);
         }
         if round.is_paid {
             member.credits = member.credits.saturating_sub(1);
         }
         let flushed = round.flushed;
-        self.spare = spare;
         for handle in ended {
             self.unsubscribe(map, handle);
         }
@@ -154,9 +157,9 @@ impl Round<'_> {
         trades.promised || chunk.snapshots > 0 || place(&chunk.to) != place(&trades.cursor)
     }
 
-    fn request(&self, subscription: &Subscription) -> Request {
+    fn request<'s>(&self, subscription: &'s Subscription) -> Request<'s> {
         Request {
-            cursor: subscription.cursor,
+            cursor: &subscription.cursor,
             mode: subscription.terms.mode,
             encoding: self.encoding,
             base_second: self.frame.base_second(),
@@ -165,15 +168,8 @@ impl Round<'_> {
 
     /// A subscription that waits goes ahead of its turn. If it stays in its list, there may be nothing left of it to be told then, which is
     /// cheap.
-    fn serve_first(
-        &mut self,
-        map: &TopicMap,
-        subscription: &mut Subscription,
-        topics: &mut HashMap<u32, LocalTopic, RandomState>,
-        spare: &mut Chunk,
-    ) -> Served {
-        let id = subscription.topic;
-        match (map.get(id), topics.get_mut(&id)) {
+    fn serve_first(&mut self, map: &TopicMap, subscription: &mut Subscription, locals: &mut Locals, spare: &mut Chunk) -> Served {
+        match (map.get(subscription.topic), locals.get_mut(subscription.local)) {
             (Some(topic), Some(local)) => self.serve(topic, local, subscription, spare),
             _ => Served::All,
         }
@@ -183,8 +179,7 @@ impl Round<'_> {
     fn serve(&mut self, topic: &Topic, local: &mut LocalTopic, subscription: &mut Subscription, spare: &mut Chunk) -> Served {
         // Read before the state: what is sent is at least as new.
         let received = topic.received();
-        let request = self.request(subscription);
-        let (chunk, hit) = local.chunks.get(topic, request, spare);
+        let (chunk, hit) = local.chunks.get(topic, self.request(subscription), spare);
         if hit {
             self.flushed.chunk_hits += 1;
         } else {
@@ -193,25 +188,28 @@ impl Round<'_> {
         if !self.frame.fits(chunk.bytes.len()) {
             return Served::NoRoom;
         }
-        subscription.cursor = chunk.to;
+        let former = std::mem::replace(&mut subscription.cursor, chunk.to.clone());
         subscription.held_from = received;
         let is_news = chunk.records > 0;
         if is_news {
             self.put(chunk, subscription, self.is_unslowed && subscription.terms.pace == Pace::Realtime);
         }
-        if chunk.more {
+        let (has_more, is_snapshot) = (chunk.more, chunk.snapshots > 0);
+        spare.reuse(former);
+        if has_more {
             return Served::More;
         }
-        if subscription.promised && chunk.snapshots == 0 {
+        if subscription.promised && !is_snapshot {
             // A stream's events up to here were told one by one; now the snapshot, if nothing came in between.
-            let (whole, _) = local.chunks.get(topic, Request { cursor: Cursor::NEW, ..request }, spare);
+            let request = Request { cursor: self.beginning, ..self.request(subscription) };
+            let (whole, _) = local.chunks.get(topic, request, spare);
             let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
             // Who came from another node may be ahead of this one; the snapshot was asked for all the same.
             let is_ahead = whole.to.epoch() == subscription.cursor.epoch() && whole.to.seq() < subscription.cursor.seq();
             if (place(&whole.to) != place(&subscription.cursor) && !is_ahead) || !self.frame.fits(whole.bytes.len()) {
                 return Served::More;
             }
-            subscription.cursor = whole.to;
+            subscription.cursor.clone_from(&whole.to);
             self.put(whole, subscription, false);
         }
         subscription.promised = false;
@@ -229,7 +227,7 @@ impl Round<'_> {
     fn put(&mut self, chunk: &Chunk, subscription: &mut Subscription, realtime: bool) {
         self.frame.push(chunk, realtime);
         subscription.count(chunk);
-        subscription.sent_at = self.now;
+        subscription.note_sent(self.now);
         self.is_paid |= subscription.is_on_credit();
     }
 }

@@ -9,7 +9,7 @@ impl Manager {
     pub fn mark_links(&mut self, map: &TopicMap, links: &[u32], now: i64) {
         let is_theirs =
             |id: &u32| map.get(*id).and_then(|topic| topic.link()).is_some_and(|link| links.binary_search(&link).is_ok());
-        let topics: Vec<u32> = self.topics.keys().copied().filter(is_theirs).collect();
+        let topics: Vec<u32> = self.locals.topics().filter(is_theirs).collect();
         topics.into_iter().for_each(|topic| self.mark(topic, now));
     }
 }

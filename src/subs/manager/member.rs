@@ -3,6 +3,7 @@
 
 use super::Handle;
 use crate::subs::Floor;
+use smallvec::SmallVec;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -14,10 +15,13 @@ const SHARE_FLOOR_NS: i64 = 5_000_000_000;
 /// A byte, in the units that served bytes are counted in: so small that a share of it is still a number.
 const BYTE: u64 = 1 << 20;
 
+/// A place in a line: whose, and since when (of an idle line, which of his).
+pub(super) type Place = (Handle, i64);
+
 /// Subscriptions in order, some of them stale.
 #[derive(Default)]
 pub(super) struct Line {
-    waiting: VecDeque<(Handle, i64)>,
+    waiting: VecDeque<Place>,
     stale: usize,
 }
 
@@ -26,11 +30,11 @@ impl Line {
         self.waiting.push_back((handle, now));
     }
 
-    pub fn push_front(&mut self, entry: (Handle, i64)) {
+    pub fn push_front(&mut self, entry: Place) {
         self.waiting.push_front(entry);
     }
 
-    pub fn pop(&mut self) -> Option<(Handle, i64)> {
+    pub fn pop(&mut self) -> Option<Place> {
         self.waiting.pop_front()
     }
 
@@ -40,6 +44,11 @@ impl Line {
 
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    #[cfg(test)]
+    pub fn places(&self) -> impl Iterator<Item = Place> {
+        self.waiting.iter().copied()
     }
 
     fn oldest(&self) -> Option<i64> {
@@ -52,11 +61,11 @@ impl Line {
     }
 
     /// One more entry names nothing. They are swept once they are half of the line: ending many costs one look each.
-    pub fn note_stale(&mut self, stands: impl Fn(Handle) -> bool) {
+    pub fn note_stale(&mut self, stands: impl Fn(Place) -> bool) {
         self.stale += 1;
         if self.stale * 2 > self.waiting.len() {
             self.stale = 0;
-            self.waiting.retain(|(handle, _)| stands(*handle));
+            self.waiting.retain(|place| stands(*place));
         }
     }
 
@@ -65,14 +74,30 @@ impl Line {
         std::mem::take(self)
     }
 
+    /// Empties it one by one and keeps its memory.
+    pub fn drain(&mut self) -> impl Iterator<Item = Place> {
+        self.stale = 0;
+        self.waiting.drain(..)
+    }
+
     pub fn into_handles(self) -> impl Iterator<Item = Handle> {
         self.waiting.into_iter().map(|(handle, _)| handle)
     }
 }
 
+/// Subscriptions that wait for the same moment.
+#[derive(Default)]
+pub(super) struct Window {
+    /// Monotonic ns.
+    begin: i64,
+    pub waiting: Vec<Handle>,
+}
+
 pub(super) struct Member {
     /// By focus. Each is first in, first out.
     due: [Line; Focus::ALL.len()],
+    /// One a pace and floor, as a rule one. Those with nobody in them are used again.
+    windows: SmallVec<[Window; 1]>,
     /// What each focus has been sent, the smaller the larger its weight. Who has had least goes first.
     served: [u64; Focus::ALL.len()],
     /// Due, as soon as the client grants a frame.
@@ -92,6 +117,7 @@ impl Member {
     pub fn new(encoding: Encoding, wake: Rc<Notify>) -> Self {
         Self {
             due: Default::default(),
+            windows: SmallVec::new(),
             served: Default::default(),
             unpaid: Line::default(),
             deferred: Line::default(),
@@ -105,6 +131,35 @@ impl Member {
 
     pub fn is_due(&self) -> bool {
         self.due.iter().any(|line| !line.is_empty())
+    }
+
+    /// Puts a subscription under the window that it waits for. True if it is the first one there.
+    pub fn wait(&mut self, begin: i64, handle: Handle) -> bool {
+        if let Some(window) = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty()) {
+            window.waiting.push(handle);
+            return false;
+        }
+        let free = self.windows.iter().position(|window| window.waiting.is_empty()).unwrap_or(self.windows.len());
+        if free == self.windows.len() {
+            self.windows.push(Window::default());
+        }
+        self.windows[free].begin = begin;
+        self.windows[free].waiting.push(handle);
+        true
+    }
+
+    /// Everybody who waits for this window, some of them gone by now.
+    pub fn take_window(&mut self, begin: i64) -> Vec<Handle> {
+        let window = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty());
+        window.map(|window| std::mem::take(&mut window.waiting)).unwrap_or_default()
+    }
+
+    /// The memory of a window that was taken.
+    pub fn give_back(&mut self, mut waiting: Vec<Handle>) {
+        waiting.clear();
+        if let Some(free) = self.windows.iter_mut().find(|window| window.waiting.capacity() == 0) {
+            free.waiting = waiting;
+        }
     }
 
     /// What slows it: its own floor or that of the node.

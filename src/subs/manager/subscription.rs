@@ -1,10 +1,13 @@
 //! One subscription: where it stands, how it wants to be told, and in which list it waits. In: chunks that were sent. Out: its grid and
 //! counts. Bounded: one fixed-size struct, whatever its speed.
 
-use super::{SessionKey, Terms};
+use super::local::LocalTopic;
+use super::member::Place;
+use super::{Handle, SessionKey, Terms};
 use crate::encode::Chunk;
 use crate::subs::pace::Grid;
 use crate::topic::Cursor;
+use std::rc::Rc;
 use wire::event::Nanos;
 use wire::request::Pace;
 
@@ -14,8 +17,9 @@ pub(super) const NEVER: i64 = i64::MIN / 2;
 /// The list a subscription stands in. An entry of a list whose subscription stands elsewhere is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Queue {
+    /// Among those of its topic who wait for a mark.
     Idle,
-    /// In the wheel, until its next window begins.
+    /// In a window of its session, until that begins.
     Waiting,
     /// In a due list of its session.
     Due,
@@ -30,17 +34,21 @@ pub(super) enum Queue {
 pub(super) struct Subscription {
     pub generation: u32,
     pub topic: u32,
+    /// Its topic, as this shard has it.
+    pub local: u32,
     pub session: SessionKey,
-    /// Where it stands among the topic's subscribers.
-    pub place: usize,
-    pub cursor: Cursor,
+    pub cursor: Rc<Cursor>,
     pub terms: Terms,
     /// Of the pace that was asked for.
     pub grid: Option<Grid>,
-    /// Monotonic ns of the last update that was sent at this pace.
-    pub sent_at: i64,
+    /// Monotonic ns of the last update that was sent at this pace, and of the beginning of the window after it.
+    sent_at: i64,
+    opens_at: i64,
     pub queue: Queue,
-    /// While waiting: beginning of the window it stands under in the wheel.
+    /// It has a place in its topic's idle line, idle or not; how many it has given up before.
+    pub is_listed: bool,
+    listing: u32,
+    /// While waiting: beginning of the window it stands under.
     pub waits_for: i64,
     /// Monotonic ns from which on the next flush carries a check; 0 = never.
     pub check_at: i64,
@@ -58,17 +66,77 @@ pub(super) struct Subscription {
 }
 
 impl Subscription {
+    /// Nothing has been sent yet.
+    pub fn new(generation: u32, topic: u32, session: SessionKey, cursor: Rc<Cursor>, terms: Terms, check_at: i64) -> Self {
+        Self {
+            generation,
+            topic,
+            local: 0,
+            session,
+            cursor,
+            terms,
+            grid: Grid::new(terms.pace, session.0),
+            sent_at: NEVER,
+            opens_at: NEVER,
+            queue: Queue::Idle,
+            is_listed: false,
+            listing: 0,
+            waits_for: 0,
+            check_at,
+            held_from: 0,
+            once: false,
+            promised: false,
+            pauses_after: false,
+            merged: 0,
+            records: 0,
+            bytes: 0,
+        }
+    }
+
+    /// It has been told all there is, and waits for a mark.
+    pub fn rest(&mut self, handle: Handle, local: &mut LocalTopic) {
+        self.queue = Queue::Idle;
+        if !std::mem::replace(&mut self.is_listed, true) {
+            local.idle.push(handle, self.listing.into());
+        }
+    }
+
+    /// Gives up its place in the idle line. True if it had one.
+    pub fn unlist(&mut self) -> bool {
+        self.listing = self.listing.wrapping_add(1);
+        std::mem::take(&mut self.is_listed)
+    }
+
+    /// Is this place in the idle line its own?
+    pub fn stands_at(&self, place: Place) -> bool {
+        self.is_listed && self.generation == place.0.generation && i64::from(self.listing) == place.1
+    }
+
+    /// Something was sent.
+    pub fn note_sent(&mut self, now: i64) {
+        self.sent_at = now;
+        self.opens_at = self.grid.map_or(NEVER, |grid| grid.begin(grid.window(now) + 1));
+    }
+
+    /// A pace begins with what is there.
+    pub fn begin_pace(&mut self) {
+        self.grid = Grid::new(self.terms.pace, self.session.0);
+        (self.sent_at, self.opens_at) = (NEVER, NEVER);
+    }
+
     /// Monotonic ns at which it may be sent something again; none: now.
     pub fn next_window(&self, floor_ms: u32, now: i64) -> Option<i64> {
+        if floor_ms == 0 {
+            return (now < self.opens_at).then_some(self.opens_at);
+        }
         let grid = self.grid(floor_ms)?;
         let last = grid.window(self.sent_at);
         (grid.window(now) <= last).then(|| grid.begin(last + 1))
     }
 
-    /// Its windows, none of them shorter than the floor.
+    /// Its windows, none of them shorter than the floor, which there is.
     fn grid(&self, floor_ms: u32) -> Option<Grid> {
         match self.grid {
-            _ if floor_ms == 0 => self.grid,
             Some(grid) if grid.is_slower_than(floor_ms) => Some(grid),
             _ => Grid::new(Pace::EveryMs(floor_ms), self.session.0),
         }

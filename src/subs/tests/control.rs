@@ -130,6 +130,45 @@ proptest! {
     }
 }
 
+proptest! {
+    /// However they come, go, pause and are served: a mark finds all who are idle (`Rig::dispatch` looks), and nobody is left behind.
+    #[test]
+    fn a_mark_finds_all_whom_it_concerns(turns in proptest::collection::vec((0usize..6, 0usize..5, any::<bool>()), 1..200)) {
+        let mut rig = Rig::new(1, 5);
+        let topic = rig.topics[0].quote;
+        for (turn, client, fast) in turns {
+            let held = rig.clients[client].held.get(&topic).map(|held| held.handle);
+            match (turn, held) {
+                (0, None) => rig.sub(client, topic, if fast { Pace::Realtime } else { Pace::EveryMs(100) }, TradeMode::Every),
+                (0, Some(_)) => {
+                    rig.unsub(client, topic);
+                    rig.clients[client].views.remove(&topic);
+                }
+                (1, Some(handle)) if fast => rig.clients[client].held.get_mut(&topic).unwrap().handle = rig.manager.pause(&rig.map, handle),
+                (1, Some(handle)) => {
+                    rig.manager.unpause(&rig.map, handle, rig.now);
+                    rig.clients[client].held.get_mut(&topic).unwrap().window = None;
+                }
+                (2, _) => rig.advance(if fast { 1 } else { 100 }),
+                (3, _) => drop(rig.flush(client, LARGE)),
+                _ => rig.quote(0),
+            }
+            rig.dispatch();
+        }
+        for client in 0..5 {
+            if let Some(held) = rig.clients[client].held.get(&topic) {
+                rig.manager.unpause(&rig.map, held.handle, rig.now);
+            }
+        }
+        rig.quote(0);
+        rig.advance(100);
+        for client in 0..5 {
+            rig.flush(client, LARGE);
+            prop_assert!(!rig.clients[client].held.contains_key(&topic) || rig.is_current(client, topic), "client {}", client);
+        }
+    }
+}
+
 #[test]
 fn a_pause_takes_no_work_at_all() {
     let mut rig = Rig::new(1, 1);

@@ -80,7 +80,7 @@ async fn make(topics: Topics, rate: u64) {
         let due = begin.elapsed().as_nanos() as u64 * rate / 1_000_000_000;
         while made < due {
             let at = made as usize % topics.len();
-            let quote = quote(at as u32, made / topics.len() as u64 + 1, begin_ns + made * 1_000_000_000 / rate);
+            let quote = quote(at as u32, made / topics.len() as u64 + 1, begin_ns + (made + 1) * 1_000_000_000 / rate);
             let mut is_left = false;
             if let Ok(clients) = topics[at].read() {
                 for client in clients.iter() {
