@@ -80,10 +80,12 @@ pub enum FaultKind {
     ChecksumMismatch,
     /// A message about an order that cannot be: unknown, known already, smaller than what was taken from it.
     UnknownOrder,
+    /// An execution among the trades that is none of the market (an insurance fund's, a deleveraging's): left out.
+    OffBookTrade,
 }
 
 impl FaultKind {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BadMessage,
         Self::Refused,
         Self::SequenceGap,
@@ -94,6 +96,7 @@ impl FaultKind {
         Self::SnapshotFailed,
         Self::ChecksumMismatch,
         Self::UnknownOrder,
+        Self::OffBookTrade,
     ];
 
     pub fn name(self) -> &'static str {
@@ -108,6 +111,7 @@ impl FaultKind {
             Self::SnapshotFailed => "snapshot_failed",
             Self::ChecksumMismatch => "checksum_mismatch",
             Self::UnknownOrder => "unknown_order",
+            Self::OffBookTrade => "off_book_trade",
         }
     }
 }
@@ -141,6 +145,8 @@ pub struct VenueCaps {
     pub max_connection_age_s: u64,
     /// Largest message accepted from the venue.
     pub max_message_bytes: usize,
+    /// Streams are for holders of an API key, which goes into this header of the handshake (`FeedSettings::api_key_file`).
+    pub key_header: Option<&'static str>,
 }
 
 /// One venue's protocol. All methods append to `out` and never fail: what cannot be used is a `Fault`.

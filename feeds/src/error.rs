@@ -14,6 +14,9 @@ pub enum FeedError {
     BadName { name: String },
     #[error("'{url}' is not an address of feed '{venue}': {reason}")]
     BadAddress { venue: String, url: String, reason: &'static str },
+    /// Says where the key was looked for, never what was found there.
+    #[error("the API key of feed '{venue}': {reason}")]
+    ApiKey { venue: String, reason: String },
     #[error("no TLS for feeds: {0}")]
     Tls(String),
     /// A simulator's or a recording's own complaint, already a sentence.

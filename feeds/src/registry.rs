@@ -27,6 +27,7 @@ pub struct Venue {
 pub const VENUES: &[Venue] = &[
     binance::SPOT,
     binance::COIN_M,
+    binance::SBE,
     binance::US,
     binance::USD_M,
     bitfinex::VENUE,
@@ -55,6 +56,11 @@ pub struct Coverage {
 }
 
 impl Venue {
+    /// Its streams are for holders of an API key.
+    pub fn needs_key(&self) -> bool {
+        (self.protocol)(&FeedSettings::of_venue(self.name)).facts().caps.key_header.is_some()
+    }
+
     pub fn coverage(&self) -> Coverage {
         let protocol = (self.protocol)(&FeedSettings::of_venue(self.name));
         let streams = protocol.streams();

@@ -25,6 +25,9 @@ pub struct FeedSettings {
     /// REST base address; the venue's own if left out.
     #[serde(default)]
     pub rest_url: Option<String>,
+    /// File with the API key, for venues whose streams need one; line ends behind it are ignored.
+    #[serde(default)]
+    pub api_key_file: Option<PathBuf>,
     /// Which data to take.
     #[serde(default = "all_channels")]
     pub channels: Vec<ChannelName>,
@@ -71,7 +74,13 @@ impl FeedSettings {
             None => (None, None),
         };
         let upstream = self.tickwire.as_mut().map(|own| [own.ca_file.as_mut(), own.token_file.as_mut()].into_iter().flatten());
-        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password).chain(upstream.into_iter().flatten())
+        [replay, iex, databento, itch]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .chain(password)
+            .chain(upstream.into_iter().flatten())
+            .chain(&mut self.api_key_file)
     }
 
     /// A feed of this venue with everything else left out.
@@ -82,6 +91,7 @@ impl FeedSettings {
             symbols: Vec::new(),
             ws_url: None,
             rest_url: None,
+            api_key_file: None,
             channels: all_channels(),
             aggregated_trades: false,
             depth: None,

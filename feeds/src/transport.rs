@@ -6,21 +6,26 @@ use crate::error::FeedError;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::Uri;
-use hyper::header::{ACCEPT_ENCODING, CONNECTION, HOST, RETRY_AFTER, USER_AGENT};
+use hyper::header::{ACCEPT_ENCODING, CONNECTION, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 /// `exchangeInfo` of a venue with some thousand symbols is 10 to 20 MB.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
+/// Keys are 64 characters; a larger file is no key.
+const MAX_KEY_BYTES: u64 = 4_096;
 const AGENT: &str = concat!("tickwire/", env!("CARGO_PKG_VERSION"));
 
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -42,6 +47,26 @@ pub enum TransportError {
     Handshake(String),
     #[error("no connection within {0} ms")]
     Timeout(u128),
+}
+
+/// An API key and the header it goes into. Its value says nothing of itself when it is printed.
+#[derive(Clone, Debug)]
+pub struct Key {
+    header: HeaderName,
+    value: HeaderValue,
+}
+
+impl Key {
+    /// The error names the file, but never what is in it.
+    pub fn from_file(header: &'static str, file: &Path) -> Result<Self, String> {
+        let mut text = String::new();
+        let read = std::fs::File::open(file).and_then(|file| file.take(MAX_KEY_BYTES).read_to_string(&mut text));
+        read.map_err(|error| format!("{}: cannot be read: {error}", file.display()))?;
+        let bad = || format!("{}: holds no key: one line of letters and digits", file.display());
+        let mut value = HeaderValue::from_str(text.trim()).ok().filter(|value| !value.is_empty()).ok_or_else(bad)?;
+        value.set_sensitive(true);
+        Ok(Self { header: HeaderName::from_static(header), value })
+    }
 }
 
 /// Where to connect to, taken out of a URL.
@@ -94,6 +119,8 @@ pub fn check(venue: &str, url: &str, schemes: [&str; 2]) -> Result<bool, FeedErr
 
 pub struct Transport {
     tls: Option<TlsConnector>,
+    /// Of the streams. REST requests of ours are all public and go without.
+    key: Option<Key>,
     connect_timeout: Duration,
     fetch_timeout: Duration,
     /// Last known addresses, for when the resolver fails. As many entries as the feed has hosts: two.
@@ -101,18 +128,22 @@ pub struct Transport {
 }
 
 impl Transport {
-    pub fn new(tls: bool, connect_timeout: Duration, fetch_timeout: Duration) -> Result<Arc<Self>, FeedError> {
+    pub fn new(tls: bool, key: Option<Key>, connect_timeout: Duration, fetch_timeout: Duration) -> Result<Arc<Self>, FeedError> {
         let tls = if tls { Some(connector(native_roots()?)?) } else { None };
-        Ok(Arc::new(Self { tls, connect_timeout, fetch_timeout, known: Mutex::new(HashMap::new()) }))
+        Ok(Arc::new(Self { tls, key, connect_timeout, fetch_timeout, known: Mutex::new(HashMap::new()) }))
     }
 
     pub async fn websocket(self: Arc<Self>, url: String, max_message_bytes: usize) -> Result<Socket, TransportError> {
         let connect = async {
             let stream = self.connect(&Address::parse(&url).map_err(TransportError::Address)?).await?;
             let config = websocket_config(max_message_bytes);
-            let (socket, _) = tokio_tungstenite::client_async_with_config(url.as_str(), stream, Some(config))
-                .await
-                .map_err(|error| TransportError::Handshake(error.to_string()))?;
+            let handshake = |error: tungstenite::Error| TransportError::Handshake(error.to_string());
+            let mut request = url.as_str().into_client_request().map_err(handshake)?;
+            if let Some(Key { header, value }) = &self.key {
+                request.headers_mut().insert(header, value.clone());
+            }
+            let (socket, _) =
+                tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await.map_err(handshake)?;
             Ok(socket)
         };
         match tokio::time::timeout(self.connect_timeout, connect).await {

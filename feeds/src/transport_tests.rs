@@ -24,7 +24,7 @@ fn plain_addresses_are_for_loopback_only() {
 
 fn transport(tls: Option<TlsConnector>) -> Arc<Transport> {
     let timeout = Duration::from_millis(2_000);
-    Arc::new(Transport { tls, connect_timeout: timeout, fetch_timeout: timeout, known: Mutex::new(HashMap::new()) })
+    Arc::new(Transport { tls, key: None, connect_timeout: timeout, fetch_timeout: timeout, known: Mutex::new(HashMap::new()) })
 }
 
 /// Answers every request with these bytes; hangs after them if they are empty.

@@ -1,12 +1,16 @@
 //! Nothing is allocated for a message of a binary feed. In: messages of symbols that are known. Out: the number of allocations, which
 //! must be none. Bounded: an allocator that counts, in a program of its own.
 
+#[path = "support/sbe_frames.rs"]
+mod sbe_frames;
+
 use dbn::{BidAskPair, FlagSet, MboMsg, Mbp1Msg, Mbp10Msg, RecordHeader, RecordRef, TradeMsg, rtype};
-use feeds::adapter::Output;
+use feeds::adapter::{Action, Adapter, Line, Now, Output};
+use feeds::registry;
 use feeds::settings::FeedSettings;
-use feeds::venue::binance::sbe::{self, Frame};
 use feeds::venue::{databento, iex};
 use std::hint::black_box;
+use wire::event::EventBody;
 
 const WARM_UP: u64 = 3_000;
 const COUNTED: u64 = 1_000;
@@ -80,16 +84,59 @@ fn iex_allocates_nothing() {
     }
 }
 
+/// An adapter of Binance's binary streams whose BTCUSDT has its book as of id 0.
+fn binance() -> Box<dyn Adapter> {
+    let settings = FeedSettings { symbols: vec!["BTC-USDT".to_owned()], ..FeedSettings::of_venue("binance-sbe") };
+    let mut adapter = registry::adapter("binance-sbe", &settings).unwrap();
+    let dialect = registry::dialect("binance-sbe").unwrap();
+    adapter.replayed(dialect.instruments(&[("BTCUSDT".to_owned(), (-2, -5))].into()), false);
+    let (now, mut out) = (Now { wall: NOW as i64, mono: 0 }, Output::default());
+    adapter.start(now, &mut out);
+    while !out.actions.is_empty() {
+        for action in std::mem::take(&mut out.actions) {
+            match action {
+                Action::Open { line, .. } => adapter.on_open(now, line, &mut out),
+                Action::Send { line, text } => {
+                    for grant in dialect.grants(&text) {
+                        adapter.on_message(now, line, &mut grant.into_bytes(), &mut out);
+                    }
+                }
+                Action::Fetch { fetch, .. } => {
+                    let body = br#"{"lastUpdateId":0,"bids":[["10.00","1"]],"asks":[["20.00","2"]]}"#.to_vec();
+                    adapter.on_response(now, fetch, Ok(body), &mut out);
+                }
+                Action::Close { .. } | Action::Reconnect { .. } => panic!("{action:?}"),
+            }
+        }
+    }
+    adapter
+}
+
 #[test]
 fn sbe_allocates_nothing() {
-    let root = [&[26, 0, 0x13, 0x27, 1, 0, 0, 0][..], &[0; 8], &[1; 16], &[0xfe, 0xfb]].concat();
-    let group = |levels: u8| [vec![16, 0, levels, 0], vec![1; 16 * usize::from(levels)]].concat();
-    let frame = [root, group(20), group(20), b"\x07BTCUSDT".to_vec()].concat();
-    none("a depth frame", |_| {
-        let Ok(Frame::DepthDiff(depth)) = sbe::parse(black_box(&frame)) else { panic!("{:?}", sbe::parse(&frame)) };
-        let sizes: i64 = depth.bids().chain(depth.asks()).flatten().map(|level| level.size >> 8).sum();
-        assert!(sizes > 0 && depth.symbol == "BTCUSDT");
+    let (now, line) = (Now { wall: NOW as i64, mono: 1 }, Line(0));
+    let (mut adapter, mut out) = (binance(), Output::default());
+    let mut events = 0;
+    // Made before they are counted.
+    let frames: Vec<_> = (1..=(WARM_UP + COUNTED) as i64)
+        .map(|id| {
+            let levels = |from: i64| (0..20).map(|at| (from + at, (id + at) % 4)).collect::<Vec<_>>();
+            let time = NOW as i64 / 1_000 + id;
+            let depth = sbe_frames::depth("BTCUSDT", time, &[id, id], &levels(980), &levels(2_000), 0);
+            let trades = sbe_frames::trades("BTCUSDT", time, &[(2 * id, 1_000, 5, true), (2 * id + 1, 1_001, 5, false)], 0);
+            [sbe_frames::best("BTCUSDT", time, id, (999, 1 + id % 7), (2_000, 3), 0), trades, depth]
+        })
+        .collect();
+    let mut frames = frames.into_iter();
+    none("quotes, trades and levels of Binance", |_| {
+        for mut frame in frames.next().unwrap() {
+            out.clear();
+            adapter.on_message(now, line, &mut frame, &mut out);
+            assert!(out.faults.is_empty() && out.actions.is_empty(), "{:?} {:?}", out.faults, out.actions);
+            events += out.batch.events.iter().filter(|event| !matches!(event.body, EventBody::State { .. })).count() as u64;
+        }
     });
+    assert!(events >= 4 * (WARM_UP + COUNTED) - 1, "{events}");
 }
 
 #[test]

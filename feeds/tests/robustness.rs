@@ -1,6 +1,9 @@
 //! Every registered venue against bytes that no venue should send. In: recorded messages of `../shared/data`, mutated, and random bytes.
 //! Out: no panic, sound batches, faults that are counted. A venue's recording is in the folder of its name or of one of its aliases.
 
+#[path = "support/sbe_frames.rs"]
+mod sbe_frames;
+
 use feeds::adapter::{Action, Adapter, Fault, FaultKind, Fetch, FetchError, Line, Now, Output};
 use feeds::engine::Dialect;
 use feeds::recording::{Body, Recording};
@@ -70,6 +73,21 @@ fn known(venue: &Venue) -> Known {
     known
         .messages
         .push(br#"{"channel":"book","data":[{"s":"BTCUSDT","b":[["1.5","2"]],"a":[],"u":7}],"result":null,"id":1}"#.to_vec());
+    if venue.name == "binance-sbe" {
+        let level = |at: i64| (6_421_000 + at, at % 3);
+        known.messages.extend((1..40).flat_map(|at| {
+            let quote = sbe_frames::best("BTCUSDT", at, at, level(at), level(at + 1), 0);
+            let trades = sbe_frames::trades("BTCUSDT", at + 9, &[(at, 6_421_000, at, at % 2 == 0)], 0);
+            [quote, trades, sbe_frames::depth("BTCUSDT", at, &[at, at], &[level(at)], &[level(at + 9)], 0)]
+        }));
+        for message in &known.messages {
+            dialect.message(0, message, &mut known.notes);
+        }
+        known.answers.insert(
+            dialect.address_key("/api/v3/depth?symbol=BTCUSDT"),
+            br#"{"lastUpdateId":5,"bids":[["64000","1"]],"asks":[["64999","1"]]}"#.to_vec(),
+        );
+    }
     known
 }
 

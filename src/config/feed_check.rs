@@ -3,8 +3,9 @@
 use super::check::{Fault, at_least};
 use super::types::Topics;
 use feeds::error::FeedError;
-use feeds::registry::{self, BUILT_IN, VENUES};
+use feeds::registry::{self, BUILT_IN, VENUES, Venue};
 use feeds::settings::{FeedSettings, ReplaySettings};
+use feeds::supervisor;
 use feeds::venue::itch::SessionDate;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -94,6 +95,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     if feed.itch.is_some() && !is_itch {
         return Err(Fault::new(format!("{at}.itch"), "is for venue \"itch\" only", "remove it"));
     }
+    if feed.api_key_file.is_some() && !registry::venue(&feed.venue).is_ok_and(Venue::needs_key) {
+        let what = format!("venue \"{}\" asks for no key", feed.venue);
+        return Err(Fault::new(format!("{at}.api_key_file"), what, "remove it"));
+    }
     match (feed.venue.as_str(), &feed.replay) {
         ("replay", Some(replay)) => check_replay(at, replay),
         ("replay", None) => {
@@ -128,7 +133,10 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
-        (venue, None) => registry::adapter(venue, feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
+        (venue, None) => {
+            let adapter = registry::adapter(venue, feed).map_err(|error| of_adapter(at, feed, error))?;
+            supervisor::check_key(adapter.as_ref(), feed).map_err(|error| of_adapter(at, feed, error))
+        }
     }
 }
 
@@ -190,6 +198,7 @@ fn of_adapter(at: &str, feed: &FeedSettings, error: FeedError) -> Fault {
         FeedError::BadName { .. } => format!("{at}.name"),
         FeedError::NoSymbols { .. } => format!("{at}.symbols"),
         FeedError::NoChannels { .. } => format!("{at}.channels"),
+        FeedError::ApiKey { .. } => format!("{at}.api_key_file"),
         _ => at.to_owned(),
     };
     Fault::new(key, error.to_string(), "")

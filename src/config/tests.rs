@@ -150,6 +150,18 @@ fn values_that_cannot_work_are_refused_at_their_line() {
             "dir/t.toml:7:42: feeds[1].itch.password_file: dir/none: cannot be read: ",
         ),
         (
+            "[[feeds]]\nvenue = \"binance-sbe\"\nsymbols = [\"BTC-USDT\"]\napi_key_file = \"none\"\n",
+            "dir/t.toml:8:16: feeds[1].api_key_file: the API key of feed 'binance-sbe': dir/none: cannot be read: ",
+        ),
+        (
+            "[[feeds]]\nvenue = \"binance-sbe\"\nsymbols = [\"BTC-USDT\"]\n",
+            "dir/t.toml:5:1: feeds[1].api_key_file: the API key of feed 'binance-sbe': name a file that holds it, api_key_file",
+        ),
+        (
+            "[[feeds]]\nvenue = \"binance\"\nsymbols = [\"BTC-USDT\"]\napi_key_file = \"none\"\n",
+            "dir/t.toml:8:16: feeds[1].api_key_file: venue \"binance\" asks for no key; remove it",
+        ),
+        (
             "[[feeds]]\nvenue = \"replay\"\n",
             "dir/t.toml:5:1: feeds[1].replay: is missing for venue \"replay\"; add [feeds.replay] ",
         ),
@@ -329,6 +341,7 @@ fn full() -> Config {
             symbols: vec!["A".to_owned()],
             ws_url: some(),
             rest_url: some(),
+            api_key_file: file(),
             channels: Vec::new(),
             aggregated_trades: false,
             depth: Some(10),

@@ -278,7 +278,7 @@ async fn what_is_recorded_from_the_emulator_adds_up_to_the_same_books() {
         stop.send_replace(true);
     };
     tokio::join!(feed, end);
-    let files = recorder.finish().unwrap();
+    let (files, _) = recorder.finish().unwrap();
     let report = crate::cli::audit::audit("binance", &files).unwrap();
     for symbol in SYMBOLS {
         for side in ["final_bids", "final_asks"] {

@@ -58,6 +58,10 @@ catalogue! {
     FEED_CLOCK_SKEW = Gauge "tickwire_feed_clock_skew_seconds" ["venue"]
         "Least (received - event) of the last 10 to 20 s; below 0 the venue's clock is ahead of ours.";
 
+    RECORDING_ENTRIES = Counter "tickwire_recording_entries_total" ["venue", "result"]
+        "Entries of recordings: recorded, or left_out because the disk was too slow or refused.";
+    RECORDING_FAILURES = Counter "tickwire_recording_failures_total" ["venue"] "Times a disk refused a recording; it was tried again until it took it.";
+
     TOPICS = Gauge "tickwire_topics" [] "Topics in the map.";
     TOPICS_CAPACITY = Gauge "tickwire_topics_capacity" [] "Most topics the map takes (topics.max_topics).";
     TOPICS_REFUSED = Counter "tickwire_topics_refused_total" [] "Instruments not listed because the map was full.";

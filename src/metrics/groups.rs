@@ -76,6 +76,11 @@ pub struct FeedMetrics {
     pub reconnects: Counter,
     /// Checks that clients reported to disagree with what they held.
     pub mismatches: Counter,
+    /// Entries of a recording that were written, or left out.
+    pub recorded: Counter,
+    pub left_out: Counter,
+    /// Times the disk of a recording refused.
+    pub recording_failures: Counter,
     pub instruments: Gauge,
     pub received_to_published: Histogram,
     pub(super) event_to_received: Histogram,

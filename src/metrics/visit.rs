@@ -73,8 +73,12 @@ impl FeedMetrics {
             (&c::FEED_EVENTS, &self.events),
             (&c::FEED_RECONNECTS, &self.reconnects),
             (&c::CHECK_MISMATCHES, &self.mismatches),
+            (&c::RECORDING_FAILURES, &self.recording_failures),
         ] {
             emit(row, only, Value::Counter(counter.get()));
+        }
+        for (result, counter) in [("recorded", &self.recorded), ("left_out", &self.left_out)] {
+            emit(&c::RECORDING_ENTRIES, &[venue, result], Value::Counter(counter.get()));
         }
         for (kind, counter) in FaultKind::ALL.iter().zip(&self.faults) {
             emit(&c::FEED_FAULTS, &[venue, kind.name()], Value::Counter(counter.get()));

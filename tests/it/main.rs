@@ -14,6 +14,7 @@ mod limits;
 mod load;
 mod pressure;
 mod quality;
+mod recorded;
 mod relay;
 mod requests;
 mod slow_reader;

@@ -7,6 +7,20 @@ use std::fmt;
 pub const MAX_EXPONENT: i8 = 18;
 pub const MIN_EXPONENT: i8 = -18;
 
+/// So many digits fit an `i64` whatever they are.
+const SAFE_DIGITS: usize = 18;
+
+/// Powers of ten, of all that an `i64` holds.
+const POWERS: [i64; SAFE_DIGITS + 1] = {
+    let mut powers = [1; SAFE_DIGITS + 1];
+    let mut at = 1;
+    while at < powers.len() {
+        powers[at] = powers[at - 1] * 10;
+        at += 1;
+    }
+    powers
+};
+
 /// `mantissa * 10^exponent`, exactly as the text said (trailing zeros are kept in the exponent: `1.50` is `150e-2`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {
@@ -32,6 +46,22 @@ impl Decimal {
 
     /// Reads `[+-]digits[.digits][(e|E)[+-]digits]`. Nothing else, no spaces.
     pub fn parse(text: &[u8]) -> Result<Self, DecimalError> {
+        Self::parse_short(text).map_or_else(|| Self::parse_any(text), Ok)
+    }
+
+    /// What nearly all numbers are: `digits[.digits]`, so few that they cannot overflow.
+    fn parse_short(text: &[u8]) -> Option<Self> {
+        let point = text.iter().position(|byte| *byte == b'.').unwrap_or(text.len());
+        let (whole, fraction) = (&text[..point], text.get(point + 1..).unwrap_or_default());
+        if !(1..=SAFE_DIGITS).contains(&(whole.len() + fraction.len())) {
+            return None;
+        }
+        // Two short sums are faster than a long one: neither waits for the other.
+        let mantissa = sum(whole)? * POWERS[fraction.len()] + sum(fraction)?;
+        Some(Self::new(mantissa, -(fraction.len() as i8)))
+    }
+
+    fn parse_any(text: &[u8]) -> Result<Self, DecimalError> {
         let (negative, digits) = match text {
             [b'-', rest @ ..] => (true, rest),
             [b'+', rest @ ..] => (false, rest),
@@ -106,10 +136,10 @@ impl Decimal {
         if shift >= 0 {
             return pow10(shift).and_then(|p| self.mantissa.checked_mul(p)).ok_or(DecimalError::Overflow);
         }
-        let exact = pow10(-shift).filter(|p| self.mantissa % p == 0);
-        match exact {
-            Some(p) => Ok(self.mantissa / p),
-            None => Err(DecimalError::Inexact { needs: self.normalized().exponent }),
+        let cut = pow10(-shift).map(|p| (self.mantissa / p, p));
+        match cut {
+            Some((cut, p)) if cut * p == self.mantissa => Ok(cut),
+            _ => Err(DecimalError::Inexact { needs: self.normalized().exponent }),
         }
     }
 }
@@ -140,8 +170,20 @@ fn parse_exponent(text: &[u8]) -> Result<i32, DecimalError> {
     Ok(if negative { -value } else { value })
 }
 
-const fn pow10(power: i32) -> Option<i64> {
-    if power < 0 || power > 18 { None } else { Some(10i64.pow(power as u32)) }
+/// The value of some digits, at most `SAFE_DIGITS`; `None` if anything else is among them.
+fn sum(digits: &[u8]) -> Option<i64> {
+    let (mut value, mut highest) = (0i64, 0);
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        highest = highest.max(digit);
+        // Only what is no digit can wrap.
+        value = value.wrapping_mul(10).wrapping_add(i64::from(digit));
+    }
+    (highest <= 9).then_some(value)
+}
+
+fn pow10(power: i32) -> Option<i64> {
+    usize::try_from(power).ok().and_then(|power| POWERS.get(power)).copied()
 }
 
 /// Venue text straight to a mantissa at the instrument's exponent: the hot path of every adapter.
@@ -331,6 +373,26 @@ mod tests {
         }
         assert_eq!(Decimal::parse(b"1.2e3"), Ok(Decimal::new(12, 2)));
         assert_eq!(Decimal::parse(b"1E-7"), Ok(Decimal::new(1, -7)));
+    }
+
+    #[test]
+    fn short_texts_are_read_like_any() {
+        for length in 0..22 {
+            let digits: Vec<u8> = (0..length).map(|at| b'0' + (9 - at % 10) as u8).collect();
+            for at in 0..=length {
+                for byte in [b'.', b'-', b'+', b'e', b' ', b'/', b':', 0, 0xff] {
+                    let mut text = digits.clone();
+                    text.insert(at, byte);
+                    assert_eq!(Decimal::parse(&text), Decimal::parse_any(&text), "{text:?}");
+                    text.insert(length / 2, b'.');
+                    assert_eq!(Decimal::parse(&text), Decimal::parse_any(&text), "{text:?}");
+                }
+            }
+            assert_eq!(Decimal::parse(&digits), Decimal::parse_any(&digits), "{digits:?}");
+        }
+        assert!(
+            Decimal::parse_short(b"999999999.999999999").is_some() && Decimal::parse_short(b"9999999999.999999999").is_none()
+        );
     }
 
     #[test]

@@ -107,6 +107,11 @@ pub(super) enum Item {
         instrument: u32,
         trade: TradeUpdate,
     },
+    /// Numbered among the trades, and none of the market.
+    OffBookTrade {
+        instrument: u32,
+        trade: TradeUpdate,
+    },
     /// Ranges of `Decoded::bids` and `Decoded::asks`.
     Book {
         instrument: u32,
@@ -210,6 +215,14 @@ impl Decoded {
     pub fn trade(&mut self, native: &str, trade: TradeUpdate) {
         if let Some(instrument) = self.instrument(native) {
             self.items.push(Item::Trade { instrument, trade });
+        }
+    }
+
+    /// An execution that the venue numbers among the trades and that nobody could have taken part in (an insurance fund's, a
+    /// deleveraging's): its id is followed, it is counted, and not told.
+    pub fn off_book_trade(&mut self, native: &str, trade: TradeUpdate) {
+        if let Some(instrument) = self.instrument(native) {
+            self.items.push(Item::OffBookTrade { instrument, trade });
         }
     }
 

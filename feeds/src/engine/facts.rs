@@ -173,6 +173,7 @@ pub const COMMON: Facts = Facts {
         weight_per_minute: 600,
         max_connection_age_s: 0,
         max_message_bytes: 16 << 20,
+        key_header: None,
     },
     proofs: &[Proof::None],
     scope: Scope::Symbol,

@@ -52,6 +52,7 @@ pub(super) struct Feed {
     /// By link: why it is lost.
     pub(super) lost: Vec<Option<(FeedState, Cause)>>,
     pub(super) next_fetch: u64,
+    pub(super) is_replay: bool,
     /// A replay: instruments made from the data.
     pub(super) made: Vec<Listed>,
     /// A replay without a list of instruments.
@@ -95,6 +96,7 @@ impl Feed {
             token: Token { fetch: None, due: i64::MIN, failures: 0 },
             lost: Vec::new(),
             next_fetch: 0,
+            is_replay: false,
             made: Vec::new(),
             unlisted: false,
         })
@@ -122,7 +124,9 @@ impl Engine {
             // One stream may carry more than was asked for.
             let unasked = match item {
                 Item::Quote { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Quote),
-                Item::Trade { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Trade),
+                Item::Trade { instrument, .. } | Item::OffBookTrade { instrument, .. } => {
+                    !feed.markets[*instrument as usize].takes(Channel::Trade)
+                }
                 Item::Book { instrument, .. } => !feed.markets[*instrument as usize].takes(Channel::Book),
                 _ => false,
             };
@@ -148,6 +152,10 @@ impl Engine {
                         let need = feed.markets[*instrument as usize].on_trade(now, trade, overlap, out);
                         feed.serve(now, *instrument, need, protocol.as_ref(), out);
                     }
+                }
+                Item::OffBookTrade { instrument, trade } => {
+                    let Some(overlap) = feed.data(now, line, out) else { break };
+                    feed.markets[*instrument as usize].on_off_book_trade(now, trade, overlap, out);
                 }
                 Item::Book { instrument, book, bids, asks } => {
                     let Some(overlap) = feed.data(now, line, out) else { break };
@@ -194,6 +202,7 @@ impl Adapter for Engine {
     }
 
     fn replayed(&mut self, instruments: Vec<Listed>, listed: bool) {
+        self.feed.is_replay = true;
         self.feed.made = instruments;
         self.feed.unlisted = !listed;
         self.feed.lines.without_tokens();
@@ -226,9 +235,9 @@ impl Adapter for Engine {
 
     fn on_response(&mut self, now: Now, fetch: Fetch, result: Result<Vec<u8>, FetchError>, out: &mut Output) {
         let Self { protocol, decoded, feed, .. } = self;
-        if let Some(at) = feed.list.fetches.iter().position(|one| *one == fetch) {
-            feed.list.fetches.swap_remove(at);
-            feed.on_list_part(now, result, protocol.as_ref(), decoded, out);
+        if let Some(at) = feed.list.fetches.iter().position(|page| page.fetch == fetch) {
+            let page = feed.list.fetches.swap_remove(at);
+            feed.on_list_part(now, &page, result, protocol.as_ref(), decoded, out);
         } else if feed.token.fetch == Some(fetch) {
             feed.on_token(now, result, protocol.as_ref(), out);
         } else if let Some(index) = feed.snapshots.answered(fetch) {

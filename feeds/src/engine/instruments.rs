@@ -15,9 +15,20 @@ const LIST_RETRY_LAST_NS: i64 = 60_000_000_000;
 /// Tick sizes, trading phases and new listings change some times a day.
 const LIST_REFRESH_NS: i64 = 15 * 60 * 1_000_000_000;
 
+/// A list of so many pages is none that a venue has.
+const MAX_PAGES: u32 = 50;
+
+/// An answer that is waited for.
+pub(super) struct Page {
+    pub(super) fetch: Fetch,
+    url: String,
+    /// From 1, of its list.
+    number: u32,
+}
+
 /// The list of instruments, which may come in several answers.
 pub(super) struct List {
-    pub(super) fetches: Vec<Fetch>,
+    pub(super) fetches: Vec<Page>,
     found: Vec<Listed>,
     complaint: Option<String>,
     due: i64,
@@ -45,15 +56,20 @@ impl Feed {
         let mut wanted = self.missing.clone();
         wanted.extend(self.markets.iter().map(|market| format!("!{}", market.instrument.native)));
         for url in protocol.listings(&self.rest_url, &wanted) {
-            let fetch = self.fetch(url, self.facts.listing_weight, false, out);
-            self.list.fetches.push(fetch);
+            self.fetch_page(url, 1, out);
         }
     }
 
-    /// One of the lists is here; acted on when all are.
+    fn fetch_page(&mut self, url: String, number: u32, out: &mut Output) {
+        let fetch = self.fetch(url.clone(), self.facts.listing_weight, false, out);
+        self.list.fetches.push(Page { fetch, url, number });
+    }
+
+    /// One of the lists, or a page of one, is here; acted on when all are.
     pub(super) fn on_list_part(
         &mut self,
         now: Now,
+        page: &Page,
         result: Result<Vec<u8>, FetchError>,
         protocol: &dyn Protocol,
         decoded: &mut Decoded,
@@ -61,8 +77,19 @@ impl Feed {
     ) {
         let result = match result {
             Err(FetchError::Status { status: 400 | 404, .. }) if self.facts.listing_each => None,
+            // Whoever recorded it did not ask for more pages.
+            Err(_) if self.is_replay && page.number > 1 => None,
             result => Some(result),
         };
+        if let Some(Ok(json)) = &result
+            && let Some(next) = protocol.next_listing(&page.url, json)
+        {
+            if page.number < MAX_PAGES {
+                self.fetch_page(next, page.number + 1, out);
+            } else {
+                self.list.complaint = Some(format!("it has more than {MAX_PAGES} pages"));
+            }
+        }
         let found = result.map(|result| result.map_err(|error| error.to_string()).and_then(|json| protocol.listing(&json)));
         match found {
             Some(Ok(found)) => self.list.found.extend(found),

@@ -173,9 +173,6 @@ fn reason(venue: &str, message: &Value, theirs: &[Event]) -> Option<&'static str
     let topic = text("topic");
     match venue {
         _ if message["generated"] == true => Some("made by their recorder, not by the venue"),
-        "binance-coinm" | "binance-usdm" if message["data"]["X"].as_str().is_some_and(|kind| kind != "MARKET") => {
-            Some("trades of the insurance fund and of deleveraging: they leave them out")
-        }
         "bitfinex" if message.is_array() => Some("channels are known by a number that an earlier message gave"),
         "bitget" if message["arg"]["topic"].is_string() => Some(GONE),
         "bitget" if argument == "books15" => Some(UNSUBSCRIBED),

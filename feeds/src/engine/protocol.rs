@@ -84,6 +84,11 @@ pub trait Protocol: Send {
         Ok(Vec::new())
     }
 
+    /// Where the list that was found at `url` goes on, if this was only a page of it.
+    fn next_listing(&self, _url: &str, _json: &[u8]) -> Option<String> {
+        None
+    }
+
     fn snapshot_url(&self, _base: &str, _native: &str) -> String {
         String::new()
     }

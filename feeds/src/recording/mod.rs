@@ -13,6 +13,9 @@
 
 mod cryptofeed;
 mod cryptofeed_old;
+mod disk;
+#[cfg(test)]
+mod disk_tests;
 mod error;
 mod frames;
 mod hft;
@@ -27,7 +30,7 @@ mod writer;
 pub use error::{RecordingError, Tear};
 pub(crate) use lines::decompressed;
 pub use reader::Recording;
-pub use recorder::{Recorder, RecordingTap};
+pub use recorder::{Recorder, RecordingTap, Tally};
 pub use writer::{Rotation, Writer};
 
 use wire::event::Nanos;

@@ -38,7 +38,7 @@ fn sample() -> Vec<Entry> {
 #[test]
 fn own_format_keeps_every_byte_across_rotation() {
     let folder = tempfile::tempdir().unwrap();
-    let mut writer = Writer::create(folder.path(), "binance", Rotation { file_bytes: 200, file_age_s: 3600 }).unwrap();
+    let mut writer = Writer::create(folder.path(), "binance", Rotation { file_bytes: 200, ..Rotation::default() }).unwrap();
     for entry in sample().iter().chain(&sample()) {
         writer.write(entry).unwrap();
     }
@@ -85,10 +85,12 @@ fn the_recorder_thread_writes_what_it_was_given_and_counts_the_rest() {
     }
     // Larger than the queue may hold: dropped and marked, not waited for.
     tap.record(Entry { time: 1, body: Body::Received { line: 0, bytes: vec![0; 65 << 20] } });
-    assert_eq!(recorder.dropped(), 1);
+    assert_eq!(recorder.tally().dropped, 1);
     tap.record(Entry { time: 2, body: Body::Received { line: 0, bytes: vec![1] } });
     drop(tap);
-    let (read, _) = entries(&recorder.finish().unwrap());
+    let (files, tally) = recorder.finish().unwrap();
+    assert_eq!(tally, Tally { recorded: 8, dropped: 1, ..Tally::default() });
+    let (read, _) = entries(&files);
     assert!(read.contains(&Entry { time: 2, body: Body::Received { line: 0, bytes: vec![1] } }));
     assert!(read.iter().any(|entry| entry.body == Body::Dropped { entries: 1 }));
 }

@@ -96,6 +96,7 @@ fn played(entries: &[(i64, Body)]) -> Vec<String> {
         weight_per_minute: 1,
         max_connection_age_s: 0,
         max_message_bytes: 1,
+        key_header: None,
     };
     let diary = Diary { caps, lines: Arc::clone(&lines), ticks: 0, fetches: 0 };
     let survey = Survey::take(&files, registry::dialect("binance").unwrap()).unwrap();

@@ -17,7 +17,7 @@ use crate::error::FeedError;
 use crate::registry;
 use crate::run::Running;
 use crate::settings::FeedSettings;
-use crate::transport::{self, Transport};
+use crate::transport::{self, Key, Transport};
 use std::time::Duration;
 use tokio::sync::watch;
 use wire::event::Cause;
@@ -61,7 +61,8 @@ pub struct Options {
     pub tap: Option<Box<dyn Tap>>,
 }
 
-/// Makes the future that runs `adapter`. `settings` tell which addresses it will use, so that TLS is ready or refused now.
+/// Makes the future that runs `adapter`. `settings` tell which addresses and which key it will use, so that TLS and key are ready or
+/// refused now.
 pub fn start(
     adapter: Box<dyn Adapter>,
     settings: &FeedSettings,
@@ -73,6 +74,20 @@ pub fn start(
     let ws = transport::check(&settings.venue, settings.ws_url.as_deref().unwrap_or(own.ws_url), ["wss", "ws"])?;
     let rest = transport::check(&settings.venue, settings.rest_url.as_deref().unwrap_or(own.rest_url), ["https", "http"])?;
     let timing = options.timing;
-    let transport = Transport::new(ws || rest, timing.connect_timeout, timing.fetch_timeout)?;
+    let key = key(adapter.as_ref(), settings)?;
+    let transport = Transport::new(ws || rest, key, timing.connect_timeout, timing.fetch_timeout)?;
     Ok(Box::pin(driver::Driver::new(adapter, transport, sink, stop, options)))
+}
+
+/// Is the API key there, if the venue asks for one?
+pub fn check_key(adapter: &dyn Adapter, settings: &FeedSettings) -> Result<(), FeedError> {
+    key(adapter, settings).map(drop)
+}
+
+fn key(adapter: &dyn Adapter, settings: &FeedSettings) -> Result<Option<Key>, FeedError> {
+    let Some(header) = adapter.caps().key_header else { return Ok(None) };
+    let wrong = |reason| FeedError::ApiKey { venue: adapter.venue().to_owned(), reason };
+    let missing = || wrong("name a file that holds it, api_key_file".to_owned());
+    let file = settings.api_key_file.as_ref().ok_or_else(missing)?;
+    Key::from_file(header, file).map(Some).map_err(wrong)
 }

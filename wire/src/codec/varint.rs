@@ -128,6 +128,14 @@ impl<'a> Reader<'a> {
         Some((value & 0x0fff_ffff) | (value & 0x0fff_ffff_0000_0000) >> 4)
     }
 
+    /// A value of one byte, for fields where that is what one expects.
+    #[inline]
+    fn tiny(&mut self) -> Option<u64> {
+        let byte = self.bytes.get(self.at).filter(|byte| **byte < 0x80)?;
+        self.at += 1;
+        Some(u64::from(*byte))
+    }
+
     #[inline]
     pub fn u64(&mut self, field: &'static str) -> Result<u64, Problem> {
         if let Some(value) = self.short() {
@@ -181,7 +189,10 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub fn u32(&mut self, field: &'static str) -> Result<u32, Problem> {
-        u32::try_from(self.u64(field)?).map_err(|_| Problem::OutOfRange(field))
+        match self.tiny() {
+            Some(value) => Ok(value as u32),
+            None => u32::try_from(self.u64(field)?).map_err(|_| Problem::OutOfRange(field)),
+        }
     }
 
     pub fn zigzag(&mut self, field: &'static str) -> Result<i64, Problem> {
@@ -218,7 +229,7 @@ impl<'a> Reader<'a> {
     /// What `put_nullable_difference` wrote.
     #[inline]
     pub fn nullable_difference(&mut self, from: i64, field: &'static str) -> Result<Option<i64>, Problem> {
-        if let Some(value) = self.short() {
+        if let Some(value) = self.tiny().or_else(|| self.short()) {
             let Some(value) = value.checked_sub(1) else { return Ok(None) };
             return from.checked_add(unzigzag(value)).map(Some).ok_or(Problem::OutOfRange(field));
         }

@@ -243,6 +243,15 @@ impl Market {
         need
     }
 
+    /// One that is no trade of the market: what follows it in the numbering is not a loss.
+    pub fn on_off_book_trade(&mut self, now: Now, update: &TradeUpdate, overlap: bool, out: &mut Output) {
+        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None);
+        if id.is_none_or(|id| self.follow_trade(now, id, update, overlap, out)) {
+            let detail = format!("{}: {} is no trade of the market", self.instrument.native, update.id.unwrap_or(0));
+            out.faults.push(Fault { kind: FaultKind::OffBookTrade, detail });
+        }
+    }
+
     /// False: this trade is to be left out.
     fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, overlap: bool, out: &mut Output) -> bool {
         if update.past && self.trades.last().is_none_or(|last| id <= last) {

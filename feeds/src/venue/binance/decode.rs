@@ -50,6 +50,8 @@ pub struct TradeText<'a> {
     pub buyer_is_maker: bool,
     pub time: Nanos,
     pub aggregated: bool,
+    /// Futures name what kind of execution it was; all but `MARKET` are the insurance fund's, a deleveraging's and the like.
+    pub off_book: bool,
 }
 
 #[derive(Clone)]
@@ -185,6 +187,7 @@ fn trade<'a>(letters: &Letters<'_, 'a>, id: u8, aggregated: bool) -> Option<Trad
         buyer_is_maker: letters.get(b'm')?.truth()?,
         time: letters.time(b'T')?,
         aggregated,
+        off_book: letters.text(b'X').is_some_and(|kind| kind != "MARKET"),
     })
 }
 

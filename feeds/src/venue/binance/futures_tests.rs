@@ -71,6 +71,35 @@ fn streams_are_asked_for_where_they_are_served() {
 }
 
 #[test]
+fn executions_of_the_insurance_fund_and_of_deleveraging_are_no_trades() {
+    let mut bench = bench(&["BTC-USDT-PERP"]);
+    bench.take_log();
+    let trade = |id: u64, kind: &str| {
+        format!(
+            r#"{{"stream":"btcusdt@trade","data":{{"e":"trade","E":8,"T":7,"s":"BTCUSDT","t":{id},"p":"60.10","q":"0.250","X":"{kind}","m":true}}}}"#
+        )
+    };
+    for (id, kind) in [(5, "MARKET"), (6, "INSURANCE_FUND"), (7, "ADL"), (8, "MARKET"), (10, "ADL"), (10, "ADL")] {
+        bench.message(Line(1), &trade(id, kind));
+    }
+    let off_book = |id: u64| format!("fault off_book_trade: BTCUSDT: {id} is no trade of the market");
+    assert_eq!(
+        bench.take_log(),
+        [
+            "Trade 60.1 0.25 sell 5",
+            // Counted, not told, and not missed either.
+            &off_book(6),
+            &off_book(7),
+            "Trade 60.1 0.25 sell 8",
+            "fault sequence_gap: BTCUSDT: 1 trades missing before 10",
+            &off_book(10),
+            "Gap Trade Some(1)",
+            "fault duplicate: BTCUSDT: trade 10 again",
+        ]
+    );
+}
+
+#[test]
 fn the_chain_is_spliced_and_followed() {
     let mut bench = bench(&["BTC-USDT-PERP"]);
     bench.take_log();

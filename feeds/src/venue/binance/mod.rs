@@ -1,13 +1,17 @@
 //! Binance: spot, Binance.US, futures margined in stablecoins (USD-M) and in coins (COIN-M). In: `exchangeInfo`, `bookTicker`, `trade` or
-//! `aggTrade`, `depth@100ms`, depth snapshots. Out: see `decode`, which reads messages, and `listing`; here are addresses, requests and
-//! facts. Levels are handed on in the order in which the venue sends them.
+//! `aggTrade`, `depth@100ms`, depth snapshots; spot also as binary streams. Out: see `decode`, which reads messages, `binary`, which reads
+//! frames, and `listing`; here are addresses, requests and facts. Levels are handed on in the order in which the venue sends them.
+//!
+//! The binary streams of spot are a venue of their own: recordings, replays and audits choose the protocol by the venue's name, the streams
+//! have other names and another pace, and only they ask for a key. REST and the proof of loss are spot's.
 //!
 //! Spot's book updates cover ranges of ids. Those of futures name their predecessor (`pu`), and the first to follow a snapshot is the
 //! one that contains its id. USD-M streams are split over two addresses; at the wrong one a subscription is granted and stays silent.
 //!
-//! Source: github.com/binance/binance-spot-api-docs, "Web Socket Streams"; developers.binance.com, derivatives, "WebSocket Market
+//! Source: github.com/binance/binance-spot-api-docs, "Web Socket Streams", "SBE Market Data Streams"; developers.binance.com, derivatives, "WebSocket Market
 //! Streams" and "How to manage a local order book correctly".
 
+mod binary;
 mod decode;
 mod listing;
 pub mod sbe;
@@ -31,6 +35,14 @@ pub const SPOT: Venue = Venue {
     ws_url: "wss://stream.binance.com:9443",
     rest_url: "https://api.binance.com",
     protocol: |settings| Box::new(Binance::new(&SPOT_MARKET, settings)),
+};
+
+pub const SBE: Venue = Venue {
+    name: "binance-sbe",
+    aliases: &["binance-binary"],
+    ws_url: "wss://stream-sbe.binance.com:9443",
+    rest_url: SPOT.rest_url,
+    protocol: |settings| Box::new(Binance::new(&SBE_MARKET, settings)),
 };
 
 pub const US: Venue = Venue {
@@ -68,6 +80,7 @@ const SPOT_FACTS: Facts = Facts {
         max_connection_age_s: 24 * 60 * 60,
         // A depth message is 10 KB when it is large.
         max_message_bytes: 4 << 20,
+        key_header: None,
     },
     proofs: &[Proof::Range],
     snapshot: SnapshotFrom::Rest { weight: 250, equal: false },
@@ -85,6 +98,13 @@ const SPOT_FACTS: Facts = Facts {
     // Spot `bookTicker` carries no time at all.
     quote_has_time: false,
     ..COMMON
+};
+
+const SBE_FACTS: Facts = Facts {
+    caps: VenueCaps { key_header: Some("x-mbx-apikey"), ..SPOT_FACTS.caps },
+    quote_has_time: true,
+    time_exponent: -6,
+    ..SPOT_FACTS
 };
 
 const US_FACTS: Facts = Facts {
@@ -126,6 +146,8 @@ struct Market {
     depth: u32,
     /// Contracts, not spot.
     futures: bool,
+    /// Data comes in binary frames.
+    binary: bool,
 }
 
 const SPOT_MARKET: Market = Market {
@@ -135,6 +157,20 @@ const SPOT_MARKET: Market = Market {
     rest: "/api/v3",
     depth: 5_000,
     futures: false,
+    binary: false,
+};
+
+const SBE_MARKET: Market = Market {
+    facts: SBE_FACTS,
+    streams: [
+        Stream { name: "bestBidAsk", carries: &[Channel::Quote], endpoint: 0 },
+        Stream { name: "trade", carries: &[Channel::Trade], endpoint: 0 },
+        Stream { name: "depth", carries: &[Channel::Book], endpoint: 0 },
+    ],
+    // Frames name their symbol, so they need no wrapper.
+    paths: &["/ws"],
+    binary: true,
+    ..SPOT_MARKET
 };
 
 const US_MARKET: Market = Market { facts: US_FACTS, ..SPOT_MARKET };
@@ -147,10 +183,10 @@ const USD_M_MARKET: Market = Market {
     rest: "/fapi/v1",
     depth: 1_000,
     futures: true,
+    binary: false,
 };
 
-const COIN_M_MARKET: Market =
-    Market { facts: FUTURES_FACTS, streams: streams(MERGED, 0), paths: &["/ws"], rest: "/dapi/v1", depth: 1_000, futures: true };
+const COIN_M_MARKET: Market = Market { streams: streams(MERGED, 0), paths: &["/ws"], rest: "/dapi/v1", ..USD_M_MARKET };
 
 const MERGED: &str = "aggTrade";
 
@@ -171,7 +207,8 @@ struct Binance {
 impl Binance {
     fn new(market: &'static Market, settings: &FeedSettings) -> Self {
         let mut streams = market.streams;
-        if settings.aggregated_trades {
+        // There is no binary stream of merged trades.
+        if settings.aggregated_trades && !market.binary {
             streams[1].name = MERGED;
         }
         // Those of one address next to each other.
@@ -210,6 +247,9 @@ impl Protocol for Binance {
     }
 
     fn decode(&mut self, _line: Line, payload: &mut Vec<u8>, out: &mut Decoded) -> Result<(), Complaint> {
+        if self.market.binary && binary::is_frame(payload) {
+            return binary::frame(payload, out);
+        }
         self.parser.parse(payload, |root| decode::message(root).map(|message| say(message, out))).unwrap_or(Err("not JSON"))
     }
 
@@ -280,7 +320,11 @@ fn say(message: Message<'_, '_>, out: &mut Decoded) {
                 aggregated: trade.aggregated,
                 past: false,
             };
-            out.trade(trade.symbol, update);
+            if trade.off_book {
+                out.off_book_trade(trade.symbol, update);
+            } else {
+                out.trade(trade.symbol, update);
+            }
         }
         Message::Depth(depth) => {
             let (first, last, previous) = (depth.first, depth.last, depth.previous);
@@ -310,6 +354,12 @@ fn levels(bids: decode::Levels<'_, '_>, asks: decode::Levels<'_, '_>, out: &mut 
 #[cfg(test)]
 #[path = "adapter_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod binary_tests;
+#[cfg(test)]
+#[path = "../../../tests/support/sbe_frames.rs"]
+mod sbe_frames;
 
 #[cfg(test)]
 mod futures_tests;

@@ -1,96 +1,26 @@
 //! Frames built by hand after the schema, read back; grown, cut and random ones as well.
 
 use super::*;
+use crate::venue::binance::sbe_frames::{Bytes, best, depth, trades};
 use proptest::prelude::*;
-
-/// Fields after one another, as the schema has them.
-#[derive(Clone, Default)]
-struct Bytes(Vec<u8>);
-
-impl Bytes {
-    fn u8(mut self, value: u8) -> Self {
-        self.0.push(value);
-        self
-    }
-
-    fn u16(mut self, value: u16) -> Self {
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn u32(mut self, value: u32) -> Self {
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn i64(mut self, value: i64) -> Self {
-        self.0.extend(value.to_le_bytes());
-        self
-    }
-
-    fn exponents(self, price: i8, size: i8) -> Self {
-        self.u8(price.cast_unsigned()).u8(size.cast_unsigned())
-    }
-
-    fn with(mut self, other: &Self) -> Self {
-        self.0.extend(&other.0);
-        self
-    }
-
-    fn symbol(mut self, symbol: &str) -> Self {
-        self.0.push(symbol.len() as u8);
-        self.0.extend(symbol.bytes());
-        self
-    }
-
-    /// A message: header, root block, and what follows it. `grown`: bytes that a later version of the schema put behind the root.
-    fn message(template: u16, root: &Self, grown: usize, rest: &Self) -> Vec<u8> {
-        let mut bytes = Self::default().u16((root.0.len() + grown) as u16).u16(template).u16(1).u16(0).with(root).0;
-        bytes.extend(vec![0xee; grown]);
-        bytes.extend(&rest.0);
-        bytes
-    }
-
-    /// A group of levels, each entry `grown` bytes longer than is known.
-    fn levels(self, levels: &[(i64, i64)], grown: usize) -> Self {
-        let mut bytes = self.u16(16 + grown as u16).u16(levels.len() as u16);
-        for (price, size) in levels {
-            bytes = bytes.i64(*price).i64(*size);
-            bytes.0.extend(vec![0xee; grown]);
-        }
-        bytes
-    }
-}
 
 const TIME: i64 = 1_767_225_600_000_001;
 const SCALE: Scale = Scale { price_exponent: -2, size_exponent: -5 };
 
 fn trades_frame(grown: usize) -> Vec<u8> {
-    let root = Bytes::default().i64(TIME).i64(TIME - 7).exponents(-2, -5);
-    let mut group = Bytes::default().u16(25 + grown as u16).u32(2);
-    for (id, price, size, maker) in [(901, 6_421_051, 150, 1), (902, 6_421_052, 78_213, 0)] {
-        group = group.i64(id).i64(price).i64(size).u8(maker);
-        group.0.extend(vec![0xee; grown]);
-    }
-    Bytes::message(10_000, &root, grown, &group.symbol("BTCUSDT"))
+    trades("BTCUSDT", TIME, &[(901, 6_421_051, 150, true), (902, 6_421_052, 78_213, false)], grown)
 }
 
 fn best_frame(grown: usize) -> Vec<u8> {
-    let root =
-        Bytes::default().i64(TIME).i64(400_900_217).exponents(-2, -5).i64(6_421_051).i64(78_213).i64(6_421_052).i64(310_020);
-    Bytes::message(10_001, &root, grown, &Bytes::default().symbol("BTCUSDT"))
+    best("BTCUSDT", TIME, 400_900_217, (6_421_051, 78_213), (6_421_052, 310_020), grown)
 }
 
 fn snapshot_frame(grown: usize) -> Vec<u8> {
-    let root = Bytes::default().i64(TIME).i64(77).exponents(-2, -5);
-    let rest = Bytes::default().levels(&[(100, 5), (99, 6)], grown).levels(&[(101, 7)], grown).symbol("ETHUSDT");
-    Bytes::message(10_002, &root, grown, &rest)
+    depth("ETHUSDT", TIME, &[77], &[(100, 5), (99, 6)], &[(101, 7)], grown)
 }
 
 fn diff_frame(grown: usize) -> Vec<u8> {
-    let root = Bytes::default().i64(TIME).i64(157).i64(160).exponents(-2, -5);
-    let rest = Bytes::default().levels(&[(100, 0)], grown).levels(&[], grown).symbol("ETHUSDT");
-    Bytes::message(10_003, &root, grown, &rest)
+    depth("ETHUSDT", TIME, &[157, 160], &[(100, 0)], &[], grown)
 }
 
 #[test]
@@ -154,7 +84,7 @@ fn what_is_not_ours_is_told() {
     assert_eq!(with(|frame| frame[33] = 0x80), Some(SbeError::Value), "a negative price");
     assert_eq!(with(|frame| frame[59] = 0xff), Some(SbeError::Symbol));
     // Entries shorter than their fields: refused before any is read.
-    let root = Bytes::default().i64(TIME).i64(TIME).exponents(-2, -5);
+    let root = Bytes::default().i64(TIME).i64(TIME).exponents();
     let short = Bytes::message(10_000, &root, 0, &Bytes::default().u16(24).u32(1).i64(1).i64(1).i64(1).symbol("A"));
     assert_eq!(parse(&short), Err(SbeError::Short));
     let huge = Bytes::message(10_000, &root, 0, &Bytes::default().u16(u16::MAX).u32(u32::MAX).symbol("A"));

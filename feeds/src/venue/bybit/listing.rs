@@ -5,6 +5,7 @@ use crate::engine::{Listed, Number, number};
 use crate::time::date;
 use serde::Deserialize;
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use wire::event::TradingState;
 
 /// In front of spot symbols, which are also contracts' names.
@@ -69,6 +70,20 @@ struct List<'a> {
     list: Vec<Entry<'a>>,
 }
 
+/// The end of a page.
+#[derive(Deserialize)]
+struct PageEnd<'a> {
+    #[serde(borrow)]
+    result: Cursor<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Cursor<'a> {
+    #[serde(borrow, default)]
+    next_page_cursor: Cow<'a, str>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Entry<'a> {
@@ -129,6 +144,20 @@ pub(super) fn listing(json: &[u8]) -> Result<Vec<Listed>, String> {
         listed.steps(entry.price_filter.step(), entry.lot_size_filter.step()).trading(trading)
     };
     Ok(answer.result.list.iter().map(listed).collect())
+}
+
+/// What to ask the next page of a list with, written for an address.
+pub(super) fn next_page(json: &[u8]) -> Option<String> {
+    let end: PageEnd<'_> = serde_json::from_slice(json).ok()?;
+    let mut cursor = String::new();
+    for byte in end.result.next_page_cursor.bytes() {
+        // Writing to a String cannot fail.
+        let _ = match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => write!(cursor, "{}", char::from(byte)),
+            _ => write!(cursor, "%{byte:02X}"),
+        };
+    }
+    (!cursor.is_empty()).then_some(cursor)
 }
 
 /// Where no list was recorded. Dates stay as the venue writes them.

@@ -145,12 +145,17 @@ impl Protocol for Bybit {
     fn listings(&self, base: &str, wanted: &[String]) -> Vec<String> {
         let wanted: Vec<Category> = wanted.iter().map(|name| Category::wanted(name)).collect();
         let lists = Category::ALL.iter().filter(|category| wanted.contains(category));
-        // Spot has them all on one page.
+        // Spot has them all on one page, contracts on several.
         lists.map(|list| format!("{base}/v5/market/instruments-info?category={}&limit=1000", list.name())).collect()
     }
 
     fn listing(&self, json: &[u8]) -> Result<Vec<Listed>, String> {
         listing::listing(json)
+    }
+
+    fn next_listing(&self, url: &str, json: &[u8]) -> Option<String> {
+        let first = url.split_once("&cursor=").map_or(url, |(first, _)| first);
+        Some(format!("{first}&cursor={}", listing::next_page(json)?))
     }
 
     fn listing_keys(&self) -> &'static [&'static str] {

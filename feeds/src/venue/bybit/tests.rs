@@ -27,6 +27,49 @@ fn bench(symbols: &[&str]) -> Bench {
     bench
 }
 
+/// A page of the linear list with one contract.
+fn page(symbol: &str, cursor: &str) -> String {
+    format!(
+        r#"{{"retCode":0,"result":{{"category":"linear","list":[{{"symbol":"{symbol}USDT","status":"Trading","baseCoin":"{symbol}","quoteCoin":"USDT","deliveryTime":"0","priceFilter":{{"tickSize":"0.10"}},"lotSizeFilter":{{"qtyStep":"0.001"}}}}],"nextPageCursor":"{cursor}"}}}}"#
+    )
+}
+
+#[test]
+fn lists_are_read_to_their_last_page() {
+    let settings = FeedSettings { symbols: vec!["ZZZ-USDT-PERP".to_owned()], ..FeedSettings::of_venue("bybit") };
+    let mut bench = Bench::start(&settings);
+    let first = "https://api.bybit.com/v5/market/instruments-info?category=linear&limit=1000";
+    let asked = |bench: &Bench| bench.fetches.iter().map(|(_, url)| url.clone()).collect::<Vec<_>>();
+    assert_eq!(asked(&bench), [first]);
+    // The cursor is the venue's text, percent signs and all.
+    bench.answer("category=linear", &page("AAA", "first%3DAAA&last=b"));
+    assert_eq!(asked(&bench), [format!("{first}&cursor=first%253DAAA%26last%3Db")]);
+    assert!(bench.take_log().is_empty(), "nothing is known before all is read");
+    // A page that fails is a list that fails: all of it again.
+    bench.refuse("cursor=", 503);
+    let log = bench.take_log();
+    assert!(log[0].contains("no list of instruments: HTTP status 503"), "{log:?}");
+    bench.wait_ms(2_000);
+    bench.answer("category=linear", &page("AAA", "c"));
+    bench.answer("cursor=c", &page("ZZZ", ""));
+    assert_eq!(bench.take_log()[0], "Instrument ZZZ-USDT-PERP ZZZUSDT");
+    assert!(bench.fetches.is_empty());
+}
+
+#[test]
+fn a_list_without_an_end_is_given_up() {
+    let settings = FeedSettings { symbols: vec!["ZZZ-USDT-PERP".to_owned()], ..FeedSettings::of_venue("bybit") };
+    let mut bench = Bench::start(&settings);
+    let mut pages = 0;
+    while !bench.fetches.is_empty() {
+        bench.answer("category=linear", &page("AAA", "again"));
+        pages += 1;
+        assert!(pages <= 50);
+    }
+    let log = bench.take_log();
+    assert!(pages == 50 && log[0].contains("more than 50 pages"), "{pages}: {log:?}");
+}
+
 fn book(kind: &str, id: u64, bids: &str) -> String {
     format!(
         r#"{{"topic":"orderbook.200.BTCUSDT","type":"{kind}","ts":8,"data":{{"s":"BTCUSDT","b":[{bids}],"a":[],"u":{id},"seq":7}},"cts":7}}"#
