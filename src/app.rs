@@ -8,6 +8,7 @@ use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
 use crate::pressure::{self, Pressure};
+use crate::relay;
 use crate::session::ticket::{TicketKeyError, Tickets};
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{QuietAfter, TopicLimits, TopicMap};
@@ -275,6 +276,11 @@ fn start_feeds(
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
         let venue = feeds::registry::topic_venue(feed);
+        if feed.venue == relay::VENUE {
+            let start = relay::start(feed, &venue, map, metrics, clock, stopped.clone());
+            running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
+            continue;
+        }
         let quiet_after = QuietAfter::of_quotes_ms(feed.quiet_after_ms);
         let ingest = Ingest::new(map.clone(), &venue, metrics, clock).quiet_after(quiet_after);
         let ingest = if feeds::registry::is_recording(feed) { ingest.of_recording() } else { ingest };

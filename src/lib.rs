@@ -12,6 +12,7 @@ pub mod ingest;
 pub mod logging;
 pub mod metrics;
 pub mod pressure;
+pub mod relay;
 pub mod session;
 pub mod shard;
 pub mod subs;

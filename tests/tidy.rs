@@ -18,6 +18,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The narrow waist: producers and consumers meet here, and it knows neither.
     ("topic", &["clock", "config", "metrics"]),
     ("ingest", &["clock", "config", "metrics", "topic"]),
+    // A client whose views are topics.
+    ("relay", &["clock", "config", "metrics", "topic"]),
     ("encode", &["config", "metrics", "topic"]),
     ("subs", &["clock", "config", "encode", "metrics", "topic"]),
     // A shard runs its sessions, a session wakes through its shard; neither knows how clients come in or data comes from.
@@ -27,7 +29,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["clock", "config", "metrics"]),
     // A venue's other side: shares nothing with the server.
     ("emulate", &["clock"]),
-    ("app", &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "session", "shard", "topic"]),
+    (
+        "app",
+        &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"],
+    ),
     ("cli", &["admin", "app", "clock", "config", "emulate", "logging", "metrics", "topic"]),
     ("lib", &[]),
     ("main", &[]),
@@ -48,6 +53,7 @@ const ABSENT: &[(&str, &[&str], &str)] = &[
         "the topic map knows values and cursors: no sockets, no encodings, no feeds",
     ),
     ("src/ingest", &["tokio", "hyper", "f64"], "ingest is a function call on a feed's thread"),
+    ("src/relay", &["hyper", "tungstenite", "f64"], "a relay is a client and a publisher: the wire is the client's matter"),
     ("src/pressure", &["hyper", "tungstenite", "feeds::"], "pressure knows numbers, not clients or data"),
     ("src/encode", &["tokio", "hyper", "tungstenite", "f64"], "encoding is pure"),
     ("src/session", &["feeds::"], "a session knows topics, not where they come from"),

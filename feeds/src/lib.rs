@@ -13,6 +13,7 @@ pub mod json;
 pub mod orders;
 pub mod recording;
 pub mod registry;
+pub mod relay;
 pub mod replay;
 pub mod run;
 pub mod sequencer;

@@ -70,8 +70,8 @@ impl Venue {
     }
 }
 
-/// Feeds that speak no venue's protocol: started by `run::start`, without an adapter.
-pub const BUILT_IN: &[&str] = &["sim", "replay", "iex", "databento", "itch"];
+/// Feeds that speak no venue's protocol: started by `run::start`, without an adapter; `tickwire` by the server itself.
+pub const BUILT_IN: &[&str] = &["sim", "replay", "iex", "databento", "itch", "tickwire"];
 
 pub fn venue(name: &str) -> Result<&'static Venue, FeedError> {
     VENUES
@@ -108,14 +108,15 @@ pub fn topic_venue(settings: &FeedSettings) -> String {
 }
 
 /// True if the quotes of this feed are to be made from its books: it takes books, but no quotes, or the venue or its files have none.
-/// The simulator always has both.
+/// The simulator always has both, and of another node comes what it has.
 pub fn quotes_from_books(settings: &FeedSettings) -> bool {
     let takes = |channel| settings.channels.contains(&channel);
     let protocol = settings.replay.as_ref().map_or(settings.venue.as_str(), |replay| replay.venue.as_str());
     let has_quotes = venue(protocol).map_or(true, |venue| venue.coverage().channels.contains(&Channel::Quote));
     let has_none = || files::of(settings).is_some_and(|(venue, files)| files::only_books(venue, &files.files));
     let has_quotes = has_quotes && !has_none();
-    settings.venue != "sim" && takes(ChannelName::Book) && !(takes(ChannelName::Quote) && has_quotes)
+    let has_its_own = matches!(settings.venue.as_str(), "sim" | "tickwire");
+    !has_its_own && takes(ChannelName::Book) && !(takes(ChannelName::Quote) && has_quotes)
 }
 
 /// True if what comes was received when it was recorded.

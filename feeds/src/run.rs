@@ -24,6 +24,7 @@ pub fn start(settings: &FeedSettings, sink: Box<dyn Sink>, stop: watch::Receiver
         "replay" => crate::replay::start(settings, sink, stop),
         "itch" => crate::itch::start(settings, sink, stop),
         "iex" => Err(FeedError::Settings { venue: "iex".to_owned(), reason: "needs a [feeds.iex] block with files".to_owned() }),
+        "tickwire" => Err(FeedError::Settings { venue: "tickwire".to_owned(), reason: "is relayed by a server only".to_owned() }),
         "databento" => crate::gateway::start(settings, sink, stop),
         venue => {
             let adapter = crate::registry::adapter(venue, settings)?;

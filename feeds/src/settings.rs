@@ -3,6 +3,7 @@
 
 use crate::files::settings::{DatabentoSettings, FileSettings};
 use crate::itch::settings::ItchSettings;
+use crate::relay::RelaySettings;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use wire::event::Channel;
@@ -64,6 +65,9 @@ pub struct FeedSettings {
     /// Files or lines of Nasdaq ITCH (venue `itch`).
     #[serde(default)]
     pub itch: Option<ItchSettings>,
+    /// Another Tickwire (venue `tickwire`).
+    #[serde(default)]
+    pub tickwire: Option<RelaySettings>,
 }
 
 impl FeedSettings {
@@ -76,7 +80,14 @@ impl FeedSettings {
             Some(itch) => (Some(&mut itch.files), itch.password_file.as_mut()),
             None => (None, None),
         };
-        [replay, iex, databento, itch].into_iter().flatten().flatten().chain(password).chain(&mut self.api_key_file)
+        let upstream = self.tickwire.as_mut().map(|own| [own.ca_file.as_mut(), own.token_file.as_mut()].into_iter().flatten());
+        [replay, iex, databento, itch]
+            .into_iter()
+            .flatten()
+            .flatten()
+            .chain(password)
+            .chain(upstream.into_iter().flatten())
+            .chain(&mut self.api_key_file)
     }
 
     /// A feed of this venue with everything else left out.
@@ -100,6 +111,7 @@ impl FeedSettings {
             iex: None,
             databento: None,
             itch: None,
+            tickwire: None,
         }
     }
 }

@@ -35,6 +35,9 @@ const BOOK_VIEWS: u64 = 5;
 const TOPIC_BYTES: u64 = 1 << 10;
 /// Read buffer, decoder scratch and the largest message of a feed, twice while a connection is replaced.
 const FEED_BYTES: u64 = 32 << 20;
+/// What a relay holds of one instrument besides its topics: 256 trades of 88 B, and a level on both sides, in buffers that grow by doubling.
+const RELAYED_TRADES_BYTES: u64 = 256 * 88 * 2;
+const RELAYED_LEVEL_BYTES: u64 = 16 * 2 * 2;
 /// Encoded chunks that a shard keeps for one instrument: four of at most 8 KiB for the tape and for each view of the book.
 const CHUNK_BYTES: u64 = (1 + BOOK_VIEWS) * 4 * (8 << 10);
 /// Timers and scratch of a shard.
@@ -88,6 +91,10 @@ impl Config {
         let itch = self.feeds.iter().filter_map(|feed| feed.itch.as_ref()).map(|itch| itch.max_orders);
         let databento = self.feeds.iter().filter_map(|feed| feed.databento.as_ref()).map(|databento| databento.max_orders);
         let orders = itch.chain(databento).map(|orders| Limits { orders }.bytes()).sum();
+        let a_view = match self.feeds.iter().any(|feed| feed.venue == "tickwire") {
+            true => RELAYED_TRADES_BYTES + topics.book_levels as u64 * RELAYED_LEVEL_BYTES,
+            false => 0,
+        };
         let bound = |name, bytes, reason| Bound { name, bytes, reason };
         vec![
             bound(
@@ -121,6 +128,13 @@ impl Config {
                 "feeds",
                 self.feeds.len() as u64 * FEED_BYTES,
                 format!("{} feeds x {} MiB: messages and decoders", self.feeds.len(), FEED_BYTES >> 20),
+            ),
+            bound(
+                "relays",
+                instruments * a_view,
+                format!(
+                    "{instruments} instruments x {a_view} B: views of what is relayed, to prove it with the upstream node's checks"
+                ),
             ),
             bound(
                 "orders",

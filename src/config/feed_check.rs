@@ -59,7 +59,9 @@ fn check_feed(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     }
     for (number, symbol) in feed.symbols.iter().enumerate() {
         let key = || format!("{at}.symbols[{number}]");
-        TopicKey::parse(&format!("quote/x:{symbol}"))
+        // Of another node, symbols stand behind their venue, and patterns are fine.
+        let symbol_alone = if feed.venue == "tickwire" { "A" } else { symbol };
+        TopicKey::parse(&format!("quote/x:{symbol_alone}"))
             .map_err(|error| Fault::new(key(), error.to_string(), "write for example \"BTC-USDT\" or \"!BTCUSDT\""))?;
         if feed.symbols[..number].contains(symbol) {
             return Err(Fault::new(key(), format!("'{symbol}' stands twice"), "remove the one"));
@@ -96,7 +98,8 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
     if feed.sim.is_some() && feed.venue != "sim" {
         return Err(Fault::new(format!("{at}.sim"), "is for venue \"sim\" only", "remove it"));
     }
-    for (name, is_there) in [("iex", feed.iex.is_some()), ("databento", feed.databento.is_some())] {
+    let own = [("iex", feed.iex.is_some()), ("databento", feed.databento.is_some()), ("tickwire", feed.tickwire.is_some())];
+    for (name, is_there) in own {
         if is_there && feed.venue != name {
             return Err(Fault::new(format!("{at}.{name}"), format!("is for venue \"{name}\" only"), "remove it"));
         }
@@ -140,6 +143,7 @@ fn check_by_venue(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
             _ => feeds::gateway::check(feed).map(drop).map_err(|error| of_adapter(at, feed, error)),
         },
         ("itch", None) => check_itch(at, feed),
+        ("tickwire", None) => check_tickwire(at, feed),
         (_, None) if feed.symbols.is_empty() => {
             Err(Fault::new(format!("{at}.symbols"), "names no symbol", "write for example symbols = [\"BTC-USDT\"]"))
         }
@@ -171,6 +175,26 @@ fn check_itch(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
         std::fs::File::open(file).map_err(|error| {
             let what = format!("{}: cannot be read: {error}", file.display());
             Fault::new(format!("{at}.itch.password_file"), what, "relative paths start at the configuration's folder")
+        })?;
+    }
+    Ok(())
+}
+
+fn check_tickwire(at: &str, feed: &FeedSettings) -> Result<(), Fault> {
+    let remedy = "write for example ws_url = \"wss://core.example:8443\"";
+    if feed.ws_url.is_none() {
+        return Err(Fault::new(format!("{at}.ws_url"), "is missing for venue \"tickwire\"", remedy));
+    }
+    feeds::relay::check(feed).map_err(|error| match error {
+        FeedError::Settings { .. } => Fault::new(format!("{at}.tickwire"), error.to_string(), ""),
+        error => of_adapter(at, feed, error),
+    })?;
+    let own = feed.tickwire.clone().unwrap_or_default();
+    for (key, file) in [("ca_file", &own.ca_file), ("token_file", &own.token_file)] {
+        let Some(file) = file else { continue };
+        std::fs::File::open(file).map_err(|error| {
+            let what = format!("{}: cannot be read: {error}", file.display());
+            Fault::new(format!("{at}.tickwire.{key}"), what, "relative paths start at the configuration's folder")
         })?;
     }
     Ok(())

@@ -3,6 +3,7 @@
 use super::*;
 use feeds::files::settings::{DatabentoSettings, FileSettings};
 use feeds::itch::settings::ItchSettings;
+use feeds::relay::RelaySettings;
 use feeds::settings::{FeedSettings, ReplaySettings, SimSettings};
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -138,6 +139,18 @@ fn values_that_cannot_work_are_refused_at_their_line() {
         (
             "[[feeds]]\nvenue = \"itch\"\nlines = 2\n",
             "dir/t.toml:7:9: feeds[1].lines: venue \"itch\" has no WebSocket lines to compare; remove it; the lines of [feeds.itch] are its listen",
+        ),
+        (
+            "[[feeds]]\nvenue = \"tickwire\"\n",
+            "dir/t.toml:5:1: feeds[1].ws_url: is missing for venue \"tickwire\"; write for example ws_url = \"wss://core.example:8443\"",
+        ),
+        (
+            "[[feeds]]\nvenue = \"tickwire\"\nws_url = \"wss://a\"\nsymbols = [\"*\", \"BTC-USDT\"]\n",
+            "dir/t.toml:8:17: feeds[1].symbols[1]: 'BTC-USDT' is not a symbol of tickwire: write \"*\", \"binance:*\"",
+        ),
+        (
+            "[[feeds]]\nvenue = \"tickwire\"\nws_url = \"wss://a\"\ntickwire = { ca_file = \"none\" }\n",
+            "dir/t.toml:8:24: feeds[1].tickwire.ca_file: dir/none: cannot be read: ",
         ),
         (
             "[[feeds]]\nvenue = \"itch\"\n",
@@ -278,7 +291,7 @@ fn files_that_are_none() {
 
 #[test]
 fn the_examples_are_valid() {
-    for name in ["bench.toml", "demo.toml", "emulated.toml"] {
+    for name in ["bench.toml", "demo.toml", "emulated.toml", "relay.toml"] {
         if let Err(error) = Config::load_with(&config_folder().join(name), []) {
             panic!("{error}");
         }
@@ -368,6 +381,7 @@ fn full() -> Config {
                 ..ItchSettings::default()
             }),
             databento: Some(DatabentoSettings { gateway: some(), ..DatabentoSettings::default() }),
+            tickwire: Some(RelaySettings { token_file: file(), token_env: some(), ca_file: file() }),
         }],
         ..default
     }

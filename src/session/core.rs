@@ -191,6 +191,8 @@ impl SessionCore {
                 request_bytes: limits.request_bytes as u64,
                 write_timeout_ms: limits.write_timeout_ms,
             },
+            route: context.map.route(),
+            starting: context.map.is_starting(),
         })
     }
 

@@ -9,6 +9,7 @@ use super::depth::{DepthView, SIDES, Scratch, Versioned, diff, is_better};
 use super::head::{Emit, Head, Redefined};
 use super::map::{TopicLimits, Totals};
 use super::publish::Stamp;
+use super::standing::Changed;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wire::event::{Flags, Level, Nanos, Quote, Side, TradingState};
@@ -30,6 +31,9 @@ pub(super) struct BookState {
     scratch: Scratch,
     totals: Arc<Totals>,
 }
+
+/// The place of `Depth::Full` in `Depth::ALL`.
+pub(super) const FULL: usize = Depth::ALL.len() - 1;
 
 /// What a publication did.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,14 +83,50 @@ impl BookState {
 
     /// `snapshot`: the levels are the whole book. Otherwise sizes are absolute and 0 deletes.
     pub fn publish(&mut self, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> BookStep {
+        let dropped = self.change(bids, asks, snapshot);
+        if self.now.changes.is_empty() {
+            return BookStep { views: 0, top: self.top(), crossed: self.crossed, dropped };
+        }
+        self.show(dropped, stamp, |view, now| view.active && view.follow(now, stamp))
+    }
+
+    /// The same, when the channel may have been quiet.
+    pub fn wake_and_publish(&mut self, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> (BookStep, Changed) {
+        let woken = self.views[0].head.wake(stamp);
+        (self.publish(bids, asks, snapshot, stamp), woken)
+    }
+
+    /// The same for a step of `full` that another node has numbered: it brings the view to `seq`, or is known already.
+    pub fn relay(&mut self, bids: &[Level], asks: &[Level], snapshot: bool, seq: u64, stamp: &Stamp) -> BookStep {
+        let held = self.views[FULL].seq();
+        if seq < held || (seq == held && !snapshot) {
+            return BookStep::default();
+        }
+        let dropped = self.change(bids, asks, snapshot);
+        if seq == held && self.now.changes.is_empty() {
+            return BookStep::default();
+        }
+        self.show(dropped, stamp, |view, now| match view.depth {
+            Depth::Full => {
+                view.go_to(seq, now, (!snapshot).then_some([bids, asks]), stamp);
+                true
+            }
+            _ => view.active && view.follow(now, stamp),
+        })
+    }
+
+    /// Changes the book and notes what differs. The levels that were dropped for want of room are counted.
+    fn change(&mut self, bids: &[Level], asks: &[Level], snapshot: bool) -> u64 {
         self.now.changes.clear();
         self.now.touched = [None; 2];
-        let dropped = if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids) + self.edit(Side::Ask, asks) };
+        if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids) + self.edit(Side::Ask, asks) }
+    }
+
+    /// Lets the views follow what has changed.
+    #[inline]
+    fn show(&mut self, dropped: u64, stamp: &Stamp, mut follow: impl FnMut(&mut DepthView, &Versioned) -> bool) -> BookStep {
         let top = self.top();
         let mut step = BookStep { views: 0, top, crossed: self.crossed, dropped };
-        if self.now.changes.is_empty() {
-            return step;
-        }
         self.now.version += 1;
         // All views of a book show the same clock.
         self.time = self.views[0].head.time(stamp, self.time);
@@ -94,7 +134,7 @@ impl BookState {
         step.crossed = self.cross(&top);
         let first_price = top.bid_price.or(top.ask_price);
         for (at, view) in self.views.iter_mut().enumerate() {
-            let told = view.head.anchor(first_price) | (view.active && view.follow(&self.now, stamp));
+            let told = view.head.anchor(first_price) | follow(view, &self.now);
             step.views |= u8::from(told) << at;
         }
         step

@@ -98,6 +98,23 @@ impl DepthView {
         changed
     }
 
+    /// Shows the book's newest step as the one that another node numbered `seq`. `told` are all levels that it says have changed
+    /// since the place before, those too that changed back; `None`: it does not say which, and what differs from the place before
+    /// is not all: a subscriber may stand in between, where a level was another one that is now as it was.
+    pub fn go_to(&mut self, seq: u64, book: &Versioned, told: Option<[&[Level]; 2]>, stamp: &Stamp) {
+        self.book_version = book.version;
+        match told.filter(|_| self.active) {
+            Some(told) => {
+                for (side, levels) in SIDES.into_iter().zip(told) {
+                    levels.iter().for_each(|level| self.log.push(Change { seq, price: level.price, side }));
+                }
+            }
+            None => self.log.forget(seq),
+        }
+        self.seq = seq;
+        self.time = self.head.time(stamp, self.time);
+    }
+
     /// Catches up with whatever happened to the book while the view slept, as one step. True if the view changed.
     pub fn catch_up(&mut self, book: &Versioned, time: Nanos) -> bool {
         if self.book_version == book.version {
@@ -143,7 +160,7 @@ impl DepthView {
 
     /// True if the log still has all that came after `seq`.
     pub fn reaches(&self, seq: u64) -> bool {
-        (self.log.floor..=self.seq).contains(&seq)
+        (self.log.floor..=self.seq).contains(&seq) || self.head.awaits(seq, self.seq)
     }
 
     /// True if the cursor is of this epoch, but the log no longer reaches it.
@@ -154,7 +171,7 @@ impl DepthView {
     /// What the cursor lacks. The view must be up to date with the book.
     pub fn since(&self, book: &Book, scratch: &mut Scratch, flags: Flags, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         let (next, fresh) = self.head.begin(cursor, self.seq, emit);
-        if !fresh && next.seq == self.seq {
+        if !fresh && next.seq >= self.seq {
             return next;
         }
         if !fresh && self.reaches(next.seq) && self.collect(book, next.seq, scratch) {

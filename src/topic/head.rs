@@ -23,7 +23,12 @@ pub(super) struct Head {
     may_be_quiet: bool,
     pub standing: Arc<Standing>,
     pub about: About,
+    /// Another node numbers it: a subscriber may come from there, or by way of a third one, and be ahead of what came here.
+    numbered_elsewhere: bool,
 }
+
+/// A subscriber who claims to be ahead by more is not waited for: hours of a busy market.
+const MAX_AHEAD: u64 = 1 << 20;
 
 /// What a redefinition did to a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +42,19 @@ pub(super) enum Redefined {
 
 impl Head {
     pub fn new(meta: Meta, standing: Arc<Standing>, about: About) -> Self {
-        Self { meta: Arc::new(meta), meta_version: 1, base_known: false, may_be_quiet: false, standing, about }
+        Self {
+            meta: Arc::new(meta),
+            meta_version: 1,
+            base_known: false,
+            may_be_quiet: false,
+            standing,
+            about,
+            numbered_elsewhere: false,
+        }
+    }
+
+    pub fn numbered_elsewhere(self, numbered_elsewhere: bool) -> Self {
+        Self { numbered_elsewhere, ..self }
     }
 
     /// A former epoch tells no state: the present one does.
@@ -52,8 +69,8 @@ impl Head {
     /// Starts a new epoch, or tells of new properties within the same one. The feed state stays: it is not about the scale.
     pub fn redefine(&mut self, meta: &Meta) -> Redefined {
         if meta.epoch != self.meta.epoch {
-            let may_be_quiet = self.may_be_quiet;
-            *self = Self { may_be_quiet, ..Self::new(meta.clone(), self.standing.clone(), self.about) };
+            let Self { may_be_quiet, numbered_elsewhere, .. } = *self;
+            *self = Self { may_be_quiet, numbered_elsewhere, ..Self::new(meta.clone(), self.standing.clone(), self.about) };
             return Redefined::Epoch;
         }
         let meta = Meta { base: self.meta.base, ..meta.clone() };
@@ -135,7 +152,13 @@ impl Head {
             emit(&self.meta, &self.statement(status.since, RecordBody::State(status)));
             next.state_version = version;
         }
-        (next, !continues || cursor.seq > seq)
+        (next, !continues || (cursor.seq > seq && !self.awaits(cursor.seq, seq)))
+    }
+
+    /// True of a subscriber who is ahead of `seq`, the newest sequence here: nothing is sent until this topic has gone by the place
+    /// `held`. What comes then leads on from there.
+    pub fn awaits(&self, held: u64, seq: u64) -> bool {
+        self.numbered_elsewhere && held > seq && held - seq <= MAX_AHEAD
     }
 
     /// A record that moves no sequence.

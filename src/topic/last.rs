@@ -81,6 +81,15 @@ impl InstrumentState {
         self.time = time;
     }
 
+    /// The same for a value that another node has numbered. True if there is news.
+    pub fn relay(&mut self, meta: &Meta, value: &Instrument, seq: u64, time: Nanos) -> bool {
+        let redefined = self.head.redefine(meta);
+        let same = (self.seq, self.time) == (seq, time) && self.value == *value;
+        (self.seq, self.time) = (seq, time);
+        self.value.clone_from(value);
+        !same || redefined != Redefined::Nothing
+    }
+
     pub fn since(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         whole(&self.head, cursor, self.seq, self.time, RecordBody::Instrument(&self.value), emit)
     }

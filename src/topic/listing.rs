@@ -24,6 +24,13 @@ use wire::kind::Kind;
 use wire::record::{Clock, Meta};
 use wire::topic::TopicKey;
 
+/// Who gives a topic its places.
+pub(super) struct Numbering {
+    pub epoch: u64,
+    /// Another node does, and its subscribers may be ahead of this one.
+    pub elsewhere: bool,
+}
+
 impl TopicMap {
     /// Creates the topics of an instrument. Where they exist: a new scale (exponents, tick, lot) starts a new epoch of all of
     /// them, other changes are told within the epoch, and no change does nothing.
@@ -46,23 +53,35 @@ impl TopicMap {
             self.redefine(venue, &topics, &instrument);
             return Ok(topics);
         }
+        let topics = self.free_ids()?;
+        let standing = Arc::new(Standing::new(self.link(venue, link), has_quotes));
+        self.create(venue, standing, &topics, &instrument, |_| Numbering { epoch: self.epoch, elsewhere: false });
+        Ok(topics)
+    }
+
+    /// Under the lock of listings.
+    pub(super) fn free_ids(&self) -> Result<InstrumentTopics, TopicsFull> {
         let first = self.len();
         if self.limits.max_topics - first < InstrumentTopics::COUNT {
             return Err(TopicsFull { max_topics: self.limits.max_topics });
         }
-        let topics = InstrumentTopics::from_first(first);
-        let standing = Arc::new(Standing::new(self.link(venue, link), has_quotes));
-        self.create(venue, standing, &topics, &instrument);
-        self.len.store(first + InstrumentTopics::COUNT, Ordering::Release);
-        self.marks.iter().for_each(Marks::mark_listing);
-        Ok(topics)
+        Ok(InstrumentTopics::from_first(first))
     }
 
-    fn create(&self, venue: &str, standing: Arc<Standing>, topics: &InstrumentTopics, instrument: &Instrument) {
+    /// Makes the topics and lets everybody see them. Under the lock of listings.
+    pub(super) fn create(
+        &self,
+        venue: &str,
+        standing: Arc<Standing>,
+        topics: &InstrumentTopics,
+        instrument: &Instrument,
+        numbering: impl Fn(&TopicKey) -> Numbering,
+    ) {
         let keys = topics.keys(venue, &instrument.symbol);
         let heads = keys.clone().map(|(id, key)| {
-            let meta = meta(id, &key, instrument, self.epoch);
-            Head::new(meta, standing.clone(), standing.about(key.kind))
+            let Numbering { epoch, elsewhere } = numbering(&key);
+            let meta = meta(id, &key, instrument, epoch);
+            Head::new(meta, standing.clone(), standing.about(key.kind)).numbered_elsewhere(elsewhere)
         });
         let [of_instrument, of_status, of_quote, of_trade, top5, top10, top20, top50, full, of_derived @ ..] = heads;
         let of_books = [top5, top10, top20, top50, full];
@@ -98,6 +117,8 @@ impl TopicMap {
         }
         self.name(venue, &instrument.symbol, topics);
         self.name(venue, &format!("!{}", instrument.native), topics);
+        self.len.store(topics.instrument + InstrumentTopics::COUNT, Ordering::Release);
+        self.marks.iter().for_each(Marks::mark_listing);
     }
 
     fn name(&self, venue: &str, symbol: &str, topics: &InstrumentTopics) {
@@ -115,12 +136,7 @@ impl TopicMap {
         if former == *instrument {
             return;
         }
-        if former.native != instrument.native {
-            for (id, key) in topics.keys(venue, &format!("!{}", former.native)) {
-                self.ids.remove_if(&*key.to_string(), |_, held| *held == id);
-            }
-            self.name(venue, &format!("!{}", instrument.native), topics);
-        }
+        self.rename(venue, topics, &former, instrument);
         let rescaled = u64::from(scale(&former) != scale(instrument));
         self.totals.redefinitions.fetch_add(rescaled, Ordering::Relaxed);
         let epoch = epoch + rescaled;
@@ -132,6 +148,17 @@ impl TopicMap {
         }
         let [_, _, _, _, _, _, _, _, _, of_derived @ ..] = &metas;
         self.derive(topics, &now, |derived| derived.redefine(of_derived));
+    }
+
+    /// The venue spells it in another way now.
+    pub(super) fn rename(&self, venue: &str, topics: &InstrumentTopics, former: &Instrument, instrument: &Instrument) {
+        if former.native == instrument.native {
+            return;
+        }
+        for (id, key) in topics.keys(venue, &format!("!{}", former.native)) {
+            self.ids.remove_if(&*key.to_string(), |_, held| *held == id);
+        }
+        self.name(venue, &format!("!{}", instrument.native), topics);
     }
 }
 
@@ -164,11 +191,11 @@ impl State {
 }
 
 /// What must not change within an epoch.
-fn scale(instrument: &Instrument) -> (i8, i8, i64, i64) {
+pub(super) fn scale(instrument: &Instrument) -> (i8, i8, i64, i64) {
     (instrument.price_exponent, instrument.size_exponent, instrument.tick, instrument.lot)
 }
 
-fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta {
+pub(super) fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta {
     let has_event_time = match key.kind {
         Kind::Quote => instrument.quote_has_event_time,
         Kind::Trade | Kind::Bar | Kind::Stats => instrument.trade_has_event_time,
@@ -196,6 +223,6 @@ fn meta(topic: u32, key: &TopicKey, instrument: &Instrument, epoch: u64) -> Meta
 const RECEIVED_TIME_EXPONENT: i8 = -6;
 
 /// Listings are rare, so they read the clock themselves.
-fn wall_time() -> Nanos {
+pub(super) fn wall_time() -> Nanos {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| Nanos::try_from(since.as_nanos()).unwrap_or(Nanos::MAX))
 }

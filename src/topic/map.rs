@@ -4,6 +4,7 @@
 use super::derived::{DERIVED, DerivedStep};
 use super::link::{Link, QuietAfter};
 use super::marks::Marks;
+use super::route::Route;
 use super::slot::Topic;
 use dashmap::DashMap;
 use parking_lot::{Mutex, RwLock};
@@ -145,6 +146,18 @@ struct Venue {
     quiet_after: QuietAfter,
     /// It takes books but no quotes.
     quotes_from_books: bool,
+    origin: Origin,
+}
+
+/// Who brings what goes by a venue's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A feed of this node has it.
+    Here,
+    /// Brought by one or more of them.
+    Brought,
+    /// No venue, but such a node: until its instruments are known, any venue may still turn up.
+    Node,
 }
 
 pub struct TopicMap {
@@ -164,6 +177,7 @@ pub struct TopicMap {
     pub(super) totals: Arc<Totals>,
     /// Some book view may be awake for nobody.
     pub(super) lingering: AtomicBool,
+    pub(super) route: Route,
 }
 
 impl TopicMap {
@@ -182,6 +196,7 @@ impl TopicMap {
             marks: (0..shards.clamp(1, MAX_SHARDS)).map(|_| Marks::new(limits.max_topics, max_links)).collect(),
             totals: Arc::default(),
             lingering: AtomicBool::new(false),
+            route: Route::new(epoch),
         })
     }
 
@@ -193,7 +208,8 @@ impl TopicMap {
     pub fn resolve(&self, key: &TopicKey) -> Resolve {
         // The venue first: if it is known by now, then its last listing is in `ids` by now.
         let Some(known) = self.venues.read().iter().find(|venue| *venue.name == *key.venue).map(|venue| venue.is_known) else {
-            return Resolve::UnknownVenue;
+            let may_come = |venue: &Venue| venue.origin == Origin::Node && !venue.is_known;
+            return if self.venues.read().iter().any(may_come) { Resolve::Pending } else { Resolve::UnknownVenue };
         };
         match (self.id(&key.to_string()), known) {
             (Some(id), _) => Resolve::Found(id),
@@ -298,16 +314,25 @@ impl TopicMap {
 
     /// A venue that will list instruments.
     pub fn add_venue(&self, venue: &str) {
+        self.add_venue_of(venue, Origin::Here);
+    }
+
+    /// What the venue's name stands for: `origin`, if it is new.
+    pub(super) fn add_venue_of(&self, venue: &str, origin: Origin) -> Origin {
         let mut venues = self.venues.write();
-        if venues.iter().all(|known| *known.name != *venue) {
-            venues.push(Venue {
-                name: venue.into(),
-                is_known: false,
-                mismatches: AtomicU64::new(0),
-                quiet_after: QuietAfter::default(),
-                quotes_from_books: false,
-            });
+        if let Some(known) = venues.iter().find(|known| *known.name == *venue) {
+            return known.origin;
         }
+        venues.push(Venue {
+            name: venue.into(),
+            // Of what a node upstream brings, it knows when that is all.
+            is_known: origin == Origin::Brought,
+            mismatches: AtomicU64::new(0),
+            quiet_after: QuietAfter::default(),
+            quotes_from_books: false,
+            origin,
+        });
+        origin
     }
 
     /// For instruments that are listed from now on.
@@ -352,6 +377,11 @@ impl TopicMap {
     /// Venues that have not announced all their instruments yet.
     pub fn unknown_venues(&self) -> Vec<String> {
         self.venues.read().iter().filter(|venue| !venue.is_known).map(|venue| venue.name.to_string()).collect()
+    }
+
+    /// True while there is such a venue.
+    pub fn is_starting(&self) -> bool {
+        self.venues.read().iter().any(|venue| !venue.is_known)
     }
 
     /// All configured instruments of the venue are listed: what is not there now is unknown.

@@ -1,11 +1,12 @@
 //! The writer's side of the topic map. In: what one feed thread says about an instrument. Out: new versions, and marks for the
 //! shards that watch. Bounded: a topic nobody watches costs its own update and nothing else.
 
-use super::book::BookStep;
+use super::book::{BookState, BookStep};
 use super::derived::{ALL_DERIVED, DerivedState, DerivedStep};
 use super::map::{InstrumentTopics, TopicMap};
 use super::slot::{State, Topic};
 use super::standing::Changed;
+use super::tape::TapeState;
 use std::sync::atomic::Ordering;
 use wire::event::{Cause, Channel, Flags, Level, Nanos, Quote, Trade};
 use wire::record::Clock;
@@ -51,10 +52,25 @@ impl TopicMap {
     }
 
     pub fn publish_trade(&self, of: &InstrumentTopics, trade: &Trade, stamp: &Stamp) {
+        self.add_trade(of, trade, stamp, |tape| {
+            let woken = tape.head.wake(stamp);
+            tape.publish(trade, stamp);
+            Some(woken)
+        });
+    }
+
+    /// `put` puts the trade on the tape; it has nothing to say if that has it already.
+    #[inline]
+    pub(super) fn add_trade(
+        &self,
+        of: &InstrumentTopics,
+        trade: &Trade,
+        stamp: &Stamp,
+        put: impl FnOnce(&mut TapeState) -> Option<Changed>,
+    ) {
         let Some(topic @ Topic { state: State::Trade(trades), .. }) = self.get(of.trade) else { return };
         let mut state = trades.lock();
-        let woken = state.tape.head.wake(stamp);
-        state.tape.publish(trade, stamp);
+        let Some(woken) = put(&mut state.tape) else { return };
         let step = state.derived.trade(trade, stamp);
         trades.news.note_received(stamp.received);
         if step.topics == ALL_DERIVED {
@@ -118,25 +134,28 @@ impl TopicMap {
 
     /// `snapshot`: the levels are the whole book, in any order. Otherwise sizes are absolute and 0 deletes.
     pub fn publish_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
-        self.change_book(of, bids, asks, snapshot, stamp);
+        self.change_book(of, stamp, |book| book.wake_and_publish(bids, asks, snapshot, stamp));
     }
 
     /// The same for an instrument whose feed has no quotes of its own: its quote is the top of its book.
     pub fn publish_book_and_quote(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) {
-        let step = self.change_book(of, bids, asks, snapshot, stamp);
+        let step = self.change_book(of, stamp, |book| book.wake_and_publish(bids, asks, snapshot, stamp));
         let doubt = if step.crossed { Flags::MAYBE_BAD_BOOK } else { Flags::default() };
         self.publish_quote(of, &step.top, &Stamp { flags: stamp.flags.with(doubt), ..*stamp });
     }
 
-    fn change_book(&self, of: &InstrumentTopics, bids: &[Level], asks: &[Level], snapshot: bool, stamp: &Stamp) -> BookStep {
+    /// `change` is made under the book's lock.
+    #[inline]
+    pub(super) fn change_book(
+        &self,
+        of: &InstrumentTopics,
+        stamp: &Stamp,
+        change: impl FnOnce(&mut BookState) -> (BookStep, Changed),
+    ) -> BookStep {
         let Some(topic @ Topic { state: State::Book(book, _), .. }) = self.get(of.book[0]) else { return BookStep::default() };
         // Before the change, under whose lock others look whether the book is quiet.
         topic.news.note_received(stamp.received);
-        let (step, woken) = {
-            let mut book = book.lock();
-            let woken = book.views[0].head.wake(stamp);
-            (book.publish(bids, asks, snapshot, stamp), woken)
-        };
+        let (step, woken) = change(&mut book.lock());
         if step.dropped > 0 {
             self.totals.levels_dropped.fetch_add(step.dropped, Ordering::Relaxed);
         }

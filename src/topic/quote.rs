@@ -54,13 +54,34 @@ impl QuoteState {
         true
     }
 
+    /// The same for a step that another node has numbered: it brings the quote to `seq`, or is known already. What is in `change`
+    /// counts as changed, also if it changed back: who stands between the two places holds something else.
+    pub fn relay(&mut self, change: &QuoteChange, snapshot: bool, seq: u64, stamp: &Stamp) -> bool {
+        if seq < self.seq || (seq == self.seq && !snapshot) {
+            return false;
+        }
+        let changes = [change.bid_price, change.bid_size, change.ask_price, change.ask_size];
+        for (field, change) in self.fields.iter_mut().zip(changes) {
+            match change {
+                Some(value) => *field = (value, seq),
+                None if snapshot => *field = (None, seq),
+                None => {}
+            }
+        }
+        self.seq = seq;
+        self.time = self.head.time(stamp, self.time);
+        self.flags = stamp.quality();
+        self.head.anchor(self.fields[0].0.or(self.fields[2].0));
+        true
+    }
+
     pub fn since(&self, cursor: &Cursor, emit: &mut Emit<'_>) -> Cursor {
         let (next, fresh) = self.head.begin(cursor, self.seq, emit);
         if fresh {
             let change = self.changed(|_| true);
             return self.head.snapshot(next, self.seq, self.time, self.flags, RecordBody::Quote(change), emit);
         }
-        if next.seq == self.seq {
+        if next.seq >= self.seq {
             return next;
         }
         let change = self.changed(|seq| seq > next.seq);

@@ -207,7 +207,8 @@ impl Topic {
             }
             State::Quote(_) | State::Status(_) | State::Instrument(_) | State::Derived(..) => {
                 let (epoch, seq) = self.head();
-                (epoch, cursor.seq <= seq)
+                let awaits = || self.with_head(|head| head.awaits(cursor.seq, seq)).unwrap_or_default();
+                (epoch, cursor.seq <= seq || awaits())
             }
         };
         cursor.start == Start::At && cursor.epoch == epoch && reaches

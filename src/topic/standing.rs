@@ -195,6 +195,22 @@ impl Standing {
         })
     }
 
+    /// What another node says of a channel, with its time; and of trading.
+    pub fn relay(&self, channel: Channel, status: &Status, stamp: &Stamp) -> Changed {
+        self.change(stamp, |held, link| {
+            let Status { feed, trading, cause, since } = *status;
+            held.trading = trading;
+            let told = &mut held.channels[channel as usize];
+            // As from a feed that does not take this channel.
+            if feed == FeedState::Starting && told.at.is_none() {
+                return;
+            }
+            *told = Told { feed, cause, since, at: Some(link.version) };
+            let good_at = if link.is_lost() || is_stale(feed) { NOT_GOOD } else { u64::from(link.version) };
+            self.good_at[channel as usize].store(good_at, Ordering::Release);
+        })
+    }
+
     pub fn tell_trading(&self, trading: TradingState, stamp: &Stamp) -> Changed {
         self.change(stamp, |held, _| held.trading = trading)
     }

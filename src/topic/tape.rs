@@ -31,6 +31,8 @@ pub(super) struct TapeState {
     clock: Clock,
     /// Newest trade, also after the ring filled up with gap markers.
     last: Option<Entry>,
+    /// There were later ones that are not known here.
+    last_is_old: bool,
     highs: Extremes<true>,
     lows: Extremes<false>,
     /// Where the tapes of former epochs were cut off, newest last: of the last `MAX_FORMER`.
@@ -82,6 +84,7 @@ impl TapeState {
             time: 0,
             clock,
             last: None,
+            last_is_old: false,
             highs: Extremes::new(extremes),
             lows: Extremes::new(extremes),
             former: VecDeque::new(),
@@ -111,7 +114,7 @@ impl TapeState {
             self.highs.clear();
             self.lows.clear();
             (self.seq, self.sums, self.tail, self.last) = (0, Sums::default(), Sums::default(), None);
-            (self.time, self.tail_time) = (0, 0);
+            (self.time, self.tail_time, self.last_is_old) = (0, 0, false);
         }
         redefined != Redefined::Nothing
     }
@@ -119,6 +122,7 @@ impl TapeState {
     pub fn publish(&mut self, trade: &Trade, stamp: &Stamp) {
         self.sums.add_trade(trade.price, trade.size);
         self.last = Some(self.push(What::Trade(*trade), stamp));
+        self.last_is_old = false;
         self.highs.push(self.seq, trade.price, self.sums);
         self.lows.push(self.seq, trade.price, self.sums);
         self.head.anchor(Some(trade.price));
@@ -127,6 +131,31 @@ impl TapeState {
     pub fn publish_gap(&mut self, missing: Option<u64>, cause: Cause, stamp: &Stamp) {
         self.sums.add_gap(missing, cause);
         self.push(What::Gap { cause, missing }, stamp);
+    }
+
+    /// Goes on at a place that another node gave: what lies before it is missing here, and the ring begins anew. False if it has been
+    /// there already.
+    pub fn skip_to(&mut self, seq: u64, missing: Option<u64>, cause: Cause, stamp: &Stamp) -> bool {
+        if seq <= self.seq {
+            return false;
+        }
+        self.sums.add_gap(missing, cause);
+        self.ring.clear();
+        self.time = stamp.time(self.clock, self.time);
+        (self.seq, self.tail, self.tail_time, self.last_is_old) = (seq, self.sums, self.time, true);
+        true
+    }
+
+    /// There was a later trade, which is not known here.
+    pub fn doubt_last(&mut self) {
+        self.last_is_old = true;
+    }
+
+    /// The newest trade at the place that `skip_to` led to, or before it: shown, but not on the tape.
+    pub fn show(&mut self, trade: &Trade, stamp: &Stamp) {
+        self.last = Some(Entry { time: self.time, flags: stamp.quality(), what: What::Trade(*trade) });
+        self.last_is_old = false;
+        self.head.anchor(Some(trade.price));
     }
 
     fn push(&mut self, what: What, stamp: &Stamp) -> Entry {
@@ -154,7 +183,7 @@ impl TapeState {
 
     /// True if the ring still has all that came after `seq`.
     pub fn reaches(&self, seq: u64) -> bool {
-        (self.tail_seq()..=self.seq).contains(&seq)
+        (self.tail_seq()..=self.seq).contains(&seq) || self.head.awaits(seq, self.seq)
     }
 
     pub fn since(&self, cursor: &Cursor, mode: TradeMode, max_records: usize, emit: &mut Emit<'_>) -> Cursor {
@@ -171,6 +200,9 @@ impl TapeState {
             let time = self.ring.front().map_or(self.tail_time, |entry| entry.time);
             next = self.head.snapshot(start, 0, time, Flags::default(), RecordBody::Tape, emit);
         }
+        if next.seq > self.seq {
+            return next;
+        }
         if next.seq == self.seq {
             return Cursor { sums: self.sums, sums_known: true, ..next };
         }
@@ -182,7 +214,7 @@ impl TapeState {
     }
 
     fn snapshot(&self, next: Cursor, emit: &mut Emit<'_>) -> Cursor {
-        let wants_last = next.start != Start::Now;
+        let wants_last = next.start != Start::Now && !self.last_is_old;
         let (time, flags, body, previous_id) = match self.last.filter(|_| wants_last) {
             Some(Entry { time, flags, what: What::Trade(trade) }) => (time, flags, trade_body(&trade, None), trade.id),
             _ => (self.time, Flags::default(), RecordBody::Tape, None),
@@ -209,7 +241,9 @@ impl TapeState {
                 let start = Cursor { epoch: self.head.epoch(), seq: 0, sums: Sums::default(), sums_known: true, ..*cursor };
                 (start, former.cut_off(cursor))
             }
-            None if cursor.epoch == self.head.epoch() && cursor.seq <= self.seq => (*cursor, Some(0)),
+            None if cursor.epoch == self.head.epoch() && (cursor.seq <= self.seq || self.head.awaits(cursor.seq, self.seq)) => {
+                (*cursor, Some(0))
+            }
             _ => return Missing::Unknown,
         };
         let overrun = if place.seq < self.tail_seq() { lost(&place, self.tail_seq(), &self.tail) } else { Some(0) };

@@ -15,6 +15,7 @@ mod load;
 mod pressure;
 mod quality;
 mod recorded;
+mod relay;
 mod requests;
 mod slow_reader;
 mod third_party;

@@ -130,6 +130,8 @@ pub enum Cause {
     /// Could not be decoded exactly.
     BadData,
     ServerShutdown,
+    /// The connection to the node that this one relays from broke.
+    UpstreamLost,
 }
 
 macro_rules! wire_enum {
@@ -171,6 +173,7 @@ wire_enum!(Cause {
     SequenceGap = 4 "sequence_gap", ChecksumMismatch = 5 "checksum_mismatch", SnapshotUnavailable = 6 "snapshot_unavailable",
     CrossedBook = 7 "crossed_book", Redefinition = 8 "redefinition", VenueShutdown = 9 "venue_shutdown",
     VenueHalt = 10 "venue_halt", Overrun = 11 "overrun", BadData = 12 "bad_data", ServerShutdown = 13 "server_shutdown",
+    UpstreamLost = 14 "upstream_lost",
 });
 
 /// Feed and trading state of one instrument, with the reason and the time it began.

@@ -276,6 +276,11 @@ pub enum Reply {
         id: Option<u64>,
         /// Server time, ns since the Unix epoch, as text.
         time: String,
+        /// As in `hello`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        route: Vec<String>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        starting: bool,
     },
     /// The request as a whole was refused.
     Error {
@@ -336,6 +341,12 @@ pub struct Hello {
     pub heartbeat_ms: u64,
     pub paces: Vec<String>,
     pub limits: Limits,
+    /// Ids of the nodes that data may come through, that of this one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub route: Vec<String>,
+    /// Not all of its venues have listed their instruments yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
 }
 
 /// Every limit that applies to this session.

@@ -6,7 +6,7 @@ TRADING = {0: "unknown", 1: "open", 2: "halted", 3: "auction", 4: "closed"}
 CAUSES = {
     0: "none", 1: "startup", 2: "silence", 3: "disconnected", 4: "sequence_gap", 5: "checksum_mismatch",
     6: "snapshot_unavailable", 7: "crossed_book", 8: "redefinition", 9: "venue_shutdown", 10: "venue_halt", 11: "overrun",
-    12: "bad_data", 13: "server_shutdown",
+    12: "bad_data", 13: "server_shutdown", 14: "upstream_lost",
 }
 CLOCKS = {0: "event", 1: "received"}
 AGGRESSORS = {0: "unknown", 1: "buy", 2: "sell"}

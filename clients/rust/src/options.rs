@@ -7,7 +7,7 @@ use wire::request::{Change, Encoding, Focus, MaxAge, Pace, Since, TradeMode};
 /// How to reach a server.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// `wss://host:port`; without a path, `/v1/stream` is meant.
+    /// `wss://host:port`; without a path, `/v1/stream` is meant. `ws://` for loopback addresses only, to a proxy that does the TLS.
     pub url: String,
     pub trust: Trust,
     /// Bearer token, for servers that ask for one.

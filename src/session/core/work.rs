@@ -165,7 +165,8 @@ impl SessionCore {
             Ok(Request::List { id, pattern, limit, after }) => return Ok(Some(self.list(id, &pattern, limit, after))),
             Ok(Request::Explain { id, topic }) => return Ok(Some(self.explain(id, &topic))),
             Ok(Request::Ping { id }) => {
-                return Ok(Some(Reply::Pong { id, time: context.clock.wall_ns().to_string() }));
+                let (route, starting) = (context.map.route(), context.map.is_starting());
+                return Ok(Some(Reply::Pong { id, time: context.clock.wall_ns().to_string(), route, starting }));
             }
             Err(Unread { id, code, message }) => return Ok(Some(self.refuse(id, code, &message))),
         };

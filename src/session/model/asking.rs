@@ -182,7 +182,7 @@ impl Connection {
                 let bytes_per_second = self.budget(*bytes_per_second, world.mono());
                 assert_eq!(*reply, Reply::Budget { id: asked, bytes_per_second });
             }
-            (Ask::Ping, Reply::Pong { id, time }) => {
+            (Ask::Ping, Reply::Pong { id, time, .. }) => {
                 assert_eq!((*id, time.parse()), (asked, Ok(world.wall())));
             }
             (Ask::Redeem { .. }, Reply::Error { id, code, .. }) => {

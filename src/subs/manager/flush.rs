@@ -204,7 +204,9 @@ impl Round<'_> {
             let request = Request { cursor: self.beginning, ..self.request(subscription) };
             let (whole, _) = local.chunks.get(topic, request, spare);
             let place = |cursor: &Cursor| (cursor.epoch(), cursor.seq());
-            if place(&whole.to) != place(&subscription.cursor) || !self.frame.fits(whole.bytes.len()) {
+            // Who came from another node may be ahead of this one; the snapshot was asked for all the same.
+            let is_ahead = whole.to.epoch() == subscription.cursor.epoch() && whole.to.seq() < subscription.cursor.seq();
+            if (place(&whole.to) != place(&subscription.cursor) && !is_ahead) || !self.frame.fits(whole.bytes.len()) {
                 return Served::More;
             }
             subscription.cursor.clone_from(&whole.to);

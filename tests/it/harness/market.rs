@@ -3,7 +3,9 @@
 use feeds::adapter::Sink;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tickwire::ingest::Ingest;
-use wire::event::{Aggressor, Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Trade};
+use wire::event::{
+    Aggressor, Batch, Cause, Channel, Event, EventBody, FeedState, Flags, Level, Nanos, Quote, Trade, TradingState,
+};
 use wire::instrument::Instrument;
 
 /// Prices in the tests are cents, sizes thousandths.
@@ -83,6 +85,10 @@ impl Market {
 
     pub fn state(&mut self, index: u32, channel: Option<Channel>, state: FeedState, cause: Cause) {
         self.publish(index, EventBody::State { channel, state, cause });
+    }
+
+    pub fn trading(&mut self, index: u32, trading: TradingState) {
+        self.publish(index, EventBody::Trading(trading));
     }
 
     /// The one connection that carries everything.

@@ -2,6 +2,7 @@
 //! Bounded: everything waits at most `PATIENCE`.
 
 pub mod client;
+pub mod cut;
 pub mod market;
 
 pub use client::TestClient;

@@ -130,7 +130,9 @@ impl Voice for Words {
             ("trade", format!(r#""t":{id}"#))
         };
         let kind = if trade.off_book { r#","X":"INSURANCE_FUND""# } else { "" };
-        format!(r#"{{"e":"{event}","E":{time},"s":"{native}",{id},"p":"{price}","q":"{size}","T":{time},"m":{seller},"M":true{kind}}}"#)
+        format!(
+            r#"{{"e":"{event}","E":{time},"s":"{native}",{id},"p":"{price}","q":"{size}","T":{time},"m":{seller},"M":true{kind}}}"#
+        )
     }
 
     fn shutdown(&self, time: Nanos) -> Option<String> {
