@@ -4,6 +4,7 @@
 use crate::admin;
 use crate::clock::Clock;
 use crate::config::{self, Config};
+use crate::cores;
 use crate::gate::{self, Arrival, Gate, GateError};
 use crate::ingest::Ingest;
 use crate::metrics::Metrics;
@@ -87,7 +88,8 @@ impl Server {
             .await
             .map_err(|error| AppError::Admin { address: config.admin.address, error })?;
 
-        let mut threads = vec![start_feeds(&config.feeds, &map, &metrics, clock, stopped.clone(), panics.clone())?];
+        let mut threads =
+            vec![start_feeds(&config.feeds, config.node.feeds_core, &map, &metrics, clock, stopped.clone(), panics.clone())?];
         let mut inboxes = Vec::with_capacity(shards);
         for index in 0..shards {
             let context = ShardContext {
@@ -102,7 +104,15 @@ impl Server {
             };
             let (inbox, arrivals) = mpsc::channel(INBOX);
             inboxes.push(inbox);
-            threads.push(start_shard(index, context, arrivals, gate.clone(), stopped.clone(), panics.clone())?);
+            threads.push(start_shard(
+                index,
+                config.node.shard_core(index),
+                context,
+                arrivals,
+                gate.clone(),
+                stopped.clone(),
+                panics.clone(),
+            )?);
         }
         tokio::spawn(accept(listener, inboxes, gate.clone()));
         if config.pressure.enabled {
@@ -196,7 +206,10 @@ pub fn run(config: Config, started: impl FnOnce(&Server)) -> Result<(), AppError
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
     runtime.block_on(async {
         let budget: u64 = config.memory_budget().iter().map(|item| item.bytes).sum();
+        let core = config.node.main_core;
         let server = Server::start(config).await?;
+        // Not before: threads begin where the one that starts them may run.
+        cores::pin("main", core);
         tracing::info!(
             public = %server.public, admin = %server.admin, memory_budget_mib = budget >> 20,
             "tickwire {} is up", env!("CARGO_PKG_VERSION")
@@ -267,6 +280,7 @@ fn epoch(clock: Clock) -> u64 {
 
 fn start_feeds(
     settings: &[FeedSettings],
+    core: Option<usize>,
     map: &Arc<TopicMap>,
     metrics: &Metrics,
     clock: Clock,
@@ -288,7 +302,7 @@ fn start_feeds(
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }
-    spawn("feeds".to_owned(), stopped, panics, move |local, tasks| {
+    spawn("feeds".to_owned(), core, stopped, panics, move |local, tasks| {
         for feed in running {
             tasks.spawn_local_on(feed, local);
         }
@@ -297,13 +311,14 @@ fn start_feeds(
 
 fn start_shard(
     index: usize,
+    core: Option<usize>,
     context: ShardContext,
     mut arrivals: mpsc::Receiver<Arrival>,
     gate: Arc<Gate>,
     stopped: watch::Receiver<bool>,
     panics: Panics,
 ) -> Result<JoinHandle<()>, AppError> {
-    spawn(format!("shard-{index}"), stopped, panics, move |local, tasks| {
+    spawn(format!("shard-{index}"), core, stopped, panics, move |local, tasks| {
         let shard = Shard::new(index, context);
         tasks.spawn_local_on(shard.clone().run(), local);
         let serve = async move {
@@ -354,12 +369,19 @@ type Panics = watch::Sender<Option<String>>;
 
 /// One thread with its own runtime, for the tasks that `begin` adds. It ends, with all tasks on it, when the server stops, or when one of
 /// these panics: a shard without its dispatcher would hold its clients' connections and send them nothing.
-fn spawn<B>(name: String, stopped: watch::Receiver<bool>, panics: Panics, begin: B) -> Result<JoinHandle<()>, AppError>
+fn spawn<B>(
+    name: String,
+    core: Option<usize>,
+    stopped: watch::Receiver<bool>,
+    panics: Panics,
+    begin: B,
+) -> Result<JoinHandle<()>, AppError>
 where
     B: FnOnce(&LocalSet, &mut JoinSet<()>) + Send + 'static,
 {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
     let work = move |name: &str| {
+        cores::pin(name, core);
         let (local, mut tasks) = (LocalSet::new(), JoinSet::new());
         {
             let _entered = runtime.enter();
@@ -402,7 +424,7 @@ mod tests {
     async fn a_panic_ends_its_thread_and_is_told() {
         let (_stop, stopped) = watch::channel(false);
         let (panics, mut panicked) = watch::channel(None);
-        let thread = spawn("shard-7".to_owned(), stopped, panics, |local, tasks| {
+        let thread = spawn("shard-7".to_owned(), None, stopped, panics, |local, tasks| {
             tasks.spawn_local_on(async {}, local);
             tasks.spawn_local_on(std::future::pending(), local);
             tasks.spawn_local_on(async { panic!("a bug in a shard") }, local);
@@ -417,7 +439,7 @@ mod tests {
     async fn a_stop_is_no_panic() {
         let (stop, stopped) = watch::channel(false);
         let (panics, panicked) = watch::channel(None);
-        let thread = spawn("shard-7".to_owned(), stopped, panics, |local, tasks| {
+        let thread = spawn("shard-7".to_owned(), None, stopped, panics, |local, tasks| {
             tasks.spawn_local_on(async {}, local);
         });
         stop.send_replace(true);

@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod cores;
 pub mod emulate;
 pub mod encode;
 pub mod gate;

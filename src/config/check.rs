@@ -4,7 +4,8 @@
 use super::feed_check;
 use super::pressure_check;
 use super::secret::{KEY_REMEDY, read_key};
-use super::types::{Auth, Config, Listen, MAX_SHARDS, Session, Topics};
+use super::types::{Auth, Config, Listen, MAX_SHARDS, Node, Session, Topics};
+use crate::cores;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::CertifiedKey;
@@ -61,6 +62,23 @@ fn node(config: &Config) -> Result<(), Fault> {
     if config.node.shards > MAX_SHARDS {
         let what = format!("{} is too many", config.node.shards);
         return Err(Fault::new("node.shards", what, format!("use 1 to {MAX_SHARDS}, or 0 for one a core")));
+    }
+    cores(&config.node)
+}
+
+fn cores(node: &Node) -> Result<(), Fault> {
+    let usable = cores::usable();
+    let of_shards = node.shard_cores.iter().enumerate().map(|(at, core)| (format!("node.shard_cores[{at}]"), *core));
+    let of_others = [("node.feeds_core", node.feeds_core), ("node.main_core", node.main_core)];
+    let of_others = of_others.into_iter().filter_map(|(key, core)| Some((key.to_owned(), core?)));
+    for (key, core) in of_shards.chain(of_others) {
+        if !usable.contains(&core) {
+            let remedy = match usable.is_empty() {
+                true => "threads cannot be pinned on this system; leave it out".to_owned(),
+                false => format!("use some of {usable:?}"),
+            };
+            return Err(Fault::new(key, format!("{core} is not a core that this process may use"), remedy));
+        }
     }
     Ok(())
 }

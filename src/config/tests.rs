@@ -51,6 +51,14 @@ fn a_fault_names_file_line_column_key_and_remedy() {
 fn values_that_cannot_work_are_refused_at_their_line() {
     for (more, expected) in [
         ("[node]\nshards = 65\n", "dir/t.toml:6:10: node.shards: 65 is too many; use 1 to 64, or 0 for one a core"),
+        (
+            "[node]\nshard_cores = [0, 9999]\n",
+            "dir/t.toml:6:19: node.shard_cores[1]: 9999 is not a core that this process may use; use some of [",
+        ),
+        (
+            "[node]\nfeeds_core = 9999\n",
+            "dir/t.toml:6:14: node.feeds_core: 9999 is not a core that this process may use; use some of [",
+        ),
         ("[node]\nname = \"\"\n", "dir/t.toml:6:8: node.name: \"\" is not a name; use 1 to 64 printable characters"),
         ("[topics]\nbook_levels = 0\n", "dir/t.toml:6:15: topics.book_levels: 0 is too small; use 50 or more"),
         (
@@ -351,6 +359,7 @@ fn full() -> Config {
     let file = || Some(PathBuf::from("x"));
     let default = Config::default();
     Config {
+        node: Node { feeds_core: Some(0), main_core: Some(0), ..default.node },
         listen: Listen { certificate: file(), key: file(), ..default.listen },
         session: Session { ticket_key_file: file(), ticket_former_key_file: file(), ..default.session },
         pressure: Pressure { memory_limit_bytes: Some(1), ..default.pressure },

@@ -26,13 +26,18 @@ pub struct Config {
 pub struct Node {
     /// Told to clients in `hello`.
     pub name: String,
-    /// Threads that serve clients; 0 = one a core, at most 64.
+    /// Threads that serve clients; 0 = one a core (of `shard_cores`, if there are any), at most 64.
     pub shards: usize,
+    /// Cores that shards are pinned to, in turn; empty: none.
+    pub shard_cores: Vec<usize>,
+    /// Cores that the thread of the feeds, and that of accepting and of the admin port, are pinned to.
+    pub feeds_core: Option<usize>,
+    pub main_core: Option<usize>,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Self { name: "tickwire".to_owned(), shards: 0 }
+        Self { name: "tickwire".to_owned(), shards: 0, shard_cores: Vec::new(), feeds_core: None, main_core: None }
     }
 }
 
@@ -40,9 +45,15 @@ impl Node {
     /// Number of shards to start: the configured one, or one a core.
     pub fn shard_count(&self) -> usize {
         match self.shards {
+            0 if !self.shard_cores.is_empty() => self.shard_cores.len().min(MAX_SHARDS),
             0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SHARDS),
             configured => configured,
         }
+    }
+
+    /// The core that a shard is pinned to.
+    pub fn shard_core(&self, shard: usize) -> Option<usize> {
+        self.shard_cores.get(shard % self.shard_cores.len().max(1)).copied()
     }
 }
 
