@@ -10,7 +10,9 @@ const MAX_LINES: usize = 600;
 /// Which modules of the server a module may name. What stands earlier in the list knows nothing of what stands later.
 const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
-    ("config", &[]),
+    ("cores", &[]),
+    // Which cores there are belongs to what works here.
+    ("config", &["cores"]),
     ("metrics", &[]),
     ("logging", &["config"]),
     // Looks at numbers, tells a level; what that leads to is not its matter.
@@ -31,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("emulate", &["clock"]),
     (
         "app",
-        &["admin", "clock", "config", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"],
+        &["admin", "clock", "config", "cores", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"],
     ),
     ("cli", &["admin", "app", "clock", "config", "emulate", "logging", "metrics", "topic"]),
     ("lib", &[]),

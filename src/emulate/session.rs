@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -25,7 +25,8 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
     stage: Rc<Stage>,
 ) {
     let (queue, orders) = mpsc::channel(QUEUE);
-    stage.connect(client, queue);
+    let (alive, dropped) = oneshot::channel();
+    stage.connect(client, queue, alive);
     let now = Instant::now();
     let manners = stage.manners();
     let session = Session {
@@ -40,7 +41,11 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(
         last_pong: now,
     };
     // The venue says nothing about why it hangs up either.
-    session.run(greeting).await.ok();
+    tokio::select! {
+        _ = session.run(greeting) => {}
+        // It takes nothing: it may be in the middle of a write.
+        _ = dropped => {}
+    }
     stage.leave(client);
 }
 
@@ -77,7 +82,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                         return Ok(());
                     }
                 }
-                () = tokio::time::sleep_until(due) => self.tick().await?,
+                () = tokio::time::sleep_until(due) => {
+                    if !self.tick().await? {
+                        return self.socket.flush().await;
+                    }
+                }
             }
         }
     }
@@ -159,17 +168,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.socket.flush().await
     }
 
-    async fn tick(&mut self) -> Result<(), Error> {
+    /// False: the connection ends.
+    async fn tick(&mut self) -> Result<bool, Error> {
         let (now, manners) = (Instant::now(), self.stage.manners());
         if self.next_heartbeat.is_some_and(|next| next <= now) {
             self.next_heartbeat = manners.heartbeat.map(|every| now + every);
             let told = self.stage.heartbeats(self.client);
-            self.say_behind(told).await?;
+            if !self.say_behind(told).await? {
+                return Ok(false);
+            }
         }
         if self.next_ping.is_some_and(|next| next <= now) {
             self.next_ping = manners.ping.map(|every| now + every);
             if self.muted {
-                return Ok(());
+                return Ok(true);
             }
             if now - self.last_pong > PONG_TIMEOUT.max(2 * self.stage.options().ping_interval) {
                 return Err(Error::ConnectionClosed);
@@ -177,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             let payload = (self.stage.time() / 1_000_000).to_string();
             self.socket.send(Message::Ping(payload.into())).await?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

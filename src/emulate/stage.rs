@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 use wire::event::Nanos;
 
@@ -48,6 +48,8 @@ pub struct Manners {
 struct Connected {
     queue: mpsc::Sender<Order>,
     muted: bool,
+    /// Ends the connection's task when it is dropped.
+    _alive: oneshot::Sender<()>,
 }
 
 pub struct Stage {
@@ -97,8 +99,8 @@ impl Stage {
     }
 
     /// Its WebSocket is there.
-    pub fn connect(&self, client: ClientId, queue: mpsc::Sender<Order>) {
-        self.connected.borrow_mut().insert(client, Connected { queue, muted: false });
+    pub fn connect(&self, client: ClientId, queue: mpsc::Sender<Order>, alive: oneshot::Sender<()>) {
+        self.connected.borrow_mut().insert(client, Connected { queue, muted: false, _alive: alive });
         self.look_for_listeners();
     }
 
@@ -164,16 +166,20 @@ impl Stage {
                 return Ok(());
             }
             // Update ids start over, so nobody can go on: everybody has to come back.
-            self.order_all(&Order::Cut);
+            self.end().await;
             self.exchange.borrow_mut().rewind()?;
         }
     }
 
-    /// Lets everybody take what is queued, then cuts the connections.
+    /// Lets everybody take what is queued, then cuts the connections. Who came meanwhile stays.
     pub async fn end(&self) {
         self.order_all(&Order::Cut);
+        let ending: Vec<ClientId> = self.connected.borrow().keys().copied().collect();
         let started = Instant::now();
-        while !self.connected.borrow().is_empty() && started.elapsed() < STUCK {
+        while ending.iter().any(|client| self.connected.borrow().contains_key(client)) {
+            if started.elapsed() >= STUCK {
+                return ending.iter().for_each(|client| self.drop_client(*client));
+            }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -223,14 +229,19 @@ impl Stage {
             let full = connected.iter().find(|(_, one)| one.queue.capacity() < ROOM && !one.queue.is_closed());
             full.map(|(client, _)| *client)
         };
+        let (mut since, mut last) = (Instant::now(), None);
         while let Some(client) = stuck() {
-            if tokio::time::timeout(STUCK, self.drained.notified()).await.is_err() {
+            // Others that take theirs give it no more time.
+            if last.replace(client) != Some(client) {
+                since = Instant::now();
+            }
+            if tokio::time::timeout_at(since + STUCK, self.drained.notified()).await.is_err() {
                 self.drop_client(client);
             }
         }
     }
 
-    /// Dropping the sender ends the connection's task.
+    /// Ends the connection's task at once, wherever it is.
     fn drop_client(&self, client: ClientId) {
         self.connected.borrow_mut().remove(&client);
     }

@@ -29,9 +29,12 @@ impl OpenFile for File {
 
 pub(super) fn create(path: &Path) -> io::Result<Box<dyn OpenFile>> {
     let file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    // Goes with the process: tells the file of a living recorder from that of a killed one.
-    file.try_lock().map_err(io::Error::from)?;
-    Ok(Box::new(file))
+    // Goes with the process: tells the file of a living recorder from that of a killed one. Where a file system has no locks, it is taken for
+    // that of a living one.
+    match file.try_lock() {
+        Ok(()) | Err(fs::TryLockError::Error(_)) => Ok(Box::new(file)),
+        Err(error @ fs::TryLockError::WouldBlock) => Err(error.into()),
+    }
 }
 
 /// Gives a whole file its name, for good.
@@ -78,7 +81,7 @@ fn is_recording(name: &str, venue: &str) -> bool {
 
 fn is_being_written(path: &Path) -> bool {
     path.to_str().is_some_and(|path| path.ends_with(PART))
-        && File::open(path).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
+        && File::open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
 #[cfg(test)]

@@ -112,15 +112,22 @@ impl Writer {
     pub fn finish(&mut self) -> io::Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
         let Open { out, whole, .. } = open;
-        let file = out.finish()?;
-        file.sync()?;
-        let bytes = file.bytes()?;
-        disk::publish(&part(&whole), &whole)?;
+        // What the disk has of it counts, whatever fails.
+        let so_far = out.get_ref().bytes().unwrap_or(0);
+        let close = || {
+            let file = out.finish()?;
+            file.sync()?;
+            let bytes = file.bytes()?;
+            disk::publish(&part(&whole), &whole)?;
+            Ok(bytes)
+        };
+        let closed: io::Result<u64> = close();
+        let path = if whole.exists() { whole } else { part(&whole) };
         if let Some(last) = self.files.last_mut() {
-            last.clone_from(&whole);
+            last.clone_from(&path);
         }
-        self.keep(whole, bytes);
-        Ok(())
+        self.keep(path, closed.as_ref().map_or(so_far, |bytes| *bytes));
+        closed.map(drop)
     }
 
     /// The open file stays as far as it came.

@@ -304,7 +304,8 @@ impl Protocol for Binance {
     }
 
     fn voice(&self) -> Option<Box<dyn Voice>> {
-        Some(Box::new(voice::Words { market: self.market }))
+        // Its recordings are spoken by nobody yet: there are none.
+        if self.market.binary { None } else { Some(Box::new(voice::Words { market: self.market })) }
     }
 }
 

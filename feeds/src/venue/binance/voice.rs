@@ -281,16 +281,18 @@ fn change(session: &mut Session, add: bool, params: &[Value], id: &Value) -> Str
     let Some(names) = params.iter().map(Value::as_str).collect::<Option<Vec<_>>>() else {
         return refusal(2, "Invalid request: params must be a list of stream names", id);
     };
+    let mut wishes = session.wishes.clone();
     for name in names {
         let wish = wish(name);
-        session.wishes.retain(|known| !known.is_same(&wish));
+        wishes.retain(|known| !known.is_same(&wish));
         if add {
-            session.wishes.push(wish);
+            wishes.push(wish);
+        }
+        if wishes.len() > MAX_STREAMS {
+            return refusal(2, "Invalid request: too many streams on one connection", id);
         }
     }
-    if session.wishes.len() > MAX_STREAMS {
-        return refusal(2, "Invalid request: too many streams on one connection", id);
-    }
+    session.wishes = wishes;
     result(&Value::Null, id)
 }
 
