@@ -102,7 +102,7 @@ impl BookState {
         if seq < held || (seq == held && !snapshot) {
             return BookStep::default();
         }
-        let dropped = self.change(bids, asks, snapshot);
+        let dropped = if snapshot { self.change(bids, asks, true) } else { self.merge(bids, asks) };
         if seq == held && self.now.changes.is_empty() {
             return BookStep::default();
         }
@@ -115,11 +115,28 @@ impl BookState {
         })
     }
 
-    /// Changes the book and notes what differs. The levels that were dropped for want of room are counted.
-    fn change(&mut self, bids: &[Level], asks: &[Level], snapshot: bool) -> u64 {
+    /// Several changes in one, each price once, best first. What goes makes room before anything comes: in turn, a full book would lose its
+    /// worst level to one that comes, and keep that hole.
+    fn merge(&mut self, bids: &[Level], asks: &[Level]) -> u64 {
+        self.begin_change();
+        let mut dropped = 0;
+        for is_gone in [true, false] {
+            for (side, levels) in [(Side::Bid, bids), (Side::Ask, asks)] {
+                dropped += self.edit(side, levels.iter().filter(|level| (level.size == 0) == is_gone));
+            }
+        }
+        dropped
+    }
+
+    fn begin_change(&mut self) {
         self.now.changes.clear();
         self.now.touched = [None; 2];
-        if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids) + self.edit(Side::Ask, asks) }
+    }
+
+    /// Changes the book and notes what differs. The levels that were dropped for want of room are counted.
+    fn change(&mut self, bids: &[Level], asks: &[Level], snapshot: bool) -> u64 {
+        self.begin_change();
+        if snapshot { self.replace(bids, asks) } else { self.edit(Side::Bid, bids.iter()) + self.edit(Side::Ask, asks.iter()) }
     }
 
     /// Lets the views follow what has changed.
@@ -160,7 +177,7 @@ impl BookState {
         self.crossed
     }
 
-    fn edit(&mut self, side: Side, levels: &[Level]) -> u64 {
+    fn edit<'l>(&mut self, side: Side, levels: impl Iterator<Item = &'l Level>) -> u64 {
         let mut dropped = 0;
         for &Level { price, size } in levels {
             let worst = self.now.book.worst_first(side).first().map(|level| level.price);

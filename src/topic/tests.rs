@@ -392,6 +392,22 @@ fn wrong_views_are_counted() {
 }
 
 #[test]
+fn a_merged_step_of_a_full_book_loses_no_level() {
+    let map = TopicMap::new(TopicLimits { max_topics: 28, book_levels: 3, ..TopicLimits::default() }, 1, 40);
+    let upstream = map.add_upstream("core");
+    let place = |seq| Place { epoch: 7, seq };
+    let topics = map.relay_instrument(&upstream, "sim", &instrument("A-B"), place(1), 1).unwrap();
+    let level = |price, size| Level { price, size };
+    let fit = map.relay_book(&topics, [&[level(10, 1), level(9, 1), level(8, 1)], &[]], true, place(1), &at(1));
+    assert_eq!(fit.dropped, 0);
+    // There, 10 went before 11 came. Here both come at once, best first.
+    let fit = map.relay_book(&topics, [&[level(11, 1), level(10, 0)], &[]], false, place(3), &at(2));
+    assert_eq!(fit.dropped, 0);
+    let (said, _) = told(&map, topics.book[4], &Cursor::NEW, TradeMode::Every);
+    assert!(said.last().unwrap().ends_with("3 bids 0 asks"), "{said:?}");
+}
+
+#[test]
 fn a_depth_view_moves_only_with_its_levels() {
     let (map, topics) = map(4);
     map.watch(0, topics.book[0]);
