@@ -102,10 +102,11 @@ impl Feed {
             let (silent_ns, open, lost) = self.lines.health(now, leg);
             let behind_ns = silent_ns.max(std::mem::take(&mut self.watch.worst[leg]));
             out.races.push(Race::Health { line: leg as u8, behind_ns, open, lost });
-            let was_behind = self.lines.behind & (1 << leg) != 0;
+            let (behind, bit) = (self.lines.behind, 1 << leg);
+            let was_behind = behind & bit != 0;
             // Up at once, down at half of it, so that a line at the threshold is one alarm and not many.
             let is_behind = behind_ns >= if was_behind { BEHIND_NS / 2 } else { BEHIND_NS };
-            self.lines.behind = self.lines.behind & !(1 << leg) | u8::from(is_behind) << leg;
+            self.lines.behind = if is_behind { behind | bit } else { behind & !bit };
             if is_behind && !was_behind {
                 let ms = behind_ns / 1_000_000;
                 fault(out, FaultKind::LineBehind, format!("{}: line {name} is {ms} ms behind the others", self.venue));

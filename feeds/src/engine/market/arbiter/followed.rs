@@ -221,13 +221,7 @@ impl Market {
         true
     }
 
-    pub(super) fn leave_followed(
-        &mut self,
-        followed: &mut Followed,
-        now: Now,
-        leaving: Leaving,
-        out: &mut Output,
-    ) -> Need {
+    pub(super) fn leave_followed(&mut self, followed: &mut Followed, now: Now, leaving: Leaving, out: &mut Output) -> Need {
         let Leaving { leg, is_lost, others, heirs } = leaving;
         if is_lost {
             followed.end(leg);
