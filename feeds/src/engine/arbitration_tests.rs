@@ -206,6 +206,46 @@ fn a_leader_that_lags_is_left_as_soon_as_another_is_ready() {
     assert!(!log.iter().any(|line| line.contains("resyncing")), "{log:?}");
 }
 
+/// Three lines with books, of which `a` lags and `b` leads.
+fn first_lags(proofs: &'static [Proof]) -> Bench {
+    let mut bench = Words::on_lines(in_band(proofs), 3).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1"), (B, "snap A 0 1 1"), (C, "snap A 0 1 1")]);
+    others_speak(&mut bench, 1..22);
+    bench.sent.clear();
+    bench
+}
+
+fn others_speak(bench: &mut Bench, ids: std::ops::Range<u32>) {
+    for id in ids {
+        say(bench, &[(B, &format!("trade A {id}")), (C, &format!("trade A {id}"))]);
+        bench.wait_ms(100);
+    }
+}
+
+#[test]
+fn a_line_that_lags_is_not_asked_for_the_book_while_another_is_good() {
+    let mut bench = first_lags(&[Proof::None]);
+    bench.message(B, "book A 0 0 0 2 1");
+    bench.grant = false;
+    bench.lose(B, Cause::Disconnected);
+    bench.sent.clear();
+    for id in 22..44 {
+        bench.message(C, &format!("trade A {id}"));
+        bench.wait_ms(100);
+    }
+    let asked: Vec<Line> = bench.sent.iter().filter(|(_, text)| text.starts_with("unsub")).map(|(line, _)| *line).collect();
+    assert_eq!(asked, [C], "{:?}", bench.sent);
+}
+
+#[test]
+fn a_book_that_is_wrong_goes_over_to_a_line_that_does_not_lag() {
+    let mut bench = first_lags(&[Proof::Crc { depth: 10 }]);
+    bench.message(B, "book A 0 0 0 2 1 @20");
+    say(&mut bench, &[(A, "book A 0 0 0 2 1 @30"), (C, "book A 0 0 0 2 1 @30"), (B, "book A 0 0 0 9 1 @30 #1")]);
+    bench.message(C, "book A 0 0 0 3 1 @40");
+    assert_eq!(prices(&bench), ["3", "2", "1"], "{:?}", bench.log);
+}
+
 #[test]
 fn a_line_that_lags_may_still_bring_what_is_waited_for() {
     let mut bench = live(rest(&[Proof::Range], false));
