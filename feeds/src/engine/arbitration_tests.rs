@@ -241,7 +241,7 @@ fn a_line_that_lags_is_not_asked_for_the_book_while_another_is_good() {
 fn a_book_that_is_wrong_goes_over_to_a_line_that_does_not_lag() {
     let mut bench = first_lags(&[Proof::Crc { depth: 10 }]);
     bench.message(B, "book A 0 0 0 2 1 @20");
-    say(&mut bench, &[(A, "book A 0 0 0 2 1 @30"), (C, "book A 0 0 0 2 1 @30"), (B, "book A 0 0 0 9 1 @30 #1")]);
+    say(&mut bench, &[(A, "snap A 0 1 1 2 1 @30"), (C, "book A 0 0 0 2 1 @30"), (B, "book A 0 0 0 9 1 @30 #1")]);
     bench.message(C, "book A 0 0 0 3 1 @40");
     assert_eq!(prices(&bench), ["3", "2", "1"], "{:?}", bench.log);
 }
