@@ -12,6 +12,7 @@ use wire::event::Cause;
 
 const A: Line = Line(0);
 const B: Line = Line(1);
+const C: Line = Line(2);
 
 fn rest(proofs: &'static [Proof], equal: bool) -> Facts {
     let (trade_ids, quote_ids) = (TradeIds::Counted, QuoteIds::Rising);
@@ -169,6 +170,122 @@ fn quotes_and_trades_without_numbers_follow_one_line() {
     assert_eq!(bench.take_log(), ["Trade 1 1 buy -1", "Quote 7 1 - -"]);
 }
 
+#[test]
+fn a_line_that_lags_does_not_lead_while_another_is_good() {
+    let facts = Facts { trade_ids: TradeIds::None, quote_ids: QuoteIds::None, ..rest(&[Proof::Range], false) };
+    let mut bench = Words::on_lines(facts, 3).bench(&["A"]);
+    say(&mut bench, &[(A, "trade A 0 @10"), (B, "trade A 0 @10"), (C, "trade A 0 @10")]);
+    for at in 2..22 {
+        say(&mut bench, &[(B, &format!("trade A 0 @{at}0")), (C, &format!("trade A 0 @{at}0"))]);
+        bench.wait_ms(100);
+    }
+    let log = bench.take_log();
+    assert!(log.contains(&"Gap Trade None".to_owned()), "b leads in place of a: {log:?}");
+    bench.grant = false;
+    bench.lose(B, Cause::Disconnected);
+    say(&mut bench, &[(C, "trade A 0 @300"), (C, "quote A 0 5 @300")]);
+    let lost = ["fault sequence_gap: A: trades may be missing", "Gap Trade None", "Trade 1 1 buy -1"];
+    assert_eq!(bench.take_log(), [&lost[..], &["Quote live none", "Quote 5 1 - -"]].concat());
+}
+
+#[test]
+fn a_leader_that_lags_is_left_as_soon_as_another_is_ready() {
+    let mut bench = Words::on_lines(in_band(&[Proof::Crc { depth: 10 }]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10"), (A, "trade A 1")]);
+    for id in 2..22 {
+        bench.message(B, &format!("trade A {id}"));
+        bench.wait_ms(100);
+    }
+    bench.message(B, "snap A 0 1 1 2 1 @20");
+    assert_eq!(prices(&bench), ["1"], "a still leads");
+    bench.wait_ms(1_000);
+    assert_eq!(prices(&bench), ["2", "1"]);
+    bench.message(B, "book A 0 0 0 3 1 @30");
+    assert_eq!(prices(&bench), ["3", "2", "1"]);
+    let log = bench.take_log();
+    assert!(!log.iter().any(|line| line.contains("resyncing")), "{log:?}");
+}
+
+/// Three lines with books, of which `a` lags and `b` leads.
+fn first_lags(proofs: &'static [Proof]) -> Bench {
+    let mut bench = Words::on_lines(in_band(proofs), 3).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1"), (B, "snap A 0 1 1"), (C, "snap A 0 1 1")]);
+    others_speak(&mut bench, 1..22);
+    bench.sent.clear();
+    bench
+}
+
+fn others_speak(bench: &mut Bench, ids: std::ops::Range<u32>) {
+    for id in ids {
+        say(bench, &[(B, &format!("trade A {id}")), (C, &format!("trade A {id}"))]);
+        bench.wait_ms(100);
+    }
+}
+
+#[test]
+fn a_line_that_lags_is_not_asked_for_the_book_while_another_is_good() {
+    let mut bench = first_lags(&[Proof::None]);
+    bench.message(B, "book A 0 0 0 2 1");
+    bench.grant = false;
+    bench.lose(B, Cause::Disconnected);
+    bench.sent.clear();
+    for id in 22..44 {
+        bench.message(C, &format!("trade A {id}"));
+        bench.wait_ms(100);
+    }
+    let asked: Vec<Line> = bench.sent.iter().filter(|(_, text)| text.starts_with("unsub")).map(|(line, _)| *line).collect();
+    assert_eq!(asked, [C], "{:?}", bench.sent);
+}
+
+#[test]
+fn a_book_that_is_wrong_goes_over_to_a_line_that_does_not_lag() {
+    let mut bench = first_lags(&[Proof::Crc { depth: 10 }]);
+    bench.message(B, "book A 0 0 0 2 1 @20");
+    say(&mut bench, &[(A, "snap A 0 1 1 2 1 @30"), (C, "book A 0 0 0 2 1 @30"), (B, "book A 0 0 0 9 1 @30 #1")]);
+    bench.message(C, "book A 0 0 0 3 1 @40");
+    assert_eq!(prices(&bench), ["3", "2", "1"], "{:?}", bench.log);
+}
+
+#[test]
+fn a_line_that_lags_may_still_bring_what_is_waited_for() {
+    let mut bench = live(rest(&[Proof::Range], false));
+    for id in 2..27 {
+        bench.message(A, &format!("trade A {id}"));
+        bench.wait_ms(100);
+    }
+    say(&mut bench, &[(A, "trade A 28"), (A, "book A 3 3 0 3 1")]);
+    bench.wait_ms(900);
+    say(&mut bench, &[(B, "trade A 27"), (B, "book A 2 2 0 2 1")]);
+    assert_eq!(prices(&bench), ["3", "2", "1"]);
+    let log = bench.take_log();
+    assert!(log.iter().any(|line| line.contains("line_behind")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("Gap") || line.contains("resyncing")), "{log:?}");
+}
+
+/// All lines are lost, and one is back.
+fn lost_and_back(facts: &Facts, said_before: bool) -> Vec<String> {
+    let mut bench = Words::on_lines(facts.clone(), 2).bench(&["A"]);
+    if said_before {
+        say(&mut bench, &[(A, "trade A 1 @10"), (B, "trade A 1 @10")]);
+    }
+    bench.grant = false;
+    bench.lose(B, Cause::Disconnected);
+    bench.lose(A, Cause::Disconnected);
+    say(&mut bench, &[(A, "trade A 5 @50"), (A, "trade A 6 @60")]);
+    bench.take_log().into_iter().filter(|line| line.starts_with("Gap") || line.starts_with("Trade 1")).collect()
+}
+
+#[test]
+fn trades_that_all_lines_missed_are_told_as_a_gap() {
+    let counted = Facts { trade_ids: TradeIds::Counted, shared_numbers: false, ..in_band(&[Proof::None]) };
+    let trades = ["Trade 1 1 buy 5", "Trade 1 1 buy 6"];
+    assert_eq!(lost_and_back(&counted, true), ["Trade 1 1 buy 1", "Gap Trade None", trades[0], trades[1]]);
+    assert_eq!(lost_and_back(&counted, false), trades);
+    // Without ids the link's state says it, as with one line.
+    let without = Facts { trade_ids: TradeIds::None, ..counted };
+    assert_eq!(lost_and_back(&without, true), ["Trade 1 1 buy 1", trades[0], trades[1]]);
+}
+
 /// No numbers, but a checksum: `#` is the sum of price * 1000 + size.
 #[test]
 fn a_followed_book_goes_over_to_a_line_that_holds_the_same() {
@@ -203,6 +320,20 @@ fn a_followed_book_never_steps_back() {
     bench.grant = false;
     bench.lose(B, Cause::Disconnected);
     assert_eq!((prices(&bench).len(), bench.take_log()), (5, Vec::new()));
+}
+
+#[test]
+fn a_followed_book_that_is_the_same_may_be_older() {
+    let mut bench = Words::on_lines(in_band(&[Proof::Crc { depth: 10 }]), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10"), (B, "snap A 0 1 1 @10")]);
+    say(&mut bench, &[(A, "book A 0 0 0 2 1 @20"), (A, "book A 0 0 0 2 0 @30")]);
+    bench.take_log();
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    bench.message(B, "book A 0 0 0 2 1 @20");
+    assert_eq!(prices(&bench), ["1"], "what was is not told again");
+    say(&mut bench, &[(B, "book A 0 0 0 2 0 @30"), (B, "book A 0 0 0 3 1 @40")]);
+    assert_eq!((prices(&bench), bench.take_log()), (vec!["3".to_owned(), "1".to_owned()], Vec::new()));
 }
 
 #[test]

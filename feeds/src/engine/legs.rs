@@ -14,11 +14,10 @@ use wire::event::Channel;
 const BEHIND_NS: i64 = 1_000_000_000;
 const LOOK_EVERY_NS: i64 = 1_000_000_000;
 
-/// How far each line is behind, in this look and the one before.
+/// How far each line was behind since the last look. (Those that lag `Lines` knows.)
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     worst: [i64; MAX_LINES],
-    is_behind: [bool; MAX_LINES],
     looked: i64,
 }
 
@@ -80,7 +79,7 @@ impl Feed {
             let delivering = |channel| self.lines.delivering(index, channel);
             let (of_trades, of_books) = (delivering(Channel::Trade), delivering(Channel::Book));
             let market = &mut self.markets[index as usize];
-            let need = market.tend_lines(now, of_trades, of_books, out);
+            let need = market.tend_lines(now, of_trades, of_books, self.lines.behind, out);
             let renew = market.lines_to_renew(now, of_books);
             self.serve(now, index, need, protocol, out);
             if need == Need::SnapshotAndRepeat {
@@ -103,16 +102,20 @@ impl Feed {
             let (silent_ns, open, lost) = self.lines.health(now, leg);
             let behind_ns = silent_ns.max(std::mem::take(&mut self.watch.worst[leg]));
             out.races.push(Race::Health { line: leg as u8, behind_ns, open, lost });
-            let was_behind = self.watch.is_behind[leg];
+            let (behind, bit) = (self.lines.behind, 1 << leg);
+            let was_behind = behind & bit != 0;
             // Up at once, down at half of it, so that a line at the threshold is one alarm and not many.
             let is_behind = behind_ns >= if was_behind { BEHIND_NS / 2 } else { BEHIND_NS };
-            self.watch.is_behind[leg] = is_behind;
+            self.lines.behind = if is_behind { behind | bit } else { behind & !bit };
             if is_behind && !was_behind {
                 let ms = behind_ns / 1_000_000;
                 fault(out, FaultKind::LineBehind, format!("{}: line {name} is {ms} ms behind the others", self.venue));
-                for line in self.lines.of_leg(leg) {
-                    self.leave_line(now, line, false, protocol, out);
-                }
+            }
+        }
+        // Each time: another line may be ready only now to take its place, or this one may lead because there was no other.
+        for leg in (0..self.lines.legs()).filter(|leg| self.lines.behind & (1 << leg) != 0).collect::<Vec<_>>() {
+            for line in self.lines.of_leg(leg) {
+                self.leave_line(now, line, false, protocol, out);
             }
         }
     }

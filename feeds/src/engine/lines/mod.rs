@@ -61,6 +61,8 @@ pub struct Came {
     pub leg: u8,
     /// The legs that bring data, one bit each.
     pub delivering: u8,
+    /// The legs that lag, one bit each.
+    pub behind: u8,
     /// A second line is about to replace the only leg, and both bring the same now.
     pub overlap: bool,
 }
@@ -75,6 +77,8 @@ pub struct Lines {
     next_request: u64,
     /// Lines whose address must be asked for first.
     pub unaddressed: Vec<Line>,
+    /// The legs that lag, one bit each.
+    pub behind: u8,
 }
 
 /// What became of a lost line.
@@ -104,7 +108,8 @@ pub struct Words<'a> {
 impl Lines {
     /// `urls`: for each leg the addresses of the endpoints.
     pub fn new(urls: Vec<Vec<String>>, streams: Vec<Stream>, facts: Facts) -> Self {
-        Self { urls, streams, facts, slots: Vec::new(), next_line: 0, next_request: 0, unaddressed: Vec::new() }
+        let (slots, unaddressed) = (Vec::new(), Vec::new());
+        Self { urls, streams, facts, slots, next_line: 0, next_request: 0, unaddressed, behind: 0 }
     }
 
     /// A recording stands in for the venue: it knows no tokens.
@@ -206,7 +211,7 @@ impl Lines {
     /// This leg, and which of its slot bring data.
     pub fn left(&self, line: Line) -> Option<Came> {
         let delivering = delivering(self.slot_of(line)?);
-        Some(Came { leg: self.leg_of(line)?, delivering, overlap: false })
+        Some(Came { leg: self.leg_of(line)?, delivering, behind: self.behind, overlap: false })
     }
 
     /// The lines that are this leg, of all slots.
@@ -324,9 +329,9 @@ impl Lines {
         connection.first_data.get_or_insert(now.mono);
         if slot.legs.len() == 1 {
             let overlap = slot.next.as_ref().is_some_and(|next| next.first_data.is_some());
-            return Some(Came { leg: 0, delivering: 1, overlap });
+            return Some(Came { leg: 0, delivering: 1, behind: 0, overlap });
         }
-        let mut came = Came { leg: 0, delivering: delivering(slot), overlap: false };
+        let mut came = Came { leg: 0, delivering: delivering(slot), behind: self.behind, overlap: false };
         for (at, leg) in slot.legs.iter_mut().enumerate() {
             if leg.line == line {
                 (came.leg, leg.behind_since) = (at as u8, None);

@@ -11,7 +11,7 @@ use super::super::book::{BookMessage, diff};
 use super::super::{Market, Need};
 use super::early::Kept;
 use super::followed::Followed;
-use super::{Arbiter, Books, LOST_ON_ALL, PATIENCE_NS, bit, first_of, is_in, legs, memo};
+use super::{Arbiter, Books, LOST_ON_ALL, Leaving, PATIENCE_NS, best_of, bit, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::sequencer::{Diff, Rule, Stand};
 
@@ -263,9 +263,16 @@ impl Market {
         self.with_arbiter(keep);
     }
 
-    pub(super) fn tend_arbitrated_book(&mut self, arbiter: &mut Arbiter, now: Now, delivering: u8, out: &mut Output) -> Need {
+    pub(super) fn tend_arbitrated_book(
+        &mut self,
+        arbiter: &mut Arbiter,
+        now: Now,
+        delivering: u8,
+        behind: u8,
+        out: &mut Output,
+    ) -> Need {
         if let Some(followed) = &mut arbiter.followed {
-            return self.tend_followed(followed, now, delivering, out);
+            return self.tend_followed(followed, now, best_of(delivering, behind), out);
         }
         if arbiter.books.waiting_since.is_none() {
             return Need::Nothing;
@@ -278,30 +285,23 @@ impl Market {
         self.settle_book(books, now, delivering, &mut |_| 0, out)
     }
 
-    pub(super) fn leave_books(
-        &mut self,
-        arbiter: &mut Arbiter,
-        now: Now,
-        leg: u8,
-        is_lost: bool,
-        others: u8,
-        out: &mut Output,
-    ) -> Need {
+    pub(super) fn leave_books(&mut self, arbiter: &mut Arbiter, now: Now, leaving: Leaving, out: &mut Output) -> Need {
         if let Some(followed) = &mut arbiter.followed {
-            return self.leave_followed(followed, now, leg, is_lost, others, out);
+            return self.leave_followed(followed, now, leaving, out);
         }
-        let books = &mut arbiter.books;
+        let (books, Leaving { leg, is_lost, others, heirs }) = (&mut arbiter.books, leaving);
         if is_lost {
             books.outside &= !bit(leg);
         }
         if books.asked == leg {
-            books.asked = first_of(others);
+            books.asked = first_of(heirs);
         }
         if self.sequencer.is_live() && others != 0 && others & !books.outside == 0 {
             books.early.clear();
             return self.give_up(now, LOST_ON_ALL, out);
         }
-        self.settle_late(books, now, others, out)
+        // One that lags may still bring what is waited for.
+        if is_lost { self.settle_late(books, now, others, out) } else { Need::Nothing }
     }
 
     /// The line to ask for a snapshot in band: the one whose book it is, or the first that may be asked.

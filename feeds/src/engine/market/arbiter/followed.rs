@@ -1,15 +1,16 @@
 //! Books of several lines whose updates have no numbers in common: the book follows one line. In: updates and snapshots of each line. Out:
 //! the leader's book; when it is lost or wrong, that of another line, which was kept beside it. Bounded: one book a line.
 //!
-//! Another line takes over at once where it holds the very same book, which then goes on without a word; or where its last update is newer,
-//! and then its book is told whole. If it is older, it is waited for (`TAKE_OVER_NS`): no older state is ever told over a newer one.
+//! Another line takes over at once where it holds the very same book and is no older, which then goes on without a word; or where its last
+//! update is newer, and then its book is told whole. If it is older, it is waited for (`TAKE_OVER_NS`): no older state is ever told over a
+//! newer one.
 
 use super::super::super::ladder::Ladder;
 use super::super::super::lines::Came;
 use super::super::book::{BookMessage, diff};
 use super::super::scale::Misfit;
 use super::super::{Market, Need};
-use super::{Each, NOBODY, bit, first_of, legs, name};
+use super::{Each, Leaving, NOBODY, bit, first_of, legs, name};
 use crate::adapter::{Fault, FaultKind, Now, Output, Race};
 use crate::sequencer::Rule;
 use wire::event::{Cause, Nanos};
@@ -119,7 +120,8 @@ impl Market {
         }
         (followed.leader, followed.waiting_since) = (NOBODY, Some(now.mono));
         let others = came.delivering & !bit(came.leg);
-        if legs(others).any(|leg| self.take_over(followed, now, leg as u8, out)) { Need::Nothing } else { need }
+        let mut in_turn = legs(others & !came.behind).chain(legs(others & came.behind));
+        if in_turn.any(|leg| self.take_over(followed, now, leg as u8, out)) { Need::Nothing } else { need }
     }
 
     /// What a line that does not lead says of the book.
@@ -199,7 +201,9 @@ impl Market {
     fn take_over(&mut self, followed: &mut Followed, now: Now, leg: u8, out: &mut Output) -> bool {
         self.rescale(followed);
         let Some(shadow) = followed.shadows.get_mut(usize::from(leg)).filter(|shadow| shadow.is_live) else { return false };
-        let is_same = self.sequencer.is_live() && shadow.ladder == self.ladder;
+        // The same levels may be those of before the last two updates, which cancel out.
+        let is_older = followed.time != 0 && shadow.time != 0 && shadow.time < followed.time;
+        let is_same = self.sequencer.is_live() && shadow.ladder == self.ladder && !is_older;
         let is_newer = followed.time != 0 && shadow.time > followed.time;
         if !is_same && !is_newer {
             return false;
@@ -217,22 +221,16 @@ impl Market {
         true
     }
 
-    pub(super) fn leave_followed(
-        &mut self,
-        followed: &mut Followed,
-        now: Now,
-        leg: u8,
-        is_lost: bool,
-        others: u8,
-        out: &mut Output,
-    ) -> Need {
+    pub(super) fn leave_followed(&mut self, followed: &mut Followed, now: Now, leaving: Leaving, out: &mut Output) -> Need {
+        let Leaving { leg, is_lost, others, heirs } = leaving;
         if is_lost {
             followed.end(leg);
         }
         if followed.leader != leg || !self.sequencer.is_live() {
             return Need::Nothing;
         }
-        let taken = legs(others).any(|other| self.take_over(followed, now, other as u8, out));
+        let mut in_turn = legs(heirs).chain(legs(if is_lost { others & !heirs } else { 0 }));
+        let taken = in_turn.any(|other| self.take_over(followed, now, other as u8, out));
         if !taken && is_lost {
             (followed.leader, followed.waiting_since) = (NOBODY, Some(now.mono));
         }

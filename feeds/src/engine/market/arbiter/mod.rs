@@ -32,6 +32,17 @@ pub(super) const PATIENCE_NS: i64 = 1_000_000_000;
 /// Nobody leads.
 const NOBODY: u8 = u8::MAX;
 
+/// A line that is gone, or lags.
+#[derive(Clone, Copy)]
+struct Leaving {
+    leg: u8,
+    is_lost: bool,
+    /// The others that deliver.
+    others: u8,
+    /// Those of them that may lead in its place.
+    heirs: u8,
+}
+
 /// By line.
 type Each<T> = [T; MAX_LINES];
 
@@ -182,6 +193,9 @@ impl Market {
     /// `came.delivering`: with it or without.
     pub fn leave_line(&mut self, now: Now, came: Came, is_lost: bool, channels: &[Channel], out: &mut Output) -> Need {
         let (leg, at, others) = (came.leg, usize::from(came.leg), came.delivering & !bit(came.leg));
+        // Of lines that all lag, one is as good as the other.
+        let heirs = if is_lost { best_of(others, came.behind) } else { others & !came.behind };
+        let leaving = Leaving { leg, is_lost, others, heirs };
         let leave = |market: &mut Self, arbiter: &mut Arbiter| {
             let mut need = Need::Nothing;
             for channel in channels.iter().filter(|channel| market.takes(**channel)).copied().collect::<Vec<_>>() {
@@ -190,15 +204,15 @@ impl Market {
                         if is_lost {
                             (arbiter.quotes.at[at], arbiter.quotes.held[at]) = (0, None);
                         }
-                        market.leave_quotes(&mut arbiter.quotes, now, leg, others, out)
+                        market.leave_quotes(&mut arbiter.quotes, now, leaving, out)
                     }
                     Channel::Trade => {
                         arbiter.trades.at[at] = if is_lost { 0 } else { arbiter.trades.at[at] };
-                        market.leave_trades(&mut arbiter.trades, now, leg, others, out)
+                        market.leave_trades(&mut arbiter.trades, now, leaving, out)
                     }
                     Channel::Book => {
                         arbiter.books.at[at] = if is_lost { 0 } else { arbiter.books.at[at] };
-                        market.leave_books(arbiter, now, leg, is_lost, others, out)
+                        market.leave_books(arbiter, now, leaving, out)
                     }
                 });
             }
@@ -207,11 +221,11 @@ impl Market {
         self.with_arbiter(leave).unwrap_or(Need::Nothing)
     }
 
-    fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leg: u8, others: u8, out: &mut Output) -> Need {
-        if quotes.leader != leg || others == 0 {
+    fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leaving: Leaving, out: &mut Output) -> Need {
+        if quotes.leader != leaving.leg || leaving.heirs == 0 {
             return Need::Nothing;
         }
-        (quotes.leader, quotes.waits) = (others.trailing_zeros() as u8, true);
+        (quotes.leader, quotes.waits) = (first_of(leaving.heirs), true);
         match quotes.held[usize::from(quotes.leader)] {
             Some(held) if held.time > quotes.time && !self.quote_is_awaited() => {
                 (quotes.waits, quotes.time) = (false, held.time);
@@ -222,10 +236,10 @@ impl Market {
     }
 
     /// What waits for another line does not wait for ever.
-    pub fn tend_lines(&mut self, now: Now, of_trades: u8, of_books: u8, out: &mut Output) -> Need {
+    pub fn tend_lines(&mut self, now: Now, of_trades: u8, of_books: u8, behind: u8, out: &mut Output) -> Need {
         let tend = |market: &mut Self, arbiter: &mut Arbiter| {
             let trade = market.settle_trades(&mut arbiter.trades, now, of_trades, out);
-            trade.max(market.tend_arbitrated_book(arbiter, now, of_books, out))
+            trade.max(market.tend_arbitrated_book(arbiter, now, of_books, behind, out))
         };
         self.with_arbiter(tend).unwrap_or(Need::Nothing)
     }
@@ -282,6 +296,11 @@ fn legs(mask: u8) -> impl Iterator<Item = usize> {
 
 fn name(leg: u8) -> &'static str {
     LINE_NAMES.get(usize::from(leg)).copied().unwrap_or("?")
+}
+
+/// Those that do not lag, unless nothing else is left.
+fn best_of(mask: u8, behind: u8) -> u8 {
+    if mask & !behind == 0 { mask } else { mask & !behind }
 }
 
 /// Whom to follow: the first of these.

@@ -6,7 +6,7 @@ use super::super::super::facts::TradeIds;
 use super::super::super::lines::Came;
 use super::super::{Market, Need};
 use super::early::Kept;
-use super::{Arbiter, PATIENCE_NS, Trades, first_of, is_in, legs, memo};
+use super::{Arbiter, Leaving, PATIENCE_NS, Trades, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::trail::Step;
 use wire::event::Cause;
@@ -150,18 +150,23 @@ impl Market {
             if at > 0 && id > at + 1 && self.rules.trade_ids == TradeIds::Counted {
                 self.trade_gap(now, Some(id - at - 1), Some(id), out);
             }
+            // All lines were lost, and numbers of a new connection do not tell what was missed.
+            if self.lost != Cause::None && trades.time != 0 {
+                self.trade_gap(now, None, None, out);
+            }
         }
         (trades.waits, trades.time) = (false, update.time);
         out.races.push(Race::Won { line: came.leg });
         self.tell_trade(now, update, out)
     }
 
-    pub(super) fn leave_trades(&mut self, trades: &mut Trades, now: Now, leg: u8, others: u8, out: &mut Output) -> Need {
+    pub(super) fn leave_trades(&mut self, trades: &mut Trades, now: Now, leaving: Leaving, out: &mut Output) -> Need {
         if self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers {
-            return self.settle_trades(trades, now, others, out);
+            // One that lags may still bring what is waited for.
+            return if leaving.is_lost { self.settle_trades(trades, now, leaving.others, out) } else { Need::Nothing };
         }
-        if trades.leader == leg && others != 0 {
-            (trades.leader, trades.waits) = (first_of(others), true);
+        if trades.leader == leaving.leg && leaving.heirs != 0 {
+            (trades.leader, trades.waits) = (first_of(leaving.heirs), true);
             if trades.time != 0 {
                 self.lost = Cause::Disconnected;
                 self.trade_gap(now, None, None, out);
