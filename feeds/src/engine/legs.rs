@@ -99,7 +99,7 @@ impl Feed {
         }
         self.watch.looked = now.mono;
         for (leg, name) in LINE_NAMES.iter().enumerate().take(self.lines.legs()) {
-            let (silent_ns, open, lost) = self.lines.health(now, leg);
+            let (silent_ns, open, lost) = self.lines.health(leg);
             let behind_ns = silent_ns.max(std::mem::take(&mut self.watch.worst[leg]));
             out.races.push(Race::Health { line: leg as u8, behind_ns, open, lost });
             let (behind, bit) = (self.lines.behind, 1 << leg);

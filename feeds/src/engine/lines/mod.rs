@@ -337,15 +337,16 @@ impl Lines {
                 (came.leg, leg.behind_since) = (at as u8, None);
             } else if leg.delivers() {
                 leg.behind_since.get_or_insert(now.mono);
+                leg.behind_until = now.mono;
             }
         }
         Some(came)
     }
 
     /// For how long this leg has brought nothing while another did: the longest of all slots. And its lines: open, and lost.
-    pub fn health(&self, now: Now, leg: usize) -> (i64, u32, u32) {
+    pub fn health(&self, leg: usize) -> (i64, u32, u32) {
         let legs = || self.slots.iter().filter_map(|slot| slot.legs.get(leg));
-        let behind = legs().filter_map(|leg| leg.behind_since).map(|since| now.mono.saturating_sub(since)).max();
+        let behind = legs().filter_map(|leg| Some(leg.behind_until.saturating_sub(leg.behind_since?))).max();
         let open = legs().filter(|leg| leg.opened.is_some()).count() as u32;
         (behind.unwrap_or(0), open, legs().count() as u32 - open)
     }

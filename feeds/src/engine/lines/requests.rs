@@ -33,6 +33,8 @@ pub(super) struct Connection {
     pub frame: Option<u64>,
     /// Among several lines: since when another has brought something and this one nothing.
     pub behind_since: Option<i64>,
+    /// When another did so last.
+    pub behind_until: i64,
     /// The venue is about to close it: it is opened anew as soon as another line carries the same.
     pub leaving: bool,
 }
@@ -50,6 +52,7 @@ impl Connection {
             last_ping: 0,
             frame: None,
             behind_since: None,
+            behind_until: 0,
             leaving: false,
         }
     }
