@@ -33,7 +33,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("emulate", &["clock"]),
     (
         "app",
-        &["admin", "clock", "config", "cores", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard", "topic"],
+        &[
+            "admin", "clock", "config", "cores", "gate", "ingest", "logging", "metrics", "pressure", "relay", "session", "shard",
+            "topic",
+        ],
     ),
     ("cli", &["admin", "app", "clock", "config", "emulate", "logging", "metrics", "topic"]),
     ("lib", &[]),

@@ -80,8 +80,7 @@ fn is_recording(name: &str, venue: &str) -> bool {
 }
 
 fn is_being_written(path: &Path) -> bool {
-    path.to_str().is_some_and(|path| path.ends_with(PART))
-        && File::open(path).is_ok_and(|file| file.try_lock().is_err())
+    path.to_str().is_some_and(|path| path.ends_with(PART)) && File::open(path).is_ok_and(|file| file.try_lock().is_err())
 }
 
 #[cfg(test)]
