@@ -248,15 +248,16 @@ impl Carry {
         let early = self.early.remove(&name).unwrap_or_default();
         let is_first = self.instruments.insert(name, of).flatten().is_none();
         self.metrics.instruments.add(i64::from(is_first && of.is_some()));
-        early.iter().for_each(|meta| self.on_early(meta));
+        early.iter().for_each(|meta| self.on_early(meta, of));
     }
 
     /// The instrument of this topic is there now. What came before it, data and state, went by.
-    fn on_early(&mut self, meta: &Meta) {
-        self.carried.remove(&meta.topic);
-        self.on_meta(meta);
-        if let Some(carried) = self.carried.get_mut(&meta.topic).filter(|carried| carried.of.is_some()) {
-            carried.sick = true;
+    fn on_early(&mut self, meta: &Meta, of: Option<InstrumentTopics>) {
+        if of.is_none() {
+            self.unwanted.insert(meta.name.clone());
+        } else if let Some(carried) = self.carried.get_mut(&meta.topic) {
+            // What this meta says may be over by now: the snapshot brings its own.
+            (carried.of, carried.sick) = (of, true);
             self.ask_for(&meta.name);
         }
     }
@@ -312,6 +313,9 @@ impl Carry {
         if !carried.placed && !snapshot {
             // The snapshot came before its instrument; or what was asked for has not come yet.
             return self.ask_for(&meta.name);
+        }
+        if !carried.placed && carried.sick {
+            self.map.relay_meta(&of, meta, false);
         }
         let (event, received) = match meta.clock {
             TimeOf::Event => (record.time, self.received),
