@@ -40,6 +40,11 @@ pub fn carried(settings: &FeedSettings) -> Vec<String> {
 pub fn check(settings: &FeedSettings) -> Result<(), FeedError> {
     let complaint = |reason: &str| FeedError::Settings { venue: "tickwire".to_owned(), reason: reason.to_owned() };
     let url = settings.ws_url.as_deref().ok_or_else(|| complaint("needs ws_url, the address of the upstream node"))?;
+    let authority = url.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    if url.contains('?') || authority.contains('@') {
+        // Not said with the address: what stands there may be a token.
+        return Err(complaint("has a query or a user name in ws_url, which the log would show; the token goes into token_file"));
+    }
     transport::check("tickwire", url, ["wss", "ws"])?;
     if settings.symbols.len() > MAX_SYMBOLS {
         return Err(complaint(&format!("names more than {MAX_SYMBOLS} symbols; use patterns")));
@@ -120,6 +125,11 @@ mod tests {
         says(&settings(&["a:*", "b:*", "c:*", "d:*", "e:*", "f:*", "g:*", "h:*", "i:*"]), "more than 8 patterns");
         says(&FeedSettings { ws_url: None, ..settings(&[]) }, "needs ws_url");
         says(&FeedSettings { ws_url: Some("ws://core.example".to_owned()), ..settings(&[]) }, "loopback only");
+        for secret in ["wss://core.example/v1/stream?token=abc", "ws://core.example?token=abc", "wss://me:abc@core.example"] {
+            let settings = FeedSettings { ws_url: Some(secret.to_owned()), ..settings(&[]) };
+            says(&settings, "the token goes into token_file");
+            assert!(!check(&settings).unwrap_err().to_string().contains("abc"));
+        }
         let both = RelaySettings { token_file: Some("a".into()), token_env: Some("A".to_owned()), ca_file: None };
         says(&FeedSettings { tickwire: Some(both), ..settings(&[]) }, "use one of them");
     }

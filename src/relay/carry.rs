@@ -6,7 +6,7 @@ use crate::metrics::{FeedMetrics, Metrics, TopicMetrics};
 use crate::topic::{InstrumentTopics, Looped, NotCarried, Place, Stamp, TopicMap, Upstream};
 use client::Update;
 use feeds::adapter::FaultKind;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use wire::codec::FrameHeader;
 use wire::event::{Cause, Channel, FeedState, Flags, Nanos, Status, Trade};
@@ -16,8 +16,8 @@ use wire::record::{Clock as TimeOf, Meta, RecordBody};
 use wire::topic::TopicKey;
 use wire::view::{View, ViewError};
 
-/// Topics whose snapshot is asked for again in one request.
-const MAX_MISSING: usize = 256;
+/// Topics in one request: well within what a node reads as one.
+const MAX_NAMES: usize = 128;
 /// Venues about which it is logged that they are not carried; all are counted.
 const MAX_LOGGED: usize = 16;
 
@@ -34,13 +34,15 @@ pub(super) struct Carry {
     instruments: HashMap<String, Option<InstrumentTopics>>,
     /// A state that is good: it is told once the data that may come with it is there.
     good: Option<(InstrumentTopics, Channel, Status)>,
-    /// Topics whose data came before their instrument; and those of them whose instrument is there now.
-    early: Vec<TopicKey>,
-    missing: Vec<String>,
+    /// Topics that came before their instrument, by its `venue:SYMBOL`.
+    early: HashMap<String, Vec<Meta>>,
+    /// Topics whose snapshot is to be asked for; and those that have no place here, so that they need not be sent.
+    missing: BTreeSet<String>,
+    unwanted: BTreeSet<String>,
     /// Venues that were found to be another feed's.
     taken: Vec<String>,
-    /// Instruments that the upstream node grants; and those of them that came, on this connection.
-    granted: usize,
+    /// Instrument topics that the upstream node grants, by its ids, however often; and how many of them came, on this connection.
+    granted: HashSet<u32, foldhash::fast::RandomState>,
     all_granted: bool,
     /// How often the upstream node has yet to say that it is not starting.
     unsettled: u32,
@@ -60,7 +62,7 @@ struct Carried {
     kind: Kind,
     /// A snapshot came, so there is something that changes can be made to.
     placed: bool,
-    /// The client's view was found to be wrong.
+    /// The client's view was found to be wrong, or came before its instrument: no good state until the next snapshot.
     sick: bool,
 }
 
@@ -76,10 +78,11 @@ impl Carry {
             carried: HashMap::default(),
             instruments: HashMap::new(),
             good: None,
-            early: Vec::new(),
-            missing: Vec::new(),
+            early: HashMap::new(),
+            missing: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             taken: Vec::new(),
-            granted: 0,
+            granted: HashSet::default(),
             all_granted: false,
             unsettled: 0,
             listed: 0,
@@ -99,7 +102,10 @@ impl Carry {
     pub(super) fn connected(&mut self) {
         self.carried.clear();
         self.early.clear();
-        (self.granted, self.all_granted, self.listed) = (0, false, 0);
+        self.missing.clear();
+        self.unwanted.clear();
+        self.granted.clear();
+        (self.all_granted, self.listed) = (false, 0);
         if std::mem::take(&mut self.is_lost) {
             self.publish_link(FeedState::Resyncing);
         }
@@ -139,9 +145,10 @@ impl Carry {
         self.known
     }
 
-    /// So many more instruments are granted; `all`: of those that are there now, these were the last.
-    pub(super) fn granted(&mut self, instruments: usize, all: bool) {
-        self.granted += instruments;
+    /// These instrument topics are granted; `all`: of those that are there now, these were the last.
+    pub(super) fn granted(&mut self, instruments: impl Iterator<Item = u32>, all: bool) {
+        // One that is named twice is granted twice.
+        self.granted.extend(instruments);
         self.all_granted |= all;
         self.look_if_known();
     }
@@ -160,9 +167,14 @@ impl Carry {
         self.look_if_known();
     }
 
-    /// Topics to ask a snapshot of.
+    /// Topics to ask a snapshot of, in one request.
     pub(super) fn take_missing(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.missing)
+        take_some(&mut self.missing)
+    }
+
+    /// Topics to unsubscribe, in one request. None before all is listed: what is unsubscribed is granted no more.
+    pub(super) fn take_unwanted(&mut self) -> Vec<String> {
+        if self.known { take_some(&mut self.unwanted) } else { Vec::new() }
     }
 
     pub(super) fn on_record(&mut self, update: &Update<'_>) {
@@ -183,7 +195,7 @@ impl Carry {
             self.tell_good();
         }
         match (update.record.body, update.outcome) {
-            (RecordBody::State(status), _) => self.on_state(of, channel, status),
+            (RecordBody::State(status), _) => self.on_state(carried, of, channel, status),
             (RecordBody::Check { .. }, Err(ViewError::CheckMismatch { .. })) => self.on_mismatch(id, of, channel),
             (RecordBody::Check { .. } | RecordBody::Unknown { .. }, _) => {}
             (_, Err(error @ (ViewError::NoSnapshot | ViewError::WrongKind(_) | ViewError::Overflow))) => {
@@ -201,7 +213,12 @@ impl Carry {
         let is_new = !self.carried.contains_key(&meta.topic);
         match (known, channel(meta.kind)) {
             (Some(Some(of)), Some(_)) => self.map.relay_meta(&of, meta, is_new),
-            (None, Some(_)) if self.early.len() < MAX_MISSING => self.early.push(key),
+            (Some(None), Some(_)) if is_new => drop(self.unwanted.insert(meta.name.clone())),
+            (None, Some(_)) => {
+                let waiting = self.early.entry(instrument).or_default();
+                waiting.retain(|former| former.topic != meta.topic);
+                waiting.push(meta.clone());
+            }
             // An instrument comes with its value.
             _ => {}
         }
@@ -227,14 +244,22 @@ impl Carry {
         {
             self.listed += 1;
         }
-        let is_first = self.instruments.insert(format!("{}:{}", key.venue, key.symbol), of).flatten().is_none();
+        let name = format!("{}:{}", key.venue, key.symbol);
+        let early = self.early.remove(&name).unwrap_or_default();
+        let is_first = self.instruments.insert(name, of).flatten().is_none();
         self.metrics.instruments.add(i64::from(is_first && of.is_some()));
-        let came_now = |early: &TopicKey| (&early.venue, &early.symbol) == (&key.venue, &key.symbol);
-        let early = std::mem::take(&mut self.early);
-        let (now, later) = early.into_iter().partition(came_now);
-        self.early = later;
-        let now: Vec<TopicKey> = now;
-        now.iter().for_each(|early| self.ask_for(&early.to_string()));
+        early.iter().for_each(|meta| self.on_early(meta, of));
+    }
+
+    /// The instrument of this topic is there now. What came before it, data and state, went by.
+    fn on_early(&mut self, meta: &Meta, of: Option<InstrumentTopics>) {
+        if of.is_none() {
+            self.unwanted.insert(meta.name.clone());
+        } else if let Some(carried) = self.carried.get_mut(&meta.topic) {
+            // What this meta says may be over by now: the snapshot brings its own.
+            (carried.of, carried.sick) = (of, true);
+            self.ask_for(&meta.name);
+        }
     }
 
     fn not_carried(&mut self, key: &TopicKey, why: &NotCarried) {
@@ -249,9 +274,11 @@ impl Carry {
     }
 
     /// A bad state holds at once. A good one says that the data is, too.
-    fn on_state(&mut self, of: InstrumentTopics, channel: Channel, status: Status) {
+    fn on_state(&mut self, carried: Carried, of: InstrumentTopics, channel: Channel, status: Status) {
         self.tell_good();
         match status.feed {
+            // Told once it is healed.
+            FeedState::Live | FeedState::Quiet | FeedState::Replay if carried.sick => {}
             FeedState::Live | FeedState::Quiet | FeedState::Replay => self.good = Some((of, channel, status)),
             FeedState::Starting | FeedState::Stale | FeedState::Resyncing | FeedState::Down => {
                 self.map.relay_state(&of, channel, &status, &self.now());
@@ -268,6 +295,8 @@ impl Carry {
     /// The client asks for a snapshot; until that comes the value is in doubt.
     fn on_mismatch(&mut self, id: u32, of: InstrumentTopics, channel: Channel) {
         self.metrics.fault(FaultKind::ChecksumMismatch);
+        // That of others is told by now.
+        self.good = None;
         let now = self.now();
         let status =
             Status { feed: FeedState::Resyncing, cause: Cause::ChecksumMismatch, since: now.published, ..Status::default() };
@@ -282,8 +311,11 @@ impl Carry {
         let Some(place) = place(update.view) else { return };
         let snapshot = record.flags.has(Flags::SNAPSHOT);
         if !carried.placed && !snapshot {
-            // The snapshot came before its instrument.
+            // The snapshot came before its instrument; or what was asked for has not come yet.
             return self.ask_for(&meta.name);
+        }
+        if !carried.placed && carried.sick {
+            self.map.relay_meta(&of, meta, false);
         }
         let (event, received) = match meta.clock {
             TimeOf::Event => (record.time, self.received),
@@ -316,7 +348,7 @@ impl Carry {
         }
         self.metrics.events.add(1);
         self.metrics.received_to_published.record_span_ns(self.received, now);
-        if !carried.placed || carried.sick {
+        if snapshot && (!carried.placed || carried.sick) {
             self.settle(update, of, channel);
         }
     }
@@ -341,14 +373,14 @@ impl Carry {
     }
 
     fn ask_for(&mut self, topic: &str) {
-        if self.missing.len() < MAX_MISSING && !self.missing.iter().any(|held| held == topic) {
+        if !self.missing.contains(topic) {
             self.metrics.fault(FaultKind::UnknownInstrument);
-            self.missing.push(topic.to_owned());
+            self.missing.insert(topic.to_owned());
         }
     }
 
     fn look_if_known(&mut self) {
-        if !self.known && self.unsettled == 0 && self.all_granted && self.listed >= self.granted {
+        if !self.known && self.unsettled == 0 && self.all_granted && self.listed >= self.granted.len() {
             self.known = true;
             self.map.venue_known(&self.name);
         }
@@ -371,6 +403,10 @@ fn channel(kind: Kind) -> Option<Channel> {
         Kind::Book => Some(Channel::Book),
         Kind::Status | Kind::Instrument | Kind::Bar | Kind::Stats => None,
     }
+}
+
+fn take_some(names: &mut BTreeSet<String>) -> Vec<String> {
+    std::iter::from_fn(|| names.pop_first()).take(MAX_NAMES).collect()
 }
 
 fn place(view: &View) -> Option<Place> {

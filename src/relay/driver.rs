@@ -16,6 +16,10 @@ const PROTOCOL: &str = "tickwire.v1";
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 /// Well within the commands that a node allows by default.
 const STARTING_PINGS: Duration = Duration::from_millis(500);
+/// Between requests about single topics; with the pings, within the same.
+const ASKS_EVERY: Duration = Duration::from_secs(1);
+/// A node that greets and then says nothing is not to be tried again as fast as that can be found out.
+const LONGEST_SILENT_PAUSE: Duration = Duration::from_secs(30);
 /// After the end of a session that was good: a token has expired, and there may be another one in its place.
 const ENDED_PAUSE: Duration = Duration::from_secs(2);
 
@@ -23,6 +27,11 @@ pub(super) struct Driver {
     settings: FeedSettings,
     silence: Duration,
     carry: Carry,
+    /// When topics were last asked for, or given up.
+    asked: Option<Instant>,
+    /// Since when the upstream node is there; and the pause after it fell silent soon after that.
+    connected: Instant,
+    silent_pause: Duration,
 }
 
 /// Why a client is given up, and when to try with another one.
@@ -34,7 +43,7 @@ struct GivenUp {
 
 impl Driver {
     pub(super) fn new(settings: FeedSettings, silence: Duration, carry: Carry) -> Self {
-        Self { settings, silence, carry }
+        Self { settings, silence, carry, asked: None, connected: Instant::now(), silent_pause: Duration::ZERO }
     }
 
     pub(super) async fn run(mut self, first: Client) -> Infallible {
@@ -67,7 +76,7 @@ impl Driver {
                     Ok(step) => step,
                     Err(_) if Instant::now() >= end => {
                         let why = format!("nothing came for {} ms, no answer either", self.silence.as_millis());
-                        return GivenUp { state: FeedState::Stale, why, pause: Duration::ZERO };
+                        return GivenUp { state: FeedState::Stale, why, pause: self.pause_after_silence(heard) };
                     }
                     Err(_) => {
                         client.ping();
@@ -87,6 +96,7 @@ impl Driver {
             if let Some(given_up) = given_up {
                 return given_up;
             }
+            self.ask_about_topics(&mut client);
             // Also in a lively market: the answer tells where its data comes from.
             if heard >= asked + self.pings_every() && client.is_connected() {
                 client.ping();
@@ -107,13 +117,10 @@ impl Driver {
                 self.greeted(&hello)?;
                 tracing::info!(venue = self.carry.name(), url = self.settings.ws_url, node = hello.node, "relaying");
                 self.carry.connected();
+                self.connected = Instant::now();
             }
             Step::Frame(header) => {
                 self.carry.on_frame(&header, client.stats().bytes);
-                let missing = self.carry.take_missing();
-                if !missing.is_empty() {
-                    client.get(&missing.iter().map(String::as_str).collect::<Vec<_>>());
-                }
             }
             Step::Reply(reply) => self.on_reply(id, reply)?,
             Step::Qos(qos) => {
@@ -127,6 +134,32 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// None if the connection was good for as long as it takes to find out that one is not.
+    fn pause_after_silence(&mut self, heard: Instant) -> Duration {
+        self.silent_pause = match heard.duration_since(self.connected) < self.silence {
+            true => (self.silent_pause * 2).clamp(Duration::from_secs(1), LONGEST_SILENT_PAUSE),
+            false => Duration::ZERO,
+        };
+        self.silent_pause
+    }
+
+    fn ask_about_topics(&mut self, client: &mut Client) {
+        if !client.is_connected() || self.asked.is_some_and(|asked| asked.elapsed() < ASKS_EVERY) {
+            return;
+        }
+        let (missing, unwanted) = (self.carry.take_missing(), self.carry.take_unwanted());
+        if missing.is_empty() && unwanted.is_empty() {
+            return;
+        }
+        self.asked = Some(Instant::now());
+        if !missing.is_empty() {
+            client.get(&missing.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        if !unwanted.is_empty() {
+            client.unsubscribe(&unwanted.iter().map(String::as_str).collect::<Vec<_>>());
+        }
     }
 
     fn greeted(&mut self, hello: &Hello) -> Result<(), GivenUp> {
@@ -153,8 +186,7 @@ impl Driver {
                         self.carry.refused();
                     }
                 }
-                let instruments = results.iter().filter(|result| is_live_instrument(result)).count();
-                self.carry.granted(instruments, id == Some(subscribed) && !more);
+                self.carry.granted(results.iter().filter_map(live_instrument), id == Some(subscribed) && !more);
             }
             Reply::Error { code, message, .. } => {
                 tracing::error!(venue = self.carry.name(), code, message, "the upstream node refuses a request");
@@ -173,8 +205,11 @@ impl Driver {
     }
 }
 
-fn is_live_instrument(result: &TopicResult) -> bool {
-    matches!(result, TopicResult::Live { topic, .. } if topic.starts_with("instrument/"))
+fn live_instrument(result: &TopicResult) -> Option<u32> {
+    match result {
+        TopicResult::Live { topic, topic_id, .. } if topic.starts_with("instrument/") => Some(*topic_id),
+        _ => None,
+    }
 }
 
 /// What the same client with the same words will not get.

@@ -65,6 +65,8 @@ fn client(settings: &FeedSettings) -> Result<Client, FeedError> {
     options.token = relay::token(settings)?;
     options.trust = own.ca_file.map_or(Trust::SystemRoots, Trust::CaFile);
     options.reconnect = Some(Reconnect::default());
+    // From a place on, only what changed would come: nothing of what did not, and `Carry` could not say that it is there.
+    options.resumes = false;
     Client::new(&options).map_err(|error| FeedError::Settings { venue: VENUE.to_owned(), reason: error.to_string() })
 }
 

@@ -15,14 +15,15 @@ use wire::instrument::Instrument;
 use wire::record::{Meta, Record, RecordBody, TradeRecord};
 use wire::request::TradeMode;
 use wire::topic::TopicKey;
-use wire::view::View;
 use wire::view::book::Book;
+use wire::view::{Applied, View, ViewError};
 
 const VENUE: &str = "test";
 const NUMBERED: [&str; 4] = ["instrument/test:A-B", "quote/test:A-B", "trade/test:A-B", "book/test:A-B/full"];
 /// The source, an edge of it, another one, and an edge of the first edge.
 const NODES: usize = 4;
 const UPSTREAM_OF: [usize; NODES] = [0, 0, 0, 1];
+const ALL: [usize; 4] = [0, 1, 2, 3];
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -41,6 +42,11 @@ enum Step {
     Relay {
         node: usize,
         max_records: usize,
+    },
+    /// One topic alone: they need not come in the order of the subscriptions, least of all where each is named by itself.
+    RelayOne {
+        node: usize,
+        at: usize,
     },
     /// Its connection is lost, and it begins anew; trades with so many of the past.
     Lose {
@@ -208,7 +214,8 @@ impl World {
                 self.instrument.price_exponent = *exponent;
                 map.list(VENUE, &self.instrument).unwrap();
             }
-            Step::Relay { node, max_records } => self.relay(*node, *max_records),
+            Step::Relay { node, max_records } => self.relay(*node, &ALL, *max_records),
+            Step::RelayOne { node, at } => self.relay(*node, &[*at], usize::MAX),
             Step::Lose { node, back } => self.lose(*node, *back),
             Step::Connect { node } => self.connect(*node),
             Step::Read { reader } => self.read(*reader),
@@ -245,18 +252,49 @@ impl World {
         node.carry.as_mut().unwrap().lost(FeedState::Down);
     }
 
-    fn relay(&mut self, node: usize, max_records: usize) {
+    fn relay(&mut self, node: usize, topics: &[usize], max_records: usize) {
         let upstream = self.nodes[UPSTREAM_OF[node]].map.clone();
         let Node { hop, carry: Some(carry), connected: true, .. } = &mut self.nodes[node] else { return };
         let header = FrameHeader::default();
-        for at in 0..NUMBERED.len() {
+        for at in topics.iter().copied() {
             hop.poll(&upstream, at, max_records, |meta, record, view| {
-                let outcome = Ok(wire::view::Applied::State);
+                let outcome = Ok(Applied::State);
                 carry.on_record(&Update { header: &header, meta, record, view, outcome });
             });
         }
         carry.on_frame(&header, 0);
-        assert!(carry.take_missing().is_empty(), "instruments come first");
+        for name in carry.take_missing() {
+            // What `get` does.
+            let at = NUMBERED.iter().position(|topic| *topic == name).expect("a topic that it has");
+            hop.cursors[at] = Cursor::NEW;
+        }
+    }
+
+    /// A check of the hop's view fails, after the upstream node has said once more that all is well.
+    fn disagree(&mut self, node: usize, at: usize) {
+        let upstream = self.nodes[UPSTREAM_OF[node]].map.clone();
+        let Node { hop, carry: Some(carry), .. } = &mut self.nodes[node] else { panic!("no relay") };
+        let (header, view) = (FrameHeader::default(), hop.views[at].as_ref().expect("a view"));
+        let topic = upstream.get(topic(&upstream, NUMBERED[at]).unwrap()).unwrap();
+        let (flags, wrong) = (Flags::default(), ViewError::CheckMismatch { expected: 1, actual: 2 });
+        topic.since(&Cursor::NEW, TradeMode::Every, usize::MAX, &mut |meta, record| {
+            let mut say = |body, outcome| {
+                let record = Record { topic: record.topic, flags, sequence: 0, time: 0, body };
+                carry.on_record(&Update { header: &header, meta, record: &record, view, outcome });
+            };
+            if let RecordBody::State(status) = record.body {
+                say(RecordBody::State(status), Ok(Applied::State));
+                say(RecordBody::Check { hash: 1 }, Err(wrong));
+                say(RecordBody::State(status), Ok(Applied::State));
+            }
+        });
+        carry.on_frame(&header, 0);
+    }
+
+    fn state(&self, node: usize, at: usize) -> (FeedState, Cause) {
+        let map = &self.nodes[node].map;
+        let status = map.get(topic(map, NUMBERED[at]).unwrap()).unwrap().status();
+        (status.feed, status.cause)
     }
 
     fn read(&mut self, reader: usize) {
@@ -313,6 +351,8 @@ impl World {
         for node in 1..NODES {
             self.step(&Step::Connect { node });
             self.step(&Step::Relay { node, max_records: usize::MAX });
+            // What was asked for.
+            self.step(&Step::Relay { node, max_records: usize::MAX });
         }
         for reader in 0..self.readers.len() {
             self.step(&Step::Read { reader });
@@ -365,6 +405,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => (-3i8..0).prop_map(Step::Rescale),
         20 => (1..NODES, prop_oneof![3 => Just(usize::MAX), 1 => 1usize..5])
             .prop_map(|(node, max_records)| Step::Relay { node, max_records }),
+        8 => (1..NODES, 0..NUMBERED.len()).prop_map(|(node, at)| Step::RelayOne { node, at }),
         2 => (1..NODES, 0u32..20).prop_map(|(node, back)| Step::Lose { node, back }),
         6 => (1..NODES).prop_map(|node| Step::Connect { node }),
         12 => (0usize..3).prop_map(|reader| Step::Read { reader }),
@@ -392,4 +433,77 @@ proptest! {
         steps.iter().for_each(|step| world.step(step));
         world.settle();
     }
+}
+
+const LIMITS: TopicLimits =
+    TopicLimits { max_topics: InstrumentTopics::COUNT, trade_ring: 16, book_log: 16, book_levels: 100, view_linger_ms: 1_000 };
+const RELAY: Step = Step::Relay { node: 1, max_records: usize::MAX };
+const LIVE: (FeedState, Cause) = (FeedState::Live, Cause::None);
+
+/// A source with some data, and an edge of it.
+fn small_world() -> World {
+    let mut world = World::new(LIMITS);
+    let side = |price| vec![Level { price, size: 1 }];
+    world.nodes[0].map.publish_state(&world.topics, None, FeedState::Live, Cause::None, &Stamp::default());
+    world.step(&Step::Quote(Quote { bid_price: Some(1), bid_size: Some(1), ask_price: Some(2), ask_size: Some(1) }));
+    world.step(&Step::Trade(1));
+    world.step(&Step::Book { bids: side(1), asks: side(2), snapshot: true });
+    world.step(&Step::Connect { node: 1 });
+    world
+}
+
+#[test]
+fn what_failed_its_check_is_live_again_with_its_snapshot_and_not_before() {
+    for (at, name) in NUMBERED.into_iter().enumerate().skip(1) {
+        let mut world = small_world();
+        world.step(&RELAY);
+        assert_eq!(world.state(1, at), LIVE);
+        world.disagree(1, at);
+        let sick = (FeedState::Resyncing, Cause::ChecksumMismatch);
+        assert_eq!(world.state(1, at), sick, "{name}");
+        // Each trade is news, but no proof of the place.
+        world.step(&Step::Trade(2));
+        world.step(&RELAY);
+        assert_eq!(world.state(1, at), sick, "{name}");
+        world.nodes[1].hop.cursors[at] = Cursor::NEW;
+        world.step(&RELAY);
+        assert_eq!(world.state(1, at), LIVE, "{name}");
+    }
+}
+
+#[test]
+fn topics_that_come_before_their_instrument_are_carried() {
+    let mut world = small_world();
+    for at in [3, 2, 1, 0] {
+        world.step(&Step::RelayOne { node: 1, at });
+    }
+    world.step(&RELAY);
+    (1..NUMBERED.len()).for_each(|at| assert_eq!(world.state(1, at), LIVE, "{}", NUMBERED[at]));
+    world.settle();
+}
+
+#[test]
+fn an_instrument_that_is_granted_twice_comes_once() {
+    let mut world = small_world();
+    let instrument = world.topics.instrument;
+    let carry = world.nodes[1].carry.as_mut().unwrap();
+    carry.greeted(false);
+    carry.granted([instrument, instrument].into_iter(), true);
+    assert!(!carry.is_known());
+    world.step(&RELAY);
+    assert!(world.nodes[1].carry.as_ref().unwrap().is_known());
+}
+
+#[test]
+fn what_has_no_place_here_is_given_up_once_all_is_known() {
+    let mut world = small_world();
+    world.nodes[1].map.add_venue(VENUE);
+    let instrument = world.topics.instrument;
+    world.step(&RELAY);
+    let carry = world.nodes[1].carry.as_mut().unwrap();
+    assert!(carry.take_unwanted().is_empty(), "not yet");
+    carry.greeted(false);
+    carry.granted([instrument].into_iter(), true);
+    let unwanted = carry.take_unwanted();
+    assert!(unwanted.len() == 3 && NUMBERED[1..].iter().all(|name| unwanted.iter().any(|held| held == name)), "{unwanted:?}");
 }

@@ -207,14 +207,23 @@ impl TopicMap {
     /// The topic of a name; understands the venue's own spelling (`!BTCUSDT`).
     pub fn resolve(&self, key: &TopicKey) -> Resolve {
         // The venue first: if it is known by now, then its last listing is in `ids` by now.
-        let Some(known) = self.venues.read().iter().find(|venue| *venue.name == *key.venue).map(|venue| venue.is_known) else {
-            let may_come = |venue: &Venue| venue.origin == Origin::Node && !venue.is_known;
-            return if self.venues.read().iter().any(may_come) { Resolve::Pending } else { Resolve::UnknownVenue };
-        };
+        let Some(known) = self.knows_all_of(&key.venue) else { return Resolve::UnknownVenue };
         match (self.id(&key.to_string()), known) {
             (Some(id), _) => Resolve::Found(id),
             (None, true) => Resolve::UnknownSymbol,
             (None, false) => Resolve::Pending,
+        }
+    }
+
+    /// Whether all instruments of a venue are listed. `None`: no such venue, nor will a node upstream bring one.
+    fn knows_all_of(&self, name: &str) -> Option<bool> {
+        let venues = self.venues.read();
+        let may_come = || venues.iter().any(|venue| venue.origin == Origin::Node && !venue.is_known);
+        match venues.iter().find(|venue| *venue.name == *name) {
+            // A node upstream says when all that it brings is there, not of which venue.
+            Some(venue) if venue.origin == Origin::Brought => Some(!may_come()),
+            Some(venue) => Some(venue.is_known),
+            None => may_come().then_some(false),
         }
     }
 

@@ -81,6 +81,22 @@ fn names_resolve_in_both_spellings() {
 }
 
 #[test]
+fn what_an_upstream_node_may_still_bring_is_pending() {
+    let (map, _) = map(4);
+    map.venue_known("sim");
+    let resolve = |name| map.resolve(&TopicKey::parse(name).unwrap());
+    let upstream = map.add_upstream("core");
+    assert_eq!(resolve("quote/far:A-B"), Resolve::Pending);
+    map.relay_instrument(&upstream, "far", &instrument("A-B"), Place { epoch: 1, seq: 1 }, 0).unwrap();
+    assert!(matches!(resolve("quote/far:A-B"), Resolve::Found(_)));
+    assert_eq!(resolve("quote/far:C-D"), Resolve::Pending);
+    assert_eq!(resolve("quote/sim:C-D"), Resolve::UnknownSymbol, "a feed of this node's own");
+    map.venue_known("core");
+    assert_eq!(resolve("quote/far:C-D"), Resolve::UnknownSymbol);
+    assert_eq!(resolve("quote/elsewhere:C-D"), Resolve::UnknownVenue);
+}
+
+#[test]
 fn listings_are_told_and_bounded() {
     let (map, _) = map(4);
     assert!(map.marks(1).listing_changed());

@@ -34,7 +34,13 @@ fn relay_of(server: &TestServer, address: SocketAddr, folder: &TempDir) -> FeedS
 }
 
 async fn edge_of(server: &TestServer, address: SocketAddr, folder: &TempDir) -> TestServer {
-    let relay = relay_of(server, address, folder);
+    edge_with(server, address, folder, &[]).await
+}
+
+/// An edge that carries only these; all if there are none.
+async fn edge_with(server: &TestServer, address: SocketAddr, folder: &TempDir, symbols: &[&str]) -> TestServer {
+    let symbols = symbols.iter().map(|symbol| (*symbol).to_owned()).collect();
+    let relay = FeedSettings { symbols, ..relay_of(server, address, folder) };
     TestServer::start_with(|config: &mut Config| config.feeds.push(relay)).await
 }
 
@@ -107,12 +113,22 @@ fn lost(client: &TestClient) -> bool {
 
 #[tokio::test]
 async fn an_edge_shows_what_its_upstream_node_shows_and_says_when_it_cannot() {
+    shows_the_same_and_says_when_it_cannot(&[]).await;
+}
+
+/// By names instead of a pattern: the topics come, and come again, in other ways.
+#[tokio::test]
+async fn an_edge_of_named_instruments_does_the_same() {
+    shows_the_same_and_says_when_it_cannot(&["test:BTC-USD"]).await;
+}
+
+async fn shows_the_same_and_says_when_it_cannot(symbols: &[&str]) {
     let folder = TempDir::new().unwrap();
     let core = TestServer::start().await;
     let mut market = core.market();
     trade_on(&mut market, 0, 120);
     let link = CutLink::to(core.server.public_address()).await;
-    let edge = edge_of(&core, link.address, &folder).await;
+    let edge = edge_with(&core, link.address, &folder, symbols).await;
     let all: Vec<&str> = NUMBERED.into_iter().chain(MADE_HERE).collect();
     let mut at_core = subscribe(&core, &all).await;
     let mut at_edge = subscribe(&edge, &all).await;
@@ -156,6 +172,47 @@ async fn an_edge_shows_what_its_upstream_node_shows_and_says_when_it_cannot() {
     // One was made in each fifty trades; the loss itself made none.
     assert_eq!(at_edge.gaps - gaps, 1, "only the venue's own");
     assert!(at_edge.checks > 20, "{}", at_edge.checks);
+    let faults = edge.server.metrics().feed("tickwire").fault_count();
+    assert_eq!(faults, 0, "nothing had to be asked for again, and nothing was refused");
+}
+
+async fn asked_for(server: &TestServer, topic: &str) -> TopicResult {
+    let mut client = TestClient::connect(server, Encoding::Binary).await;
+    client.try_sub(&[topic], |_| ()).await.remove(0)
+}
+
+#[tokio::test]
+async fn an_edge_is_ready_though_an_instrument_is_named_twice_and_the_connection_was_lost_before() {
+    let folder = TempDir::new().unwrap();
+    let core = TestServer::start().await;
+    let link = CutLink::to(core.server.public_address()).await;
+    let edge = edge_with(&core, link.address, &folder, &["test:*", "test:BTC-USD", "test:BTC-USD"]).await;
+    // The upstream node is not ready itself, as long as it knows no venue's instruments.
+    let ingest = core.server.ingest("late");
+    let _market = core.market();
+    let pause = || tokio::time::sleep(Duration::from_millis(200));
+    let there = async {
+        while !matches!(asked_for(&edge, NUMBERED[1]).await, TopicResult::Live { .. }) {
+            pause().await;
+        }
+    };
+    soon("the instrument", there).await;
+    let unknown = "quote/test:NONE";
+    for _ in 0..8 {
+        pause().await;
+        let result = asked_for(&edge, unknown).await;
+        assert!(matches!(result, TopicResult::Pending { .. }), "more may come: {result:?}");
+    }
+    link.cut();
+    pause().await;
+    link.mend();
+    let _late = Market::open(ingest);
+    let ready = async {
+        while !matches!(asked_for(&edge, unknown).await, TopicResult::Refused { .. }) {
+            pause().await;
+        }
+    };
+    soon("it is known that there is no such symbol", ready).await;
 }
 
 #[tokio::test]

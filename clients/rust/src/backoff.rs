@@ -10,7 +10,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A connection came up: the next pause is a short one again.
+    /// A connection has held: the next pause is a short one again.
     pub fn reset(&mut self) {
         self.attempts = 0;
     }

@@ -8,7 +8,7 @@ use crate::options::{Options, Reconnect, Subscription};
 use crate::stats::Stats;
 use crate::tracker::{Tracker, Update};
 use futures_util::{SinkExt, StreamExt};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -29,10 +29,14 @@ const FIRST_SILENCE: Duration = Duration::from_secs(15);
 /// How long a farewell may take.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
 
+/// A connection that is lost sooner was no success: the pauses go on growing.
+const STEADY: Duration = Duration::from_secs(5);
+
 /// A client of one server.
 pub struct Client {
     target: Target,
     reconnect: Option<Reconnect>,
+    resumes: bool,
     encoding: Encoding,
     /// With the ids of their requests, the same on every connection.
     subscriptions: Vec<(u64, Subscription)>,
@@ -44,6 +48,8 @@ pub struct Client {
     ticket: Option<(u64, String)>,
     tracker: Tracker,
     state: State,
+    /// When the server greeted on the connection that is there.
+    greeted: Option<Instant>,
     backoff: Backoff,
     /// Requests that the socket has not taken yet.
     outbox: VecDeque<String>,
@@ -85,6 +91,7 @@ impl Client {
         Ok(Self {
             target: Target::new(options)?,
             reconnect: options.reconnect,
+            resumes: options.resumes,
             encoding: options.encoding,
             subscriptions: Vec::new(),
             paused: BTreeSet::new(),
@@ -92,6 +99,7 @@ impl Client {
             ticket: None,
             tracker: Tracker::new(options.encoding),
             state: State::Waiting(Instant::now()),
+            greeted: None,
             backoff: Backoff::default(),
             outbox: VecDeque::new(),
             next_id: 1,
@@ -248,7 +256,7 @@ impl Client {
         };
         self.state = State::Open(socket);
         self.silence = Duration::from_millis(hello.heartbeat_ms).saturating_mul(HEARTBEATS_TO_SILENCE).max(FIRST_SILENCE);
-        self.backoff.reset();
+        self.greeted = Some(Instant::now());
         self.reconnect_in = None;
         self.tracker.connected();
         self.tracker.stats.replies += 1;
@@ -367,6 +375,9 @@ impl Client {
 
     fn lost(&mut self, why: ClientError) -> Result<Step, ClientError> {
         self.state = State::Ended;
+        if self.greeted.take().is_some_and(|greeted| greeted.elapsed() >= STEADY) {
+            self.backoff.reset();
+        }
         let Some(reconnect) = &self.reconnect else { return Err(why) };
         let pause = match (why.again(), self.reconnect_in.take()) {
             (Again::Soon, Some(slot)) => Some(slot),
@@ -379,7 +390,7 @@ impl Client {
 
     fn ask_for(&mut self, id: u64, subscription: &Subscription) {
         let Subscription { topics, pace, trades, snapshot, since, trade_safe, focus, max_age } = subscription.clone();
-        let resume = self.tracker.places(&topics);
+        let resume = if self.resumes { self.tracker.places(&topics) } else { BTreeMap::new() };
         let (id, strict) = (Some(id), false);
         let sub = Sub { id, topics, pace, trades, snapshot, resume, strict, since, trade_safe, focus, max_age };
         self.send(&Request::Sub(sub));

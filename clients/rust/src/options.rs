@@ -1,11 +1,12 @@
 //! In: what the user of the client wants. Out: plain options with safe defaults. Bounded: plain data.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use wire::request::{Change, Encoding, Focus, MaxAge, Pace, Since, TradeMode};
 
 /// How to reach a server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// `wss://host:port`; without a path, `/v1/stream` is meant. `ws://` for loopback addresses only, to a proxy that does the TLS.
     pub url: String,
@@ -15,6 +16,9 @@ pub struct Options {
     pub encoding: Encoding,
     /// `None`: a lost connection ends the client.
     pub reconnect: Option<Reconnect>,
+    /// Later connections go on from the places that the views have reached. `false`: each begins as the first one did, with snapshots and
+    /// `Subscription::since`.
+    pub resumes: bool,
     /// For TCP, TLS and the WebSocket handshake together.
     pub connect_timeout: Duration,
     /// Largest message taken from the server. Full books come in one frame.
@@ -29,9 +33,27 @@ impl Options {
             token: None,
             encoding: Encoding::Binary,
             reconnect: None,
+            resumes: true,
             connect_timeout: Duration::from_secs(10),
             max_message_bytes: 64 << 20,
         }
+    }
+}
+
+/// Without the token, wherever it stands: this ends up in logs.
+impl fmt::Debug for Options {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, trust, token, encoding, reconnect, resumes, connect_timeout, max_message_bytes } = self;
+        out.debug_struct("Options")
+            .field("url", &url.split('?').next())
+            .field("trust", trust)
+            .field("token", &token.as_ref().map(|_| "hidden"))
+            .field("encoding", encoding)
+            .field("reconnect", reconnect)
+            .field("resumes", resumes)
+            .field("connect_timeout", connect_timeout)
+            .field("max_message_bytes", max_message_bytes)
+            .finish()
     }
 }
 
@@ -101,5 +123,17 @@ impl Subscription {
             max_age: change.max_age.unwrap_or(self.max_age),
             ..*self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_do_not_show_their_token() {
+        let options = Options { token: Some("abc.def".to_owned()), ..Options::new("wss://localhost/v1/stream?token=abc.def") };
+        let shown = format!("{options:?}");
+        assert!(shown.contains("wss://localhost/v1/stream") && !shown.contains("abc.def"), "{shown}");
     }
 }

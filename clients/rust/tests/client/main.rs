@@ -25,6 +25,8 @@ use tokio_tungstenite::tungstenite::handshake::server::{Request as Handshake, Re
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+mod again;
+
 const SENT: i64 = 1_723_161_600_000_000_000;
 const DELTA: Flags = Flags(0);
 
