@@ -19,4 +19,4 @@ pub use faults::Faults;
 pub use rest::Answer;
 pub use script::EmulationError;
 pub use voice::{Asked, BookSaid, No, Restart, Session, Voice, Wish};
-pub use words::{carried, levels, list, millis, number, pair, pairs, side_of, texts, utc};
+pub use words::{best, carried, levels, list, millis, number, pair, pairs, side_of, texts, utc};

@@ -2,7 +2,7 @@
 //! Bounded by what is said.
 
 use super::voice::Wish;
-use crate::engine::{BAD, Listed, Number, RawLevel, put_text};
+use crate::engine::{BAD, Listed, Number, Part, RawLevel, put_text};
 use crate::time::date;
 use serde_json::Value;
 use wire::event::{Aggressor, Nanos};
@@ -20,6 +20,14 @@ pub fn number(number: Number) -> String {
 /// Price and size of a level.
 pub fn pair(level: &RawLevel) -> (String, String) {
     (number(level.price), number(level.size))
+}
+
+/// One side of a quote: its level, or what stands for the price and the size of none.
+pub fn best(side: Part, no_price: &str, no_size: &str) -> (String, String) {
+    match side {
+        Part::At(level) => pair(&level),
+        Part::Same | Part::Nothing => (no_price.to_owned(), no_size.to_owned()),
+    }
 }
 
 /// A list, of texts that are JSON already.

@@ -2,8 +2,8 @@
 //! Bounded by `MAX_STREAMS` a connection and the venue's largest limit, 5,000 levels.
 
 use super::Market;
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, list, millis, number, pairs};
-use crate::engine::{Listed, Part, QuoteUpdate, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, list, millis, number, pairs};
+use crate::engine::{Listed, QuoteUpdate, TradeUpdate};
 use crate::replay::binance::StreamMessage;
 use serde::Deserialize;
 use serde_json::Value;
@@ -105,10 +105,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => ("0.00000000".to_owned(), "0.00000000".to_owned()),
-        };
+        let part = |side| best(side, "0.00000000", "0.00000000");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), millis(quote.time));
         let (event, times) = if self.market.futures {
             (r#""e":"bookTicker","#, format!(r#","T":{time},"E":{time}"#))

@@ -1,7 +1,7 @@
 //! Deribit's own words, to emulate it. In: what is to be said. Out: notifications and answers. Bounded by what is said.
 
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, levels, list, millis, number, side_of, texts};
-use crate::engine::{Listed, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, levels, list, millis, number, side_of, texts};
+use crate::engine::{Listed, QuoteUpdate, RawLevel, TradeUpdate};
 use serde_json::Value;
 use std::borrow::Cow;
 use wire::event::Nanos;
@@ -100,10 +100,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => ("null".to_owned(), "0.0".to_owned()),
-        };
+        let part = |side| best(side, "null", "0.0");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), millis(quote.time));
         let data = format!(
             r#"{{"timestamp":{time},"instrument_name":"{native}","best_bid_price":{bid},"best_bid_amount":{bid_size},"best_ask_price":{ask},"best_ask_amount":{ask_size}}}"#

@@ -1,8 +1,8 @@
 //! Gate.io's own words, to emulate it. In: what is to be said. Out: v4 messages, order books. Bounded by what is said.
 
 use super::STREAMS;
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, carried, list, millis, number, pairs, side_of, texts};
-use crate::engine::{Listed, Part, QuoteUpdate, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, carried, list, millis, number, pairs, side_of, texts};
+use crate::engine::{Listed, QuoteUpdate, TradeUpdate};
 use serde_json::Value;
 use wire::event::Nanos;
 
@@ -67,10 +67,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => (String::new(), String::new()),
-        };
+        let part = |side| best(side, "", "");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), millis(quote.time));
         let result = format!(
             r#"{{"t":{time},"u":{},"s":"{native}","b":"{bid}","B":"{bid_size}","a":"{ask}","A":"{ask_size}"}}"#,

@@ -1,8 +1,8 @@
 //! KuCoin's own words, to emulate it. In: what is to be said. Out: messages, order books, where to connect. Bounded by what is said.
 
 use super::STREAMS;
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, carried, levels, list, millis, number, pairs, side_of};
-use crate::engine::{Listed, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, carried, levels, list, millis, number, pairs, side_of};
+use crate::engine::{Listed, QuoteUpdate, RawLevel, TradeUpdate};
 use serde_json::Value;
 
 pub(super) struct Words;
@@ -74,10 +74,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => (String::new(), String::new()),
-        };
+        let part = |side| best(side, "", "");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), millis(quote.time));
         let data = format!(
             r#"{{"sequence":"{}","bestAsk":"{ask}","bestAskSize":"{ask_size}","bestBid":"{bid}","bestBidSize":"{bid_size}","time":{time}}}"#,

@@ -1,7 +1,7 @@
 //! Kraken v1's own words, to emulate it. In: what is to be said. Out: messages. Bounded by what is said.
 
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, levels, list, number, texts};
-use crate::engine::{Listed, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, levels, list, number, texts};
+use crate::engine::{Listed, QuoteUpdate, RawLevel, TradeUpdate};
 use serde_json::Value;
 use wire::event::{Aggressor, Nanos};
 
@@ -77,10 +77,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => ("0.0".to_owned(), "0.0".to_owned()),
-        };
+        let part = |side| best(side, "0.0", "0.0");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), seconds(quote.time));
         Some(format!(r#"[0,["{bid}","{ask}","{time}","{bid_size}","{ask_size}"],"spread","{native}"]"#))
     }

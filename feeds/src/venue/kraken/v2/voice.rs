@@ -1,7 +1,7 @@
 //! Kraken v2's own words, to emulate it. In: what is to be said. Out: messages. Bounded by what is said.
 
-use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, levels, list, number, side_of, texts, utc};
-use crate::engine::{Listed, Part, QuoteUpdate, RawLevel, TradeUpdate};
+use crate::emulation::{Asked, BookSaid, No, Session, Voice, Wish, best, levels, list, number, side_of, texts, utc};
+use crate::engine::{Listed, QuoteUpdate, RawLevel, TradeUpdate};
 use serde_json::Value;
 use wire::event::Nanos;
 
@@ -70,10 +70,7 @@ impl Voice for Words {
     }
 
     fn quote(&self, native: &str, quote: &QuoteUpdate) -> Option<String> {
-        let part = |part: Part| match part {
-            Part::At(raw) => (number(raw.price), number(raw.size)),
-            Part::Same | Part::Nothing => ("null".to_owned(), "0".to_owned()),
-        };
+        let part = |side| best(side, "null", "0");
         let ((bid, bid_size), (ask, ask_size), time) = (part(quote.bid), part(quote.ask), utc(quote.time, 6));
         Some(format!(
             r#"{{"channel":"ticker","type":"update","data":[{{"symbol":"{native}","bid":{bid},"bid_qty":{bid_size},"ask":{ask},"ask_qty":{ask_size},"timestamp":"{time}"}}]}}"#
