@@ -30,6 +30,11 @@ const FOLLOWED: &[&str] = &[
 /// Their books carry no time: another line can go on only with the very same book.
 const TIMELESS: &[&str] = &["bitfinex", "gemini"];
 
+/// `PROPTEST_CASES=100` for a longer look.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3)
+}
+
 fn sorted<T: Ord + Clone>(all: &[T]) -> Vec<T> {
     let mut all = all.to_vec();
     all.sort();
@@ -51,7 +56,7 @@ fn two_lines_of_every_recording_are_as_good_as_one() {
         tape.settings.lines = Some(2);
         let followed = FOLLOWED.contains(&tape.venue);
         let strategy = (prop::collection::vec(0u8..12, MESSAGES), 0usize..40, any::<bool>(), 0usize..MESSAGES);
-        let config = Config { cases: 3, max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
+        let config = Config { cases: cases(), max_shrink_iters: 0, failure_persistence: None, ..Config::default() };
         let mut runner = TestRunner::new(config);
         let result = runner.run(&strategy, |(lost, late, first, ends)| {
             let mut rig = Rig::new(&tape);

@@ -27,6 +27,8 @@ mod snapshots;
 pub(crate) mod testkit;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod two_lines_tests;
 mod values;
 #[cfg(test)]
 mod words;

@@ -58,7 +58,7 @@ impl Market {
                 trades.seen.clear();
                 self.trade_gap(now, None, Some(id), out);
             }
-            Step::Jump { .. } if counted => {
+            Step::Next | Step::Jump { .. } if counted && self.trade_before(id).is_some() => {
                 match trades.early.keep(id, update) {
                     Kept::New => self.win(trades, now, id, hash, came, out),
                     Kept::Again => self.second(trades.memo.again(id, hash, came.leg, now.mono), came, "trade", id, out),
@@ -92,26 +92,34 @@ impl Market {
         out.races.push(Race::Won { line: came.leg });
     }
 
+    /// What a line may still bring that was not told, and that comes before `id`: the first such number, and of the very first trade the one
+    /// below it, as another line may have begun earlier.
+    fn trade_before(&self, id: u64) -> Option<u64> {
+        match self.trades.last() {
+            None => id.checked_sub(1),
+            Some(last) => Some(last.saturating_add(1)).filter(|next| *next < id),
+        }
+    }
+
     /// Tells what has its turn now. What is missing is given up when no line can bring it any more, or none has for too long.
     pub(super) fn settle_trades(&mut self, trades: &mut Trades, now: Now, delivering: u8, out: &mut Output) -> Need {
         let mut need = Need::Nothing;
         while let Some((id, update)) = trades.early.first() {
-            match self.trades.look(id) {
-                Step::Jump { .. } => {
-                    let last = self.trades.last().unwrap_or(0);
-                    let all_past = legs(delivering).all(|leg| trades.at[leg] > last);
+            match (self.trades.look(id), self.trade_before(id)) {
+                (Step::Next | Step::Jump { .. }, Some(missing)) => {
+                    let all_past = legs(delivering).all(|leg| trades.at[leg] > missing);
                     let since = *trades.waiting_since.get_or_insert(now.mono);
                     if !all_past && now.mono.saturating_sub(since) < PATIENCE_NS {
                         return need;
                     }
                     need = need.max(self.skip_to_early(trades, now, out));
                 }
-                Step::Next => {
+                (Step::Next | Step::Jump { .. }, None) => {
                     self.trades.step(id);
                     trades.early.drop_first();
                     need = need.max(self.tell_trade(now, &update, out));
                 }
-                Step::Duplicate | Step::Restart => trades.early.drop_first(),
+                (Step::Duplicate | Step::Restart, _) => trades.early.drop_first(),
             }
             trades.waiting_since = None;
         }
