@@ -4,9 +4,10 @@
 use super::error::{DecodeError, Problem};
 use super::frame::FrameHeader;
 use super::{binary, json};
-use crate::event::Level;
+use crate::event::{Level, Nanos};
 use crate::record::{Bar, Meta, Record, StatsChange};
 use crate::request::Encoding;
+use foldhash::fast::RandomState;
 use std::collections::HashMap;
 
 /// Most topics one connection may announce: far above what a server lets one session subscribe to.
@@ -62,17 +63,25 @@ impl Decoder {
 #[derive(Debug)]
 pub(super) struct TopicState {
     pub meta: Meta,
+    /// `Meta::time_exponent` in nanoseconds.
+    pub unit_ns: Nanos,
     /// Id of the newest trade that had one; steps count from it (binary).
     pub previous_id: Option<i64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Topics {
     states: Vec<TopicState>,
     /// Topic id -> place in `states`.
-    places: HashMap<u32, usize>,
+    places: HashMap<u32, usize, RandomState>,
     /// Id and place of the newest one that was looked up: records of one topic come in a row.
     newest: (u32, usize),
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Self { states: Vec::new(), places: HashMap::default(), newest: (0, usize::MAX) }
+    }
 }
 
 impl Topics {
@@ -82,7 +91,7 @@ impl Topics {
 
     #[inline]
     pub fn find(&mut self, topic: u32) -> Option<&mut TopicState> {
-        if self.newest.0 != topic || self.states.is_empty() {
+        if self.newest.0 != topic {
             self.newest = (topic, *self.places.get(&topic)?);
         }
         self.states.get_mut(self.newest.1)
@@ -93,17 +102,17 @@ impl Topics {
     }
 
     pub fn announce(&mut self, meta: Meta) -> Result<&Meta, Problem> {
-        let topic = meta.topic;
+        let (topic, unit_ns) = (meta.topic, binary::unit_ns(meta.time_exponent));
         if let Ok(state) = self.get_mut(topic) {
             if state.meta.epoch != meta.epoch {
                 // Told again within an epoch (a base that became known), the stream goes on where it was.
                 state.previous_id = None;
             }
-            state.meta = meta;
+            (state.meta, state.unit_ns) = (meta, unit_ns);
         } else if self.states.len() < MAX_TOPICS {
             self.newest = (topic, self.states.len());
             self.places.insert(topic, self.states.len());
-            self.states.push(TopicState { meta, previous_id: None });
+            self.states.push(TopicState { meta, unit_ns, previous_id: None });
         } else {
             return Err(Problem::TooManyTopics);
         }

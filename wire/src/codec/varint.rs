@@ -3,6 +3,55 @@
 
 use super::error::Problem;
 
+/// The bits of eight bytes that say that more follow.
+const LAST: u64 = 0x8080_8080_8080_8080;
+
+/// The next eight bytes of values that stand one behind the other, the first one lowest.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    bits: u64,
+    /// Bytes taken from it.
+    pub taken: usize,
+}
+
+impl Word {
+    #[inline]
+    pub fn new(bytes: [u8; 8]) -> Self {
+        Self { bits: u64::from_le_bytes(bytes), taken: 0 }
+    }
+
+    /// The next value if it has at most four bytes, which must be in the word.
+    ///
+    /// One branch a length, and no arithmetic to find it (as `Reader::short` does): a field has nearly the same length from record to record, so
+    /// the processor guesses it and goes on with the next field at once. Measured: half the time a value.
+    #[inline]
+    pub fn next(&mut self) -> Option<u64> {
+        let bits = self.bits;
+        let (low, second, third, fourth) = (bits & 0x7f, bits >> 1 & 0x3f80, bits >> 2 & 0x1f_c000, bits >> 3 & 0xfe0_0000);
+        if bits & 0x80 == 0 {
+            self.skip(1);
+            Some(low)
+        } else if bits & 0x8000 == 0 {
+            self.skip(2);
+            Some(low | second)
+        } else if bits & 0x80_0000 == 0 {
+            self.skip(3);
+            Some(low | second | third)
+        } else if bits & 0x8000_0000 == 0 {
+            self.skip(4);
+            Some(low | second | third | fourth)
+        } else {
+            None
+        }
+    }
+
+    #[inline]
+    fn skip(&mut self, bytes: usize) {
+        self.bits >>= 8 * bytes;
+        self.taken += bytes;
+    }
+}
+
 #[inline]
 pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -78,34 +127,48 @@ pub fn put_nullable_difference(out: &mut Vec<u8>, value: Option<i64>, from: i64)
 /// A position in the bytes of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
-    bytes: &'a [u8],
-    at: usize,
+    rest: &'a [u8],
+    /// Of all bytes.
+    length: usize,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { rest: bytes, length: bytes.len() }
     }
 
     pub fn at(&self) -> usize {
-        self.at
+        self.length - self.rest.len()
     }
 
     pub fn remaining(&self) -> usize {
-        self.bytes.len() - self.at
+        self.rest.len()
+    }
+
+    /// What is still to be read.
+    #[inline]
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Steps over bytes of `rest`.
+    #[inline]
+    pub fn skip(&mut self, count: usize) {
+        self.rest = &self.rest[count..];
     }
 
     #[inline]
     pub fn u8(&mut self) -> Result<u8, Problem> {
-        let byte = *self.bytes.get(self.at).ok_or(Problem::Truncated)?;
-        self.at += 1;
-        Ok(byte)
+        let (byte, rest) = self.rest.split_first().ok_or(Problem::Truncated)?;
+        self.rest = rest;
+        Ok(*byte)
     }
 
+    #[inline]
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], Problem> {
-        let count = usize::try_from(count).ok().filter(|count| *count <= self.remaining()).ok_or(Problem::Truncated)?;
-        let taken = &self.bytes[self.at..self.at + count];
-        self.at += count;
+        let count = usize::try_from(count).map_err(|_| Problem::Truncated)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Problem::Truncated)?;
+        self.rest = rest;
         Ok(taken)
     }
 
@@ -113,15 +176,14 @@ impl<'a> Reader<'a> {
     /// bytes end so soon that it has to be looked at more closely.
     #[inline]
     pub fn short(&mut self) -> Option<u64> {
-        const LAST: u64 = 0x8080_8080_8080_8080;
-        let word = u64::from_le_bytes(*self.bytes.get(self.at..)?.first_chunk()?);
+        let word = u64::from_le_bytes(*self.rest.first_chunk()?);
         let last = !word & LAST;
         if last == 0 {
             return None;
         }
         // All bits of the value's bytes, without those that say whether more follow.
         let value = word & (last ^ (last - 1)) & !LAST;
-        self.at += last.trailing_zeros() as usize / 8 + 1;
+        self.skip(last.trailing_zeros() as usize / 8 + 1);
         // Seven bits and seven make 14, twice that 28, twice that 56.
         let value = (value & 0x007f_007f_007f_007f) | (value & 0x7f00_7f00_7f00_7f00) >> 1;
         let value = (value & 0x0000_3fff_0000_3fff) | (value & 0x3fff_0000_3fff_0000) >> 2;
@@ -131,8 +193,8 @@ impl<'a> Reader<'a> {
     /// A value of one byte, for fields where that is what one expects.
     #[inline]
     pub fn tiny(&mut self) -> Option<u64> {
-        let byte = self.bytes.get(self.at).filter(|byte| **byte < 0x80)?;
-        self.at += 1;
+        let (byte, rest) = self.rest.split_first().filter(|(byte, _)| **byte < 0x80)?;
+        self.rest = rest;
         Some(u64::from(*byte))
     }
 

@@ -66,7 +66,7 @@ const SECOND_NS: Nanos = 1_000_000_000;
 const AGGREGATED: Flags = Flags(0x10);
 
 /// Nanoseconds in one unit of `Meta::time_exponent`.
-fn unit_ns(time_exponent: i8) -> Nanos {
+pub fn unit_ns(time_exponent: i8) -> Nanos {
     const UNITS: [Nanos; 10] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000];
     UNITS[usize::from((time_exponent.clamp(-9, 0) + 9).unsigned_abs())]
 }
