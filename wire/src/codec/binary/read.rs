@@ -409,3 +409,104 @@ fn exponent(reader: &mut Reader<'_>, field: &'static str) -> Result<i8, Problem>
     let exponent = reader.zigzag_i8(field)?;
     if (MIN_EXPONENT..=MAX_EXPONENT).contains(&exponent) { Ok(exponent) } else { Err(Problem::OutOfRange(field)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::varint::put_u64;
+    use super::super::put;
+    use super::*;
+    use crate::codec::Context;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    /// Topics 3 and 300, of which the second has had a trade.
+    fn known() -> Topics {
+        let mut topics = Topics::default();
+        for (topic, base, time_exponent) in [(3, 1_000_000, -6), (300, i64::MAX - 70, 0)] {
+            let (name, kind) = (format!("trade/sim:{topic}"), Kind::Trade);
+            let scale =
+                Meta { topic, name, kind, epoch: 1, price_exponent: -2, size_exponent: -5, tick: 1, lot: 1, base, ..meta() };
+            topics.announce(Meta { time_exponent, ..scale }).unwrap();
+        }
+        topics.find(300).unwrap().previous_id = Some(i64::MAX - 70);
+        topics
+    }
+
+    fn meta() -> Meta {
+        let (name, kind, clock) = (String::new(), Kind::Trade, Clock::Event);
+        let (price_exponent, size_exponent, time_exponent) = (0, 0, 0);
+        Meta { topic: 0, name, kind, epoch: 0, price_exponent, size_exponent, tick: 0, lot: 0, base: 0, clock, time_exponent }
+    }
+
+    /// Shows each record, or what is wrong, and what is known of the topics then.
+    fn read_all(bytes: &[u8], base_second: i64, by_short_way: bool) -> Vec<String> {
+        let (mut topics, mut scratch, mut shown) = (known(), Scratch::default(), Vec::new());
+        let header = FrameHeader { number: 1, base_second, sent: 0 };
+        let mut reader = Reader::new(bytes);
+        while reader.remaining() > 0 {
+            let each: Each<'_> = &mut |_, _, record| shown.push(format!("{record:?}"));
+            if by_short_way && plain_trade(&mut reader, &header, &mut topics, each).is_some() {
+                continue;
+            }
+            if let Err(problem) = record(&mut reader, &header, &mut topics, &mut scratch, each) {
+                shown.push(format!("{problem} at {}", reader.at()));
+                break;
+            }
+        }
+        let ids: Vec<_> = [3, 300].map(|topic| topics.get(topic).unwrap().previous_id).into();
+        shown.push(format!("{ids:?}"));
+        shown
+    }
+
+    prop_compose! {
+        /// A trade's bytes: head, then four values of any length. Of the heads some mean something else.
+        fn trade_like()(
+            topic in select(vec![3u64, 3, 300, 300, 9, 70_000]),
+            head in select(vec![0x20u8, 0x20, 0x21, 0x22, 0x23, 0x24, 0x28, 0x30, 0xa0]),
+            values in any::<[u64; 4]>(),
+            bits in [0u32..36, 0u32..36, 0u32..36, 0u32..70],
+        ) -> Vec<u8> {
+            let mut out = Vec::new();
+            put_u64(&mut out, topic);
+            out.push(head);
+            for (value, bits) in values.into_iter().zip(bits) {
+                put_u64(&mut out, value & 1u64.checked_shl(bits).map_or(u64::MAX, |bit| bit - 1));
+            }
+            out
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_short_way_reads_what_the_long_one_does(
+            records in proptest::collection::vec(prop_oneof![9 => trade_like(), 1 => proptest::collection::vec(any::<u8>(), 1..20)], 1..9),
+            base_second in select(vec![0, 1_700_000_000, 9_223_372_036, i64::MAX]),
+        ) {
+            let bytes = records.concat();
+            prop_assert_eq!(read_all(&bytes, base_second, true), read_all(&bytes, base_second, false));
+        }
+    }
+
+    #[test]
+    fn plain_trades_go_the_short_way() {
+        let mut topics = known();
+        let meta = topics.get(300).unwrap().meta.clone();
+        let (base_second, sequence, time) = (1_700_000_000, 1, 1_700_000_100_000_000_000);
+        let id = Some(i64::MAX - 69);
+        let trade =
+            TradeRecord { price: i64::MAX, size: 50_000, aggressor: Aggressor::Sell, id, previous_id: None, aggregated: false };
+        let body = RecordBody::Trade(TradeRecord { previous_id: Some(i64::MAX - 70), ..trade });
+        let mut bytes = Vec::new();
+        let record = Record { topic: 300, flags: Flags::default(), sequence, time, body };
+        put::put(&mut bytes, &Context { base_second, meta: &meta }, &record);
+        let length = bytes.len();
+        bytes.resize(length + PLAIN_BYTES, 0xff);
+        let (mut reader, mut seen) = (Reader::new(&bytes), 0);
+        let header = FrameHeader { number: 1, base_second, sent: 0 };
+        let read = plain_trade(&mut reader, &header, &mut topics, &mut |_, _, read| {
+            assert_eq!(*read, Record { body: RecordBody::Trade(trade), ..record });
+            seen += 1;
+        });
+        assert_eq!((read, reader.at(), seen), (Some(()), length, 1));
+    }
+}
