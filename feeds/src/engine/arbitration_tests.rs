@@ -111,7 +111,11 @@ fn the_first_trade_waits_for_the_other_line() {
         let mut bench = Words::on_lines(rest(&[Proof::Range], false), 2).bench(&["A"]);
         bench.message(A, "trade A 8");
         bench.take_log();
-        if is_lost { bench.lose(B, Cause::Disconnected) } else { bench.wait_ms(1_100) }
+        if is_lost {
+            bench.lose(B, Cause::Disconnected)
+        } else {
+            bench.wait_ms(1_100)
+        }
         assert!(bench.take_log().contains(&"Trade 1 1 buy 8".to_owned()));
     }
 }

@@ -13,7 +13,7 @@ use super::decoded::{Part, QuoteUpdate, RawLevel, TradeUpdate};
 use super::facts::{Facts, OrphanDelete, Proof, QuoteIds, SnapshotFrom, TradeIds};
 use super::ladder::Ladder;
 use super::lines::Came;
-use crate::adapter::{Fault, FaultKind, Line, Now, Output};
+use crate::adapter::{Fault, FaultKind, Line, MAX_LINES, Now, Output};
 use crate::sequencer::{Limits, Rule, Sequencer};
 use crate::trail::{Step, Trail};
 use arbiter::Arbiter;
@@ -107,8 +107,8 @@ pub struct Market {
     /// While two lines carry the same data: the newest ids that came too early on one of them.
     early_trade: u64,
     early_diff: u64,
-    /// The newest trade of before the first subscription.
-    past_trade: u64,
+    /// By line: the newest trade of before its subscription, until the first one after it.
+    past_trades: [u64; MAX_LINES],
     /// Only of a feed with several lines.
     arbiter: Option<Box<Arbiter>>,
 }
@@ -139,7 +139,7 @@ impl Market {
             lost: Cause::None,
             early_trade: 0,
             early_diff: 0,
-            past_trade: 0,
+            past_trades: [0; MAX_LINES],
             arbiter: None,
         }
     }
@@ -274,22 +274,32 @@ impl Market {
     }
 
     /// From before the subscription, and nothing that closes a gap; but what follows it is measured against it.
-    fn is_history(&mut self, id: u64, update: &TradeUpdate) -> bool {
+    fn is_history(&mut self, id: u64, update: &TradeUpdate, leg: u8) -> bool {
         if update.past && self.trades.last().is_none_or(|last| id <= last) {
-            if self.trades.last().is_none() {
-                self.past_trade = self.past_trade.max(id);
+            if self.trades.last().is_none()
+                && let Some(past) = self.past_trades.get_mut(usize::from(leg))
+            {
+                *past = (*past).max(id);
             }
             return true;
         }
-        if self.trades.last().is_none() && self.past_trade > 0 {
-            self.trades.step(self.past_trade);
-        }
+        self.history_ends();
         false
+    }
+
+    /// What comes now is measured against the history. (Of several lines against the shortest: what is past to a line that was subscribed
+    /// later the others bring.)
+    fn history_ends(&mut self) {
+        if self.trades.last().is_none()
+            && let Some(past) = self.past_trades.iter().copied().filter(|past| *past > 0).min()
+        {
+            self.trades.step(past);
+        }
     }
 
     /// False: this trade is to be left out.
     fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, overlap: bool, out: &mut Output) -> bool {
-        if self.is_history(id, update) {
+        if self.is_history(id, update, 0) {
             return false;
         }
         let counted = self.rules.trade_ids == TradeIds::Counted;

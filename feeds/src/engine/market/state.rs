@@ -26,16 +26,20 @@ impl Market {
     /// The line that carried these channels is gone; `None`: with it all that the link carries, which is told once for all.
     pub fn line_lost(&mut self, now: Now, state: FeedState, cause: Cause, channels: Option<&[Channel]>, out: &mut Output) {
         if channels.is_none_or(|channels| channels.contains(&Channel::Book)) {
-            self.forget_lines();
             self.sequencer.reset();
             self.ladder.clear();
             self.awaited_since = None;
             self.book_line = None;
         }
+        if channels.is_none_or(|channels| channels.contains(&Channel::Trade)) {
+            // What the next history has beyond was missed.
+            self.history_ends();
+        }
         self.lost = cause;
         self.overlap_ended();
         self.quote_floor = 0;
         for channel in channels.unwrap_or(&CHANNELS) {
+            self.forget_lines(*channel);
             if channels.is_some() {
                 self.tell(now, *channel, state, cause, out);
             } else if let Some(told) = &mut self.told[slot(*channel)] {

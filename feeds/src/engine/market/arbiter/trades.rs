@@ -6,14 +6,15 @@ use super::super::super::facts::TradeIds;
 use super::super::super::lines::Came;
 use super::super::{Market, Need};
 use super::early::Kept;
-use super::{Arbiter, Leaving, PATIENCE_NS, Trades, first_of, is_in, legs, memo};
+use super::{Arbiter, Leaving, PATIENCE_NS, Trades, Untold, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::trail::Step;
 use wire::event::Cause;
 
 impl Market {
     pub fn arbitrate_trade(&mut self, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
-        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers);
+        let is_numbered = self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers;
+        let id = update.id.filter(|_| is_numbered);
         let trade = |market: &mut Self, arbiter: &mut Arbiter| match id {
             Some(id) => market.numbered_trade(&mut arbiter.trades, now, id, update, came, out),
             None => market.followed_trade(&mut arbiter.trades, now, update, came, out),
@@ -30,7 +31,7 @@ impl Market {
         came: Came,
         out: &mut Output,
     ) -> Need {
-        if self.is_history(id, update) {
+        if self.is_history(id, update, came.leg) {
             return Need::Nothing;
         }
         let leg = usize::from(came.leg);
@@ -139,14 +140,28 @@ impl Market {
 
     fn followed_trade(&mut self, trades: &mut Trades, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
         if !is_in(came.delivering, trades.leader) {
-            (trades.leader, trades.waits) = (came.leg, trades.time != 0);
+            // The last one was lost while nobody could take its place. (If the link was lost with it, that was told.)
+            if trades.time != 0 && self.lost == Cause::None {
+                self.trade_gap(now, None, None, out);
+            }
+            (trades.leader, trades.waits, trades.untold) = (came.leg, trades.time != 0, None);
         }
-        // What has the time of the last one may have been told already; that trades may be missing was said when the leader was lost.
-        let is_old = trades.waits && update.time != 0 && update.time <= trades.time;
         let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && !update.past);
         let at = trades.at[usize::from(came.leg)];
         trades.at[usize::from(came.leg)] = id.unwrap_or(0).max(at);
-        if trades.leader != came.leg || update.past || is_old {
+        if update.past {
+            return Need::Nothing;
+        }
+        if trades.leader != came.leg {
+            let newest = trades.untold.map_or(trades.newest, |untold| untold.time);
+            if update.time > newest {
+                let since = trades.untold.map_or(now.mono, |untold| untold.since);
+                trades.untold = Some(Untold { time: update.time, leg: came.leg, since });
+            }
+            return Need::Nothing;
+        }
+        // What has the time of the last one may have been told already; that trades may be missing was said when the leader was lost.
+        if trades.waits && update.time != 0 && update.time <= trades.time {
             return Need::Nothing;
         }
         if let Some(id) = id {
@@ -163,24 +178,37 @@ impl Market {
                 self.trade_gap(now, None, None, out);
             }
         }
-        (trades.waits, trades.time) = (false, update.time);
+        (trades.waits, trades.time, trades.newest) = (false, update.time, trades.newest.max(update.time));
+        trades.untold =
+            trades.untold.filter(|untold| untold.time > update.time).map(|untold| Untold { since: now.mono, ..untold });
         out.races.push(Race::Won { line: came.leg });
         self.tell_trade(now, update, out)
     }
 
+    /// The leader is no more, or not good: trades that it brought or not may be missing.
+    fn follow_other_trades(&mut self, trades: &mut Trades, now: Now, leg: u8, cause: Cause, out: &mut Output) {
+        if trades.time != 0 || trades.untold.is_some() {
+            self.lost = cause;
+            self.trade_gap(now, None, None, out);
+            self.lost = Cause::None;
+        }
+        (trades.leader, trades.waits, trades.untold) = (leg, true, None);
+    }
+
+    pub(super) fn tend_trades(&mut self, trades: &mut Trades, now: Now, delivering: u8, out: &mut Output) -> Need {
+        let is_over = |untold: &Untold| now.mono.saturating_sub(untold.since) >= PATIENCE_NS;
+        if let Some(Untold { leg, .. }) = trades.untold.filter(is_over) {
+            let leader = if is_in(delivering, leg) { leg } else { trades.leader };
+            self.follow_other_trades(trades, now, leader, Cause::SequenceGap, out);
+        }
+        self.settle_trades(trades, now, delivering, out)
+    }
+
     pub(super) fn leave_trades(&mut self, trades: &mut Trades, now: Now, leaving: Leaving, out: &mut Output) -> Need {
-        if self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers {
-            // One that lags may still bring what is waited for.
-            return if leaving.is_lost { self.settle_trades(trades, now, leaving.others, out) } else { Need::Nothing };
-        }
         if trades.leader == leaving.leg && leaving.heirs != 0 {
-            (trades.leader, trades.waits) = (first_of(leaving.heirs), true);
-            if trades.time != 0 {
-                self.lost = Cause::Disconnected;
-                self.trade_gap(now, None, None, out);
-                self.lost = Cause::None;
-            }
+            self.follow_other_trades(trades, now, first_of(leaving.heirs), Cause::Disconnected, out);
         }
-        Need::Nothing
+        // One that lags may still bring what is waited for.
+        if leaving.is_lost { self.settle_trades(trades, now, leaving.others, out) } else { Need::Nothing }
     }
 }

@@ -1,0 +1,121 @@
+//! Quotes of several lines. In: quotes with or without update ids. Out: by id the newest, from whichever line has it first; without ids the
+//! leader's. Bounded: one quote a line.
+//!
+//! The leader may miss what another line has: a subscription that a venue has forgotten, a message it left out for this connection. A quote
+//! that is newer than the last one told, and that the leader has not brought within `PATIENCE_NS`, makes its line the leader.
+
+use super::super::super::decoded::{Part, QuoteUpdate};
+use super::super::super::facts::QuoteIds;
+use super::super::super::lines::Came;
+use super::super::{Market, Need};
+use super::{Leaving, PATIENCE_NS, Quotes, first_of, is_in, legs, memo};
+use crate::adapter::{Now, Output, Race};
+use crate::trail::{Step, Trail};
+
+impl Market {
+    pub fn arbitrate_quote(&mut self, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        let numbered = self.rules.quote_ids != QuoteIds::None && self.rules.shared_numbers;
+        self.with_arbiter(|market, arbiter| match numbered {
+            true => market.numbered_quote(&mut arbiter.quotes, now, update, came, out),
+            false => market.followed_quote(&mut arbiter.quotes, now, update, came, out),
+        })
+        .unwrap_or(Need::Nothing)
+    }
+
+    fn numbered_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        if self.quote_is_awaited() {
+            // What a new connection brings is newer than what the old ones brought, even if the venue numbers anew.
+            self.quotes = Trail::default();
+        }
+        let leg = usize::from(came.leg);
+        let rises = update.id > quotes.at[leg];
+        quotes.at[leg] = quotes.at[leg].max(update.id);
+        let hash = memo::of_quote(update);
+        if matches!(self.quotes.look(update.id), Step::Duplicate | Step::Restart) {
+            let again = quotes.memo.again(update.id, hash, came.leg, now.mono);
+            self.second(again, came, "quote", update.id, out);
+            // A line that lags rises; where ids fall and stay low, the venue numbers anew.
+            if rises || again.is_some() || self.quotes.step(update.id) == Step::Duplicate {
+                return Need::Nothing;
+            }
+        } else {
+            self.quotes.step(update.id);
+        }
+        if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
+            return Need::Nothing;
+        }
+        quotes.memo.first(update.id, hash, came.leg, now.mono);
+        out.races.push(Race::Won { line: came.leg });
+        self.tell_quote(now, update, out)
+    }
+
+    fn followed_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
+        let held = &mut quotes.held[usize::from(came.leg)];
+        let before = held.unwrap_or_default();
+        let part = |new, before| match (new, before) {
+            (Part::Same, Part::Same) => Part::Nothing,
+            (Part::Same, before) => before,
+            (new, _) => new,
+        };
+        let whole = QuoteUpdate { bid: part(update.bid, before.bid), ask: part(update.ask, before.ask), ..*update };
+        *held = Some(whole);
+        if !is_in(came.delivering, quotes.leader) {
+            (quotes.leader, quotes.waits) = (came.leg, true);
+        }
+        if quotes.leader != came.leg {
+            if whole.time > quotes.time {
+                quotes.untold_since.get_or_insert(now.mono);
+            }
+            return Need::Nothing;
+        }
+        if quotes.waits && whole.time != 0 && whole.time < quotes.time {
+            return Need::Nothing;
+        }
+        out.races.push(Race::Won { line: came.leg });
+        self.tell_held_quote(quotes, now, &whole, out)
+    }
+
+    /// Of the line that leads from now on.
+    fn tell_held_quote(&mut self, quotes: &mut Quotes, now: Now, held: &QuoteUpdate, out: &mut Output) -> Need {
+        (quotes.waits, quotes.time) = (false, held.time);
+        let is_newer = |other: &QuoteUpdate| other.time > held.time;
+        quotes.untold_since = quotes.held.iter().flatten().any(is_newer).then_some(now.mono);
+        self.tell_quote(now, held, out)
+    }
+
+    pub(super) fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leaving: Leaving, out: &mut Output) -> Need {
+        if quotes.leader != leaving.leg || leaving.heirs == 0 {
+            return Need::Nothing;
+        }
+        (quotes.leader, quotes.waits) = (first_of(leaving.heirs), true);
+        let Some(held) = quotes.held[usize::from(quotes.leader)] else { return Need::Nothing };
+        if held.time > quotes.time || self.quote_is_awaited() {
+            return self.tell_held_quote(quotes, now, &held, out);
+        }
+        // It may be the last one told, one before it, or another of the same time: what the new leader does not take back holds.
+        quotes.untold_since = Some(now.mono);
+        Need::Nothing
+    }
+
+    /// What the leader has not brought for too long.
+    pub(super) fn tend_quotes(&mut self, quotes: &mut Quotes, now: Now, delivering: u8, out: &mut Output) -> Need {
+        if quotes.untold_since.is_none_or(|since| now.mono.saturating_sub(since) < PATIENCE_NS) {
+            return Need::Nothing;
+        }
+        quotes.untold_since = None;
+        let held = |leg: usize| quotes.held[leg].map(|held| (leg as u8, held));
+        let leaders = held(usize::from(quotes.leader)).filter(|(leg, held)| {
+            let may_lead = quotes.waits && is_in(delivering, *leg);
+            may_lead && (held.time == 0 || held.time >= quotes.time)
+        });
+        let is_said_by_leader = |other: &QuoteUpdate| {
+            let said = quotes.held.get(usize::from(quotes.leader)).copied().flatten();
+            said.is_some_and(|said| !quotes.waits && (said.bid, said.ask) == (other.bid, other.ask))
+        };
+        let is_newer = |(_, held): &(u8, QuoteUpdate)| held.time > quotes.time && !is_said_by_leader(held);
+        let newest = legs(delivering).filter_map(held).filter(is_newer).max_by_key(|(_, held)| held.time);
+        let Some((leg, held)) = newest.or(leaders) else { return Need::Nothing };
+        quotes.leader = leg;
+        self.tell_held_quote(quotes, now, &held, out)
+    }
+}
