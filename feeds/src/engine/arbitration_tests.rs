@@ -120,6 +120,38 @@ fn the_first_trade_waits_for_the_other_line() {
     }
 }
 
+/// What one line calls past the other one brings.
+#[test]
+fn a_line_that_was_subscribed_later_has_more_history() {
+    let facts = Facts { trade_ids: TradeIds::Counted, ..in_band(&[Proof::Chain]) };
+    let mut bench = Words::on_lines(facts, 2).bench(&["A"]);
+    say(&mut bench, &[(A, "past A 5"), (B, "past A 7"), (B, "trade A 8"), (A, "trade A 6"), (A, "trade A 7"), (A, "trade A 8")]);
+    assert_eq!(told(&mut bench), ["Trade 1 1 buy 6", "Trade 1 1 buy 7", "Trade 1 1 buy 8"]);
+}
+
+/// Each line is opened anew, but never both at once.
+#[test]
+fn numbers_that_begin_anew_on_new_lines_are_followed() {
+    for trade_ids in [TradeIds::Counted, TradeIds::Rising] {
+        let mut bench = live(Facts { trade_ids, ..rest(&[Proof::Range], false) });
+        for id in 100_000..105_000 {
+            say(&mut bench, &[(A, &format!("trade A {id}")), (A, &format!("quote A {id} 5"))]);
+        }
+        bench.lose(A, Cause::Disconnected);
+        bench.lose(B, Cause::Disconnected);
+        bench.take_log();
+        for id in 1..6_000 {
+            let (trade, quote) = (format!("trade A {id}"), format!("quote A {id} 6"));
+            say(&mut bench, &[(A, &trade), (A, &quote), (B, &trade), (B, &quote)]);
+        }
+        let log = told(&mut bench);
+        assert!(log.contains(&"Gap Trade None".to_owned()), "{trade_ids:?}");
+        assert!(log.ends_with(&["Trade 1 1 buy 5999".to_owned(), "Quote 6 1 - -".to_owned()]), "{:?}", log.last());
+        let trades: Vec<&String> = log.iter().filter(|line| line.starts_with("Trade")).collect();
+        assert!(trades.windows(2).all(|pair| pair[0] != pair[1]), "each once");
+    }
+}
+
 #[test]
 fn one_line_lost_is_not_told_and_both_are() {
     for facts in [rest(&[Proof::Range], false), Facts { trade_ids: TradeIds::Rising, ..rest(&[Proof::Chain], true) }] {
@@ -189,6 +221,123 @@ fn quotes_and_trades_without_numbers_follow_one_line() {
     assert_eq!(log, ["fault sequence_gap: A: trades may be missing", "Quote 6 1 - -", "Gap Trade None"]);
     say(&mut bench, &[(B, "trade A 0 @10"), (B, "trade A 0 @30"), (B, "quote A 0 7 @30")]);
     assert_eq!(bench.take_log(), ["Trade 1 1 buy -1", "Quote 7 1 - -"]);
+}
+
+fn told(bench: &mut Bench) -> Vec<String> {
+    let is_told = |line: &String| ["Trade 1", "Gap", "Quote"].iter().any(|word| line.starts_with(word));
+    let is_state = |line: &String| line.ends_with("startup") || line.ends_with("none");
+    bench.take_log().into_iter().filter(|line| is_told(line) && !is_state(line)).collect()
+}
+
+fn followed() -> Facts {
+    Facts { trade_ids: TradeIds::None, quote_ids: QuoteIds::None, grouping: Grouping::OneStream, ..in_band(&[Proof::None]) }
+}
+
+#[test]
+fn a_quote_that_the_leader_lacks_is_told() {
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "quote A 0 5 @10"), (B, "quote A 0 5 @11")]);
+    bench.wait_ms(1_500);
+    say(&mut bench, &[(B, "quote A 0 6 @20"), (A, "quote A 0 6 @20"), (B, "quote A 0 7 @30")]);
+    assert_eq!(told(&mut bench), ["Quote 5 1 - -", "Quote 6 1 - -"], "a still leads");
+    bench.wait_ms(1_100);
+    assert_eq!(told(&mut bench), ["Quote 7 1 - -"]);
+    say(&mut bench, &[(B, "quote A 0 8 @40"), (A, "quote A 0 7 @30"), (A, "quote A 0 8 @40")]);
+    bench.wait_ms(1_500);
+    assert_eq!(told(&mut bench), ["Quote 8 1 - -"]);
+    // And a leader that says something, but not the newest.
+    say(&mut bench, &[(A, "quote A 0 10 @60"), (B, "quote A 0 9 @50")]);
+    bench.wait_ms(1_100);
+    assert_eq!(told(&mut bench), ["Quote 9 1 - -", "Quote 10 1 - -"]);
+}
+
+#[test]
+fn what_the_new_leader_holds_is_the_quote() {
+    // The lost leader had said nothing yet.
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    bench.grant = false;
+    bench.message(B, "quote A 0 5 @10");
+    bench.lose(A, Cause::Disconnected);
+    assert_eq!(told(&mut bench), ["Quote 5 1 - -"]);
+    // Two of one time: which is newer shows when the new leader says no more.
+    for times in [["@10", "@10"], ["", ""]] {
+        let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+        let quotes = [format!("quote A 0 5 {}", times[0]), format!("quote A 0 6 {}", times[1])];
+        let quotes = quotes.map(|quote| quote.trim().to_owned());
+        say(&mut bench, &[(A, &quotes[0]), (B, &quotes[0]), (B, &quotes[1])]);
+        bench.grant = false;
+        bench.lose(A, Cause::Disconnected);
+        assert_eq!(told(&mut bench), ["Quote 5 1 - -"]);
+        bench.wait_ms(1_100);
+        assert_eq!(told(&mut bench), ["Quote 6 1 - -"]);
+    }
+}
+
+/// The second line, opened anew, was granted only these streams so far.
+fn granted_only(bench: &mut Bench, streams: &[&str]) {
+    bench.grant = false;
+    bench.sent.clear();
+    bench.lose(B, Cause::Disconnected);
+    for (line, text) in bench.sent.clone() {
+        if line == B && streams.iter().any(|stream| text.ends_with(&format!("{stream}.A"))) {
+            bench.message(B, &format!("ok {}", text.split(' ').nth(1).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn quotes_are_not_forgotten_with_a_book_that_is_lost() {
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    granted_only(&mut bench, &["quote"]);
+    say(&mut bench, &[(A, "quote A 0 5 @10"), (B, "quote A 0 5 @10")]);
+    bench.lose(A, Cause::Disconnected);
+    bench.message(B, "ask A 0 9 @20");
+    assert_eq!(told(&mut bench), ["Quote 5 1 - -", "Quote 5 1 9 1"]);
+}
+
+#[test]
+fn trades_that_the_leader_lacks_are_told_as_a_gap() {
+    // Before it said anything, after it did, and with nobody to take its place at once.
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    bench.message(B, "trade A 0 @10");
+    bench.wait_ms(1_100);
+    assert_eq!(told(&mut bench), ["Gap Trade None"]);
+    say(&mut bench, &[(B, "trade A 0 @20"), (A, "trade A 0 @30")]);
+    bench.lose(B, Cause::Disconnected);
+    say(&mut bench, &[(A, "trade A 0 @40"), (B, "trade A 0 @40")]);
+    bench.wait_ms(1_500);
+    assert_eq!(told(&mut bench), ["Trade 1 1 buy -1", "Gap Trade None", "Trade 1 1 buy -1"]);
+
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    bench.message(B, "trade A 0 @10");
+    bench.grant = false;
+    bench.lose(A, Cause::Disconnected);
+    assert_eq!(told(&mut bench), ["Gap Trade None"]);
+
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    granted_only(&mut bench, &["trade"]);
+    bench.message(A, "trade A 0 @10");
+    bench.lose(A, Cause::Disconnected);
+    bench.message(B, "trade A 0 @30");
+    assert_eq!(told(&mut bench), ["Trade 1 1 buy -1", "Gap Trade None", "Trade 1 1 buy -1"]);
+}
+
+#[test]
+fn a_book_that_the_leader_lacks_is_told_whole() {
+    let mut bench = Words::on_lines(followed(), 2).bench(&["A"]);
+    say(&mut bench, &[(A, "snap A 0 1 1 @10"), (B, "snap A 0 1 1 @11")]);
+    bench.wait_ms(1_500);
+    say(&mut bench, &[(A, "book A 0 0 0 2 1 @20"), (B, "book A 0 0 0 2 1 @20"), (B, "book A 0 0 0 3 1 @30")]);
+    assert_eq!(prices(&bench), ["2", "1"], "a still leads");
+    bench.wait_ms(1_100);
+    assert_eq!(prices(&bench), ["3", "2", "1"]);
+    bench.message(B, "book A 0 0 0 3 0 @40");
+    assert_eq!(prices(&bench), ["2", "1"]);
+    // The line that lacked it is asked for its book again.
+    bench.take_sent();
+    bench.wait_ms(11_000);
+    assert!(bench.take_sent().iter().any(|text| text.starts_with("unsub") && text.ends_with("book.A")));
+    assert!(!bench.take_log().iter().any(|line| line.contains("resyncing")));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is live and what is not, for each channel of one instrument. In: data, lost lines. Out: a state event for each change that its
 //! link does not tell already. Bounded: three small records.
 
-use super::Market;
+use super::{Market, Need};
 use crate::adapter::{Now, Output};
 use wire::event::{Cause, Channel, EventBody, FeedState};
 
@@ -34,9 +34,10 @@ impl Market {
         if channels.is_none_or(|channels| channels.contains(&Channel::Trade)) {
             // What the next history has beyond was missed.
             self.history_ends();
+            self.lost = cause;
         }
-        self.lost = cause;
-        self.overlap_ended();
+        self.next_lost();
+        (self.early_trade, self.early_diff, self.both_seen) = (0, 0, None);
         self.quote_floor = 0;
         for channel in channels.unwrap_or(&CHANNELS) {
             self.forget_lines(*channel);
@@ -65,13 +66,28 @@ impl Market {
 
     /// The old of two lines ends: has it brought all that the new one brought too early?
     pub fn caught_up(&self) -> bool {
-        self.trades.last().is_none_or(|last| last >= self.early_trade)
+        self.trades.last().unwrap_or(0) >= self.early_trade
             && (!self.rules.in_band || !self.takes(Channel::Book) || self.sequencer.is_live())
             && self.sequencer.last().is_none_or(|last| last >= self.early_diff)
     }
 
-    pub fn overlap_ended(&mut self) {
-        (self.early_trade, self.early_diff) = (0, 0);
+    /// The new one of two lines goes on alone.
+    pub fn overlap_ended(&mut self, now: Now, out: &mut Output) -> Need {
+        if let Some(before) = self.first_trade.and_then(|first| first.checked_sub(1))
+            && self.trades.last().is_none()
+        {
+            // The old line never brought it: the next one shows that it is missing.
+            self.trades.step(before);
+        }
+        let held = self.next_quote.take().filter(|held| held.time == 0 || held.time >= self.quote_time);
+        self.next_lost();
+        (self.early_trade, self.early_diff, self.both_seen) = (0, 0, None);
+        held.map_or(Need::Nothing, |held| self.tell_quote(now, &held, out))
+    }
+
+    /// The new one of two lines is no more: the old one goes on.
+    pub fn next_lost(&mut self) {
+        (self.first_trade, self.next_quote) = (None, None);
     }
 
     /// Nothing has said what the quote is since the line was (re)opened.

@@ -19,7 +19,8 @@ use super::super::decoded::QuoteUpdate;
 use super::super::lines::Came;
 use super::{Market, Need};
 use crate::adapter::{Fault, FaultKind, LINE_NAMES, MAX_LINES, Now, Output, Race};
-use early::{EarlyTrades, EarlyUpdates, Seen};
+pub(super) use early::Seen;
+use early::{EarlyTrades, EarlyUpdates};
 use followed::Followed;
 use memo::{Again, Memo};
 use wire::event::{Cause, Channel, Nanos};
@@ -56,8 +57,7 @@ pub(in super::super) struct Arbiter {
 
 #[derive(Debug, Default)]
 struct Quotes {
-    /// The newest number of each line.
-    at: Each<u64>,
+    at: Place,
     memo: Memo,
     /// Without numbers: what each line said last, whole.
     held: Each<Option<QuoteUpdate>>,
@@ -72,7 +72,7 @@ struct Quotes {
 
 #[derive(Debug, Default)]
 struct Trades {
-    at: Each<u64>,
+    at: Place,
     memo: Memo,
     /// Ids that count by one: what is ahead of its turn, and since when something is missing.
     early: EarlyTrades,
@@ -88,6 +88,42 @@ struct Trades {
     waits: bool,
     /// A later one that another line has brought: its time, that line, and since when it was not told.
     untold: Option<Untold>,
+}
+
+/// Where each line is.
+#[derive(Debug, Default)]
+struct Place {
+    /// Its newest number; 0 if it has brought none since it began.
+    at: Each<u64>,
+    /// Lines that began in the past, with what nobody has told, and never left it.
+    low: u8,
+}
+
+impl Place {
+    /// A line brings this number of the past. True: it lags, or repeats, as a line may that goes on. Else the venue may number anew.
+    fn lags(&mut self, leg: u8, id: u64, is_known: bool) -> bool {
+        let at = &mut self.at[usize::from(leg)];
+        let (begins, rises) = (*at == 0, id > *at);
+        *at = id.max(*at);
+        if is_known {
+            self.low &= !bit(leg);
+        } else if begins {
+            self.low |= bit(leg);
+        }
+        is_known || (rises && !is_in(self.low, leg))
+    }
+
+    /// A line brings what is new.
+    fn advance(&mut self, leg: u8, id: u64) {
+        let at = &mut self.at[usize::from(leg)];
+        *at = id.max(*at);
+        self.low &= !bit(leg);
+    }
+
+    fn end(&mut self, leg: u8) {
+        self.at[usize::from(leg)] = 0;
+        self.low &= !bit(leg);
+    }
 }
 
 /// A trade that only others than the leader have brought.
@@ -157,12 +193,15 @@ impl Market {
                 need = need.max(match channel {
                     Channel::Quote => {
                         if is_lost {
-                            (arbiter.quotes.at[at], arbiter.quotes.held[at]) = (0, None);
+                            arbiter.quotes.at.end(leg);
+                            arbiter.quotes.held[at] = None;
                         }
                         market.leave_quotes(&mut arbiter.quotes, now, leaving, out)
                     }
                     Channel::Trade => {
-                        arbiter.trades.at[at] = if is_lost { 0 } else { arbiter.trades.at[at] };
+                        if is_lost {
+                            arbiter.trades.at.end(leg);
+                        }
                         market.leave_trades(&mut arbiter.trades, now, leaving, out)
                     }
                     Channel::Book => {
@@ -192,9 +231,10 @@ impl Market {
         let Some(arbiter) = &mut self.arbiter else { return };
         match channel {
             Channel::Quote => {
-                (arbiter.quotes.at, arbiter.quotes.held, arbiter.quotes.untold_since) = (Each::default(), Each::default(), None);
+                arbiter.quotes.at = Place::default();
+                (arbiter.quotes.held, arbiter.quotes.untold_since) = (Each::default(), None);
             }
-            Channel::Trade => (arbiter.trades.at, arbiter.trades.untold) = (Each::default(), None),
+            Channel::Trade => (arbiter.trades.at, arbiter.trades.untold) = (Place::default(), None),
             Channel::Book => {
                 // The memory stays: what comes next is as large.
                 let Books { memo, early, seen, .. } = std::mem::take(&mut arbiter.books);

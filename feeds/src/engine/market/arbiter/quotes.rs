@@ -4,11 +4,11 @@
 //! The leader may miss what another line has: a subscription that a venue has forgotten, a message it left out for this connection. A quote
 //! that is newer than the last one told, and that the leader has not brought within `PATIENCE_NS`, makes its line the leader.
 
-use super::super::super::decoded::{Part, QuoteUpdate};
+use super::super::super::decoded::QuoteUpdate;
 use super::super::super::facts::QuoteIds;
 use super::super::super::lines::Came;
 use super::super::{Market, Need};
-use super::{Leaving, PATIENCE_NS, Quotes, first_of, is_in, legs, memo};
+use super::{Leaving, PATIENCE_NS, Place, Quotes, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::trail::{Step, Trail};
 
@@ -27,20 +27,19 @@ impl Market {
             // What a new connection brings is newer than what the old ones brought, even if the venue numbers anew.
             self.quotes = Trail::default();
         }
-        let leg = usize::from(came.leg);
-        let rises = update.id > quotes.at[leg];
-        quotes.at[leg] = quotes.at[leg].max(update.id);
         let hash = memo::of_quote(update);
         if matches!(self.quotes.look(update.id), Step::Duplicate | Step::Restart) {
             let again = quotes.memo.again(update.id, hash, came.leg, now.mono);
             self.second(again, came, "quote", update.id, out);
-            // A line that lags rises; where ids fall and stay low, the venue numbers anew.
-            if rises || again.is_some() || self.quotes.step(update.id) == Step::Duplicate {
+            // Where ids stay low, the venue numbers anew.
+            if quotes.at.lags(came.leg, update.id, again.is_some()) || self.quotes.step(update.id) == Step::Duplicate {
                 return Need::Nothing;
             }
+            quotes.at = Place::default();
         } else {
             self.quotes.step(update.id);
         }
+        quotes.at.advance(came.leg, update.id);
         if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
             return Need::Nothing;
         }
@@ -51,13 +50,7 @@ impl Market {
 
     fn followed_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
         let held = &mut quotes.held[usize::from(came.leg)];
-        let before = held.unwrap_or_default();
-        let part = |new, before| match (new, before) {
-            (Part::Same, Part::Same) => Part::Nothing,
-            (Part::Same, before) => before,
-            (new, _) => new,
-        };
-        let whole = QuoteUpdate { bid: part(update.bid, before.bid), ask: part(update.ask, before.ask), ..*update };
+        let whole = update.whole(*held);
         *held = Some(whole);
         if !is_in(came.delivering, quotes.leader) {
             (quotes.leader, quotes.waits) = (came.leg, true);

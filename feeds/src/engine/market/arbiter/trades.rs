@@ -6,7 +6,7 @@ use super::super::super::facts::TradeIds;
 use super::super::super::lines::Came;
 use super::super::{Market, Need};
 use super::early::Kept;
-use super::{Arbiter, Leaving, PATIENCE_NS, Trades, Untold, first_of, is_in, legs, memo};
+use super::{Arbiter, Leaving, PATIENCE_NS, Place, Trades, Untold, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::trail::Step;
 use wire::event::Cause;
@@ -34,16 +34,18 @@ impl Market {
         if self.is_history(id, update, came.leg) {
             return Need::Nothing;
         }
-        let leg = usize::from(came.leg);
-        let (at, counted) = (trades.at[leg], self.rules.trade_ids == TradeIds::Counted);
-        trades.at[leg] = at.max(id);
+        let (at, counted) = (trades.at.at[usize::from(came.leg)], self.rules.trade_ids == TradeIds::Counted);
         if counted && at > 0 && id > at + 1 {
             self.skipped(came, "trade", id, out);
         }
-        let hash = memo::of_trade(update);
-        match self.trades.look(id) {
+        let (hash, step) = (memo::of_trade(update), self.trades.look(id));
+        if matches!(step, Step::Next | Step::Jump { .. }) {
+            trades.at.advance(came.leg, id);
+        }
+        match step {
             Step::Duplicate | Step::Restart if !counted && trades.seen.is_new(id) => {
                 // The line that is ahead never had it.
+                trades.at.advance(came.leg, id);
                 self.win(trades, now, id, hash, came, out);
                 trades.seen.add(id);
                 return self.tell_trade(now, update, out);
@@ -51,12 +53,14 @@ impl Market {
             Step::Duplicate | Step::Restart => {
                 let again = trades.memo.again(id, hash, came.leg, now.mono);
                 self.second(again, came, "trade", id, out);
-                // A line that lags rises; where ids fall and stay low, the venue numbers anew.
-                if id > at || again.is_some() || self.trades.step(id) != Step::Restart {
+                // Where ids stay low, the venue numbers anew.
+                if trades.at.lags(came.leg, id, again.is_some()) || self.trades.step(id) != Step::Restart {
                     return Need::Nothing;
                 }
                 trades.early.clear();
                 trades.seen.clear();
+                trades.at = Place::default();
+                trades.at.advance(came.leg, id);
                 self.trade_gap(now, None, Some(id), out);
             }
             Step::Next | Step::Jump { .. } if counted && self.trade_before(id).is_some() => {
@@ -108,7 +112,7 @@ impl Market {
         while let Some((id, update)) = trades.early.first() {
             match (self.trades.look(id), self.trade_before(id)) {
                 (Step::Next | Step::Jump { .. }, Some(missing)) => {
-                    let all_past = legs(delivering).all(|leg| trades.at[leg] > missing);
+                    let all_past = legs(delivering).all(|leg| trades.at.at[leg] > missing);
                     let since = *trades.waiting_since.get_or_insert(now.mono);
                     if !all_past && now.mono.saturating_sub(since) < PATIENCE_NS {
                         return need;
@@ -147,8 +151,8 @@ impl Market {
             (trades.leader, trades.waits, trades.untold) = (came.leg, trades.time != 0, None);
         }
         let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && !update.past);
-        let at = trades.at[usize::from(came.leg)];
-        trades.at[usize::from(came.leg)] = id.unwrap_or(0).max(at);
+        let at = trades.at.at[usize::from(came.leg)];
+        trades.at.advance(came.leg, id.unwrap_or(0));
         if update.past {
             return Need::Nothing;
         }
