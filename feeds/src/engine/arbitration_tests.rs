@@ -319,7 +319,8 @@ fn trades_that_the_leader_lacks_are_told_as_a_gap() {
     bench.message(A, "trade A 0 @10");
     bench.lose(A, Cause::Disconnected);
     bench.message(B, "trade A 0 @30");
-    assert_eq!(told(&mut bench), ["Trade 1 1 buy -1", "Gap Trade None", "Trade 1 1 buy -1"]);
+    let down = "Quote down disconnected";
+    assert_eq!(told(&mut bench), ["Trade 1 1 buy -1", down, "Gap Trade None", "Trade 1 1 buy -1"]);
 }
 
 #[test]
