@@ -194,7 +194,6 @@ impl Market {
                     Channel::Quote => {
                         if is_lost {
                             arbiter.quotes.at.end(leg);
-                            arbiter.quotes.held[at] = None;
                         }
                         market.leave_quotes(&mut arbiter.quotes, now, leaving, out)
                     }

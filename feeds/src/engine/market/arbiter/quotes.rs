@@ -56,7 +56,7 @@ impl Market {
             (quotes.leader, quotes.waits) = (came.leg, true);
         }
         if quotes.leader != came.leg {
-            if whole.time > quotes.time {
+            if whole.time > quotes.time || self.quote_is_awaited() {
                 quotes.untold_since.get_or_insert(now.mono);
             }
             return Need::Nothing;
@@ -70,14 +70,27 @@ impl Market {
 
     /// Of the line that leads from now on.
     fn tell_held_quote(&mut self, quotes: &mut Quotes, now: Now, held: &QuoteUpdate, out: &mut Output) -> Need {
-        (quotes.waits, quotes.time) = (false, held.time);
-        let is_newer = |other: &QuoteUpdate| other.time > held.time;
+        quotes.waits = false;
+        if held.time != 0 {
+            quotes.time = held.time;
+        }
+        let time = quotes.time;
+        let is_newer = |other: &QuoteUpdate| other.time > time;
         quotes.untold_since = quotes.held.iter().flatten().any(is_newer).then_some(now.mono);
         self.tell_quote(now, held, out)
     }
 
     pub(super) fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leaving: Leaving, out: &mut Output) -> Need {
-        if quotes.leader != leaving.leg || leaving.heirs == 0 {
+        let leg = usize::from(leaving.leg);
+        let last = if leaving.is_lost { quotes.held[leg].take() } else { None };
+        if quotes.leader != leaving.leg {
+            let Some(last) = last.filter(|last| self.is_untold(quotes, last)) else { return Need::Nothing };
+            // Nobody else may have it. The leader has to come up to it.
+            let need = self.tell_held_quote(quotes, now, &last, out);
+            quotes.waits = true;
+            return need;
+        }
+        if leaving.heirs == 0 {
             return Need::Nothing;
         }
         (quotes.leader, quotes.waits) = (first_of(leaving.heirs), true);
@@ -88,6 +101,13 @@ impl Market {
         // It may be the last one told, one before it, or another of the same time: what the new leader does not take back holds.
         quotes.untold_since = Some(now.mono);
         Need::Nothing
+    }
+
+    /// It is newer than what was told, and says something else.
+    fn is_untold(&self, quotes: &Quotes, other: &QuoteUpdate) -> bool {
+        let said = quotes.held.get(usize::from(quotes.leader)).copied().flatten().filter(|_| !quotes.waits);
+        let is_said = said.is_some_and(|said| (said.bid, said.ask) == (other.bid, other.ask));
+        self.quote_is_awaited() || (other.time > quotes.time && !is_said)
     }
 
     /// What the leader has not brought for too long.
@@ -101,11 +121,7 @@ impl Market {
             let may_lead = quotes.waits && is_in(delivering, *leg);
             may_lead && (held.time == 0 || held.time >= quotes.time)
         });
-        let is_said_by_leader = |other: &QuoteUpdate| {
-            let said = quotes.held.get(usize::from(quotes.leader)).copied().flatten();
-            said.is_some_and(|said| !quotes.waits && (said.bid, said.ask) == (other.bid, other.ask))
-        };
-        let is_newer = |(_, held): &(u8, QuoteUpdate)| held.time > quotes.time && !is_said_by_leader(held);
+        let is_newer = |(_, held): &(u8, QuoteUpdate)| self.is_untold(quotes, held);
         let newest = legs(delivering).filter_map(held).filter(is_newer).max_by_key(|(_, held)| held.time);
         let Some((leg, held)) = newest.or(leaders) else { return Need::Nothing };
         quotes.leader = leg;
