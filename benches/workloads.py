@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tickwire alone under different loads, the server on core 0, the load client on core 1. In: `[--once] [--only NAME,...]`. Out: the table, and
+"""Tickwire alone under different loads, the server on core 0, the load client on core 1. In: `[--once] [--only NAME;...]`. Out: the table, and
 without --only benches/results/workloads.md and .json. Medians of three runs (`--once`: one). Needs the release build, Linux and taskset."""
 
 import json
@@ -128,7 +128,7 @@ def page(rows, count, busy):
 
 def main(arguments):
     count = 1 if "--once" in arguments else 3
-    only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else None
+    only = arguments[arguments.index("--only") + 1].split(";") if "--only" in arguments else None
     before, rows = os.getloadavg()[0], []
     for name, what, settings, asked in LOADS:
         if only and name not in only:

@@ -27,8 +27,10 @@ const DAY_MS: u64 = 86_400_000;
 
 /// How often the shard measures how long its tasks wait, and says that it is alive.
 const PROBE_INTERVAL_NS: i64 = 100_000_000;
-/// After a shorter round than this a pause would be longer than meant: timers count whole milliseconds.
-const LEAST_ROUND_NS: i64 = 1_000_000;
+/// What a frame costs, whatever is in it (docs/performance.md): most of it is the kernel's. Fewer frames are what a pause saves.
+const FRAME_NS: i64 = 4_000;
+/// A shorter pause would be longer than meant: timers count whole milliseconds.
+const LEAST_PAUSE_NS: i64 = 1_000_000;
 /// A shard is busy when it wrote for this share of the time …
 const BUSY: f64 = 0.75;
 /// … over about as long as this.
@@ -132,10 +134,10 @@ impl Shard {
             let began = self.context.clock.mono_ns();
             self.dispatch();
             // However many sessions there are, their sockets may be written to.
-            tokio::task::unconstrained(async { self.flush() }).await;
+            let frames = tokio::task::unconstrained(async { self.flush() }).await;
             let now = self.context.clock.mono_ns();
             // Tasks run before the next look at the marks: what they wait for is not starved by data.
-            match pace.pause_ns(began, now) {
+            match pace.pause_ns(began, now, frames) {
                 0 => tokio::task::yield_now().await,
                 pause => sleep_until(&self.context.clock, Some(now + pause)).await,
             }
@@ -148,8 +150,8 @@ impl Shard {
         manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
     }
 
-    /// Writes one frame to each session that has something due since the last time.
-    fn flush(&self) {
+    /// Writes one frame to each session that has something due since the last time; to how many.
+    fn flush(&self) -> usize {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
         for key in woken.iter() {
@@ -159,6 +161,7 @@ impl Shard {
                 None => self.manager.borrow().wake(*key),
             }
         }
+        woken.len()
     }
 
     /// Rounds write to this session for as long as it keeps its seat.
@@ -217,8 +220,10 @@ impl Shard {
     }
 }
 
-/// How long to wait between two rounds. A shard that has been writing for most of the time waits after a round as long as that took, within the
-/// limit: what changes meanwhile shares frames, which is what makes them cheap, and new connections and requests get their turn.
+/// How long to wait between two rounds. A shard that has been writing for most of the time waits after a round about as long as its frames
+/// took, apart from what was in them, within the limit: what changes meanwhile shares frames, which is what makes them cheap, and new
+/// connections and requests get their turn. (Waiting as long as the whole round took would feed itself: a longer wait makes a longer round,
+/// and where many updates go to few sessions it saves next to nothing.)
 struct RoundPace {
     longest_ns: i64,
     /// When the last round, and the pause after it, ended.
@@ -232,15 +237,16 @@ impl RoundPace {
         Self { longest_ns: (gather_ms.min(DAY_MS) * 1_000_000) as i64, ended: 0, busy: 0.0 }
     }
 
-    /// For a round from `began` to `now`. 0: none.
-    fn pause_ns(&mut self, began: i64, now: i64) -> i64 {
+    /// For a round of so many frames from `began` to `now`. 0: none.
+    fn pause_ns(&mut self, began: i64, now: i64, frames: usize) -> i64 {
         let (took, waited) = (now - began, (began - self.ended).max(0));
         if took + waited > 0 {
             // Some ten rounds, but a long one weighs at once, and a long wait ends it.
             let weight = ((took + waited) as f64 / BUSY_OVER_NS).min(1.0);
             self.busy += weight * (took as f64 / (took + waited) as f64 - self.busy);
         }
-        let pause = if self.busy >= BUSY && took >= LEAST_ROUND_NS { took.min(self.longest_ns) } else { 0 };
+        let saves = (frames as i64).saturating_mul(FRAME_NS).min(self.longest_ns);
+        let pause = if self.busy >= BUSY && saves >= LEAST_PAUSE_NS { saves } else { 0 };
         self.ended = now + pause;
         pause
     }
@@ -276,24 +282,24 @@ mod tests {
         const US: i64 = 1_000;
         let mut pace = RoundPace::new(5);
         let mut now = 1_000_000 * US;
-        let mut rounds = |pace: &mut RoundPace, count: u32, waited: i64, took: i64| {
+        let mut rounds = |pace: &mut RoundPace, count: u32, waited: i64, took: i64, frames: usize| {
             let mut pause = 0;
             for _ in 0..count {
                 now += pause + waited * US;
                 let began = now;
                 now += took * US;
-                pause = pace.pause_ns(began, now);
+                pause = pace.pause_ns(began, now, frames);
             }
             now += pause;
             pause / US
         };
-        assert_eq!(rounds(&mut pace, 100, 1_200, 800), 0, "busy for less than half of the time");
-        assert_eq!(rounds(&mut pace, 1, 0, 3_000), 0, "one burst is not busy");
-        assert_eq!(rounds(&mut pace, 100, 300, 3_000), 3_000);
-        assert_eq!(rounds(&mut pace, 100, 10, 12_000), 5_000, "not longer than the limit");
-        assert_eq!(rounds(&mut pace, 1, 10, 900), 0, "short rounds are cheap anyway");
-        assert_eq!(rounds(&mut pace, 1, 100_000, 3_000), 0, "it had nothing to do for long");
-        assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000), 0);
+        assert_eq!(rounds(&mut pace, 100, 1_200, 800, 1_000), 0, "busy for less than half of the time");
+        assert_eq!(rounds(&mut pace, 1, 0, 3_000, 1_000), 0, "one burst is not busy");
+        assert_eq!(rounds(&mut pace, 100, 300, 3_000, 500), 2_000);
+        assert_eq!(rounds(&mut pace, 100, 10, 12_000, 2_000), 5_000, "not longer than the limit");
+        assert_eq!(rounds(&mut pace, 1, 10, 9_000, 200), 0, "few frames are cheap anyway");
+        assert_eq!(rounds(&mut pace, 1, 100_000, 3_000, 1_000), 0, "it had nothing to do for long");
+        assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000, 1_000), 0);
     }
 
     #[test]

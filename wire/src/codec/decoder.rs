@@ -81,11 +81,15 @@ impl Topics {
     }
 
     #[inline]
-    pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
+    pub fn find(&mut self, topic: u32) -> Option<&mut TopicState> {
         if self.newest.0 != topic || self.states.is_empty() {
-            self.newest = (topic, *self.places.get(&topic).ok_or(Problem::UnknownTopic(topic))?);
+            self.newest = (topic, *self.places.get(&topic)?);
         }
-        self.states.get_mut(self.newest.1).ok_or(Problem::UnknownTopic(topic))
+        self.states.get_mut(self.newest.1)
+    }
+
+    pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
+        self.find(topic).ok_or(Problem::UnknownTopic(topic))
     }
 
     pub fn announce(&mut self, meta: Meta) -> Result<&Meta, Problem> {

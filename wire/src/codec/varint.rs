@@ -76,7 +76,7 @@ pub fn put_nullable_difference(out: &mut Vec<u8>, value: Option<i64>, from: i64)
 }
 
 /// A position in the bytes of a frame.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
 
     /// A value of one byte, for fields where that is what one expects.
     #[inline]
-    fn tiny(&mut self) -> Option<u64> {
+    pub fn tiny(&mut self) -> Option<u64> {
         let byte = self.bytes.get(self.at).filter(|byte| **byte < 0x80)?;
         self.at += 1;
         Some(u64::from(*byte))

@@ -33,7 +33,8 @@ mod extended {
 /// (Nearly every record at realtime is such a one: a byte of ten saved.)
 const FLAGS_FOLLOW: u8 = 0x10;
 
-/// Field mask of trades: bits 0 and 1 are the aggressor.
+/// Field mask of trades.
+const AGGRESSOR: u8 = 0b0011;
 const ABSOLUTE_ID: u8 = 0b0100;
 const SUMMARY: u8 = 0b1000;
 

@@ -5,7 +5,7 @@ use super::super::decoder::{Each, Scratch, Topics};
 use super::super::error::{At, DecodeError, Problem};
 use super::super::frame::{self, FrameHeader};
 use super::super::varint::{Reader, unzigzag, unzigzag_wide};
-use super::{ABSOLUTE_ID, AGGREGATED, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
+use super::{ABSOLUTE_ID, AGGREGATED, AGGRESSOR, FLAGS_FOLLOW, HAS_ASKS, HAS_BIDS, HAS_SEQUENCE, HAS_TIME, SUMMARY};
 use super::{SECOND_NS, extended, number, stats, unit_ns};
 use crate::decimal::{MAX_EXPONENT, MIN_EXPONENT};
 use crate::event::{Aggressor, Cause, FeedState, Flags, Level, Nanos, Status, TradingState};
@@ -20,8 +20,14 @@ pub fn frame(topics: &mut Topics, scratch: &mut Scratch, bytes: &[u8], each: Eac
         at: At::Header { offset: reader.at() },
         problem,
     })?;
+    let base_ns = header.base_second.checked_mul(SECOND_NS);
     let mut count = 0;
     while reader.remaining() > 0 {
+        let is_plain = base_ns.and_then(|base_ns| plain_trade(&mut reader, &header, base_ns, topics, each)).is_some();
+        if is_plain {
+            count += 1;
+            continue;
+        }
         record(&mut reader, &header, topics, scratch, each).map_err(|problem| DecodeError {
             length: bytes.len(),
             at: At::Record { record: count, offset: reader.at() },
@@ -32,7 +38,34 @@ pub fn frame(topics: &mut Topics, scratch: &mut Scratch, bytes: &[u8], each: Eac
     Ok(header)
 }
 
+/// Single trades are most of what there is, and small, so their way is short: a trade without flags, of a known topic, whose numbers have at
+/// most eight bytes each and nothing unusual. `None`, and nothing is read, of anything else, or so near the end that it has to be looked at
+/// more closely.
 #[inline]
+fn plain_trade(reader: &mut Reader<'_>, header: &FrameHeader, base_ns: Nanos, topics: &mut Topics, each: Each<'_>) -> Option<()> {
+    let mut ahead = *reader;
+    let topic = u32::try_from(ahead.tiny().or_else(|| ahead.short())?).ok()?;
+    let head = ahead.tiny()? as u8;
+    if head & !AGGRESSOR != number::TRADE << 5 {
+        return None;
+    }
+    let state = topics.find(topic)?;
+    let time = base_ns.checked_add(unzigzag(ahead.short()?).checked_mul(unit_ns(state.meta.time_exponent))?)?;
+    let price = state.meta.base.checked_add(unzigzag(ahead.short()?))?;
+    let size = ahead.short()? as i64;
+    let id = match ahead.tiny().or_else(|| ahead.short())? {
+        0 => None,
+        shifted => Some(state.previous_id?.checked_add(unzigzag(shifted - 1))?),
+    };
+    *reader = ahead;
+    state.previous_id = id.or(state.previous_id);
+    let aggressor = Aggressor::from_number(head & AGGRESSOR).unwrap_or_default();
+    let trade = TradeRecord { price, size, aggressor, id, previous_id: None, aggregated: false };
+    each(header, &state.meta, &Record { topic, flags: Flags::default(), sequence: 1, time, body: RecordBody::Trade(trade) });
+    Some(())
+}
+
+#[inline(never)]
 fn record(
     reader: &mut Reader<'_>,
     header: &FrameHeader,
@@ -44,35 +77,12 @@ fn record(
     let head = reader.u8()?;
     let flags = if head & FLAGS_FOLLOW == 0 { Flags::default() } else { Flags(reader.u8()?) };
     let (kind, mask) = (head >> 5, head & 0x0f);
-    if kind != number::TRADE || mask & SUMMARY != 0 {
-        return other_record(reader, header, topics, scratch, (topic, head, flags), each);
-    }
-    // Single trades are most of what there is, and small: their way is short.
-    let state = topics.get_mut(topic)?;
-    let sequence = if head & FLAGS_FOLLOW == 0 { 1 } else { reader.u64("sequence")? };
-    let time = time(reader, header, Some(&state.meta))?;
-    let mut trade = trade(reader, state.meta.base, mask, state.previous_id)?;
-    trade.aggregated = flags.has(AGGREGATED);
-    let flags = Flags(flags.0 & !AGGREGATED.0);
-    state.previous_id = trade.id.or(state.previous_id);
-    each(header, &state.meta, &Record { topic, flags, sequence, time, body: RecordBody::Trade(trade) });
-    Ok(())
-}
-
-#[inline(never)]
-fn other_record(
-    reader: &mut Reader<'_>,
-    header: &FrameHeader,
-    topics: &mut Topics,
-    scratch: &mut Scratch,
-    (topic, head, flags): (u32, u8, Flags),
-    each: Each<'_>,
-) -> Result<(), Problem> {
-    let (kind, mask) = (head >> 5, head & 0x0f);
+    let is_trade = kind == number::TRADE && mask & SUMMARY == 0;
     if kind == number::EXTENDED {
         return extended_record(reader, header, topics, scratch, (topic, flags, mask), each);
     }
-    let meta = &topics.get_mut(topic)?.meta;
+    let state = topics.get_mut(topic)?;
+    let meta = &state.meta;
     let (sequence, time) = match kind {
         number::CHECK | number::STATE => (0, 0),
         _ => {
@@ -82,6 +92,12 @@ fn other_record(
     };
     let body = match kind {
         number::QUOTE => RecordBody::Quote(quote(reader, meta.base, mask)?),
+        number::TRADE if is_trade => {
+            let mut trade = trade(reader, meta.base, mask, state.previous_id)?;
+            trade.aggregated = flags.has(AGGREGATED);
+            state.previous_id = trade.id.or(state.previous_id);
+            RecordBody::Trade(trade)
+        }
         number::TRADE => {
             no_bits(mask, !SUMMARY)?;
             RecordBody::Summary(summary(reader, meta.base)?)
@@ -118,7 +134,9 @@ fn other_record(
             RecordBody::State(status(reader)?)
         }
     };
-    each(header, meta, &Record { topic, flags, sequence, time, body });
+    // What it says is in the trade.
+    let flags = if is_trade { Flags(flags.0 & !AGGREGATED.0) } else { flags };
+    each(header, &state.meta, &Record { topic, flags, sequence, time, body });
     Ok(())
 }
 
@@ -216,7 +234,7 @@ fn trade(reader: &mut Reader<'_>, base: i64, mask: u8, previous_id: Option<i64>)
     let price = reader.difference(base, "price")?;
     let size = reader.u64("size")? as i64;
     // Value 3 is free for later; until then it says nothing we know.
-    let aggressor = Aggressor::from_number(mask & 0b11).unwrap_or_default();
+    let aggressor = Aggressor::from_number(mask & AGGRESSOR).unwrap_or_default();
     let from = if mask & ABSOLUTE_ID != 0 { Some(0) } else { previous_id };
     let id = reader.nullable_difference_from(from, "trade id")?;
     Ok(TradeRecord { price, size, aggressor, id, previous_id: None, aggregated: false })
