@@ -151,6 +151,15 @@ class Repeats:
         )
 
 
+def median(runs, worst):
+    """Of each figure on its own; of those in `worst` the largest."""
+    middle = {}
+    for key in runs[0]:
+        values = sorted(run[key] for run in runs if run[key] is not None)
+        middle[key] = values[-1 if key in worst else len(values) // 2] if values else None
+    return middle
+
+
 def load(arguments):
     with Server() as server:
         report, code = bench(server, *arguments)

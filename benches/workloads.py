@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 
-from pinned import ROOT, SETTLED_SECONDS, Repeats, Server, bench, cpu_name
+from pinned import ROOT, SETTLED_SECONDS, Repeats, Server, bench, cpu_name, median
 
 RESULTS = ROOT / "benches/results"
 TRADES, QUOTES = {"feeds__0__sim__trade_percent": 100}, {"feeds__0__sim__trade_percent": 0}
@@ -21,6 +21,8 @@ TIMES = ["--for", "6s", "--warmup", "3s"]
 # Long enough by itself: run once, whatever else runs three times.
 MINUTE = "half load, a minute"
 REPEATING_SECONDS = 600
+# Of three runs: one loss is one too many, and the share that was stolen says how far the others can be believed.
+WORST = ("lost", "failed checks", "gaps", "stolen_percent")
 
 
 def rate(events, **more):
@@ -100,18 +102,6 @@ def quantile(counts, share):
     return next((bound * 1e6 for bound, count in between.items() if total and count >= share * total), None)
 
 
-def median(runs):
-    """Of each figure on its own."""
-    middle = {}
-    for key in runs[0]:
-        values = sorted(run[key] for run in runs if run[key] is not None)
-        middle[key] = values[len(values) // 2] if values else None
-    # Not a middle: one loss is one too many, and the worst run says how far the others can be believed.
-    for key in ("lost", "failed checks", "gaps", "stolen_percent"):
-        middle[key] = max(run[key] for run in runs)
-    return middle
-
-
 def page(rows, count, busy, repeats):
     def cell(value):
         if value is None:
@@ -158,7 +148,7 @@ def main(arguments):
         if only and name not in only:
             continue
         runs = [repeats.least_disturbed(lambda: measure(settings, asked)) for _ in range(1 if name == MINUTE else count)]
-        figures = median(runs)
+        figures = median(runs, WORST)
         print(f"{name}: {json.dumps(figures)}", flush=True)
         rows.append((name, what, figures))
     text = page(rows, count, (before, os.getloadavg()[0]), repeats)
