@@ -140,6 +140,11 @@ def page(rows, count, busy, repeats):
     return "\n".join(lines) + "\n"
 
 
+def finite(figures):
+    """JSON knows no infinity."""
+    return {key: "inf" if value == float("inf") else value for key, value in figures.items()}
+
+
 def main(arguments):
     count = 1 if "--once" in arguments else 3
     only = arguments[arguments.index("--only") + 1].split(";") if "--only" in arguments else None
@@ -155,8 +160,6 @@ def main(arguments):
     print(text)
     if not only:
         (RESULTS / "workloads.md").write_text(text)
-        # JSON knows no infinity.
-        finite = lambda figures: {key: "inf" if value == float("inf") else value for key, value in figures.items()}
         data = [{"name": name, "what": what, **finite(figures)} for name, what, figures in rows]
         (RESULTS / "workloads.json").write_text(json.dumps(data, indent=1) + "\n")
 

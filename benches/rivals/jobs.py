@@ -1,4 +1,4 @@
-"""What each server is given to do, the same for all, and what keeping up means. In: what came of a run. Out: whether it holds. Bounded: plain data."""
+"""What each server is given to do, the same for all, and what keeping up means. In: figures of a run. Out: whether it holds. Bounded: plain data."""
 
 from dataclasses import dataclass, replace
 

@@ -75,8 +75,8 @@ def tickwire(name, only_w1=False, **session):
             **{f"TICKWIRE__SESSION__{key.upper()}": str(value) for key, value in session.items()},
         }
 
-    command = lambda port, job: [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"]
-    return Rival(name, "tickwire", command, build=cargo(), environment=environment, only_w1=only_w1)
+    command = [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"]
+    return Rival(name, "tickwire", lambda port, job: command, build=cargo(), environment=environment, only_w1=only_w1)
 
 
 GO, GORILLA = "golang-go", "golang-github-gorilla-websocket-dev"
@@ -255,7 +255,8 @@ def search(rival, job, steps, until, repeats):
         good = holds(found)
         tried.append({**found, "holds": good})
         say(f"  {rate} updates/s: {'holds' if good else 'does not hold'}, p99 {found['p99_ms']} ms, "
-            f"{found.get('deliveries_per_second', 0):,.0f} deliveries/s, lost {found.get('lost')}, stolen {found['stolen_percent']:.1f} %")  # fmt: skip
+            f"{found.get('deliveries_per_second', 0):,.0f} deliveries/s, lost {found.get('lost')}, "
+            f"stolen {found['stolen_percent']:.1f} %")  # fmt: skip
         if good and (holding is None or rate > holding["updates_per_second"]):
             holding = found
         if not good and (failing is None or rate < failing):

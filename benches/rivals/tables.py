@@ -10,8 +10,8 @@ from pinned import cpu_name
 def page(rows, skipped, repeats, seconds, quick, loads):
     lines = [
         "# Rivals", "",
-        f"Made by `just rivals{' --quick' if quick else ''}`; [docs/performance.md](../../docs/performance.md) says how they are run, what is fair and "
-        "what is not.", "",
+        f"Made by `just rivals{' --quick' if quick else ''}`; [docs/performance.md](../../docs/performance.md) says how they are run, what is fair "
+        "and what is not.", "",
         f"Machine: {os.cpu_count()} cores, {cpu_name()}; server on core 0, load client on core 1, TLS 1.3 on loopback. "
         f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.1f} minutes. **Load average from {loads[0]:.1f} to {loads[1]:.1f}**: "
         "what else ran on these cores is in all numbers below, more in those of the servers that need most.", "",
@@ -72,10 +72,11 @@ def loads_intro():
     return [
         "## Many topics, and clients that are stuck", "",
         f"*W3*: {W3.clients} clients, each on all of {W3.topics:,} topics, {W3.rate:,} updates/s: {W3.wanted_per_second():,.0f} deliveries/s. "
-        f"*W4*: {W4.clients} clients, each on all of {W4.topics} topics, {W4.rate:,} updates/s: {W4.wanted_per_second():,.0f} deliveries/s; one client in "
-        f"ten reads nothing for 10 s of the {W4.seconds} s measured. *Delivered*: of what was wanted, to all clients; **who is below {ENOUGH:.0%} does not keep "
-        "up**, and its latencies are those of a queue that grows. Latencies are the healthy clients'. *Closed*: connections that the server ended, of "
-        "clients that were stuck or behind for it, and of others. *Grown*: resident memory of the server while they were stuck.",
+        f"*W4*: {W4.clients} clients, each on all of {W4.topics} topics, {W4.rate:,} updates/s: {W4.wanted_per_second():,.0f} deliveries/s; one "
+        f"client in ten reads nothing for 10 s of the {W4.seconds} s measured. *Delivered*: of what was wanted, to all clients; **who is below "
+        f"{100 * ENOUGH:.0f} % does not keep up**, and its latencies are those of a queue that grows. Latencies are the healthy clients'. *Closed*: "
+        "connections that the server ended, of clients that were stuck or behind for it, and of others. *Grown*: resident memory of the server "
+        "while they were stuck; what the kernel's buffers hold is not in it.",
     ]  # fmt: skip
 
 
@@ -85,7 +86,7 @@ def loads_table(rows):
     yield "|---|" + 15 * "---:|"
 
     def both(row, part):
-        share = cell(at(row, part, "delivered_share"), "{:.0%}")
+        share = cell(at(row, part, "delivered_share"), "{:.0%}").replace("%", " %")
         return [
             share if share == "-" or keeps_up(row[part]) else f"**{share}**",
             cell(at(row, part, "p50_ms"), "{:.2f}"),
