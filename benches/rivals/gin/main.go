@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"../source"
 	"github.com/gin-gonic/gin"
@@ -20,9 +19,6 @@ import (
 
 const channel = 4096
 const largestBatch = 64 << 10
-
-// As in the library's example: a client that takes nothing for so long is closed.
-const writeWait = 10 * time.Second
 
 type hub struct {
 	sync.RWMutex
@@ -123,7 +119,6 @@ func write(client *websocket.Conn, updates chan []byte, gone chan struct{}, batc
 				}
 				quote = several
 			}
-			client.SetWriteDeadline(time.Now().Add(writeWait))
 			if client.WriteMessage(websocket.BinaryMessage, quote) != nil {
 				client.Close()
 				return
