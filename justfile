@@ -72,14 +72,14 @@ bench-stuck *SECONDS:
     cargo build --release --locked
     python3 benches/pinned.py stuck {{SECONDS}}
 
-# Tickwire under different loads (a thousand clients, thousands of topics, 19,000 idle ones, …), in 8 minutes; writes benches/results/workloads.md.
-# `--once`: one run each instead of three.
+# Tickwire under different loads (a thousand clients, thousands of topics, 19,000 idle ones, …), in 10 minutes, 20 if the host takes
+# part of the cores; writes benches/results/workloads.md. `--once`: one run each instead of three.
 bench-workloads *ARGS:
     cargo build --release --locked
     python3 benches/workloads.py {{ARGS}}
 
-# The same job done by Bun, Gin, centrifuge, NATS and a naive server, beside Tickwire, in 15 minutes (`just rivals --quick`: 4); installs what is
-# missing from the mirrors of Debian and npm; writes benches/results/rivals.json and rivals.md. `--prove`: only that each works.
+# The same job done by Bun, Gin, centrifuge, NATS and a naive server, beside Tickwire, in 15 to 25 minutes (`just rivals --quick`: 4); installs what
+# is missing from the mirrors of Debian and npm; writes benches/results/rivals.json and rivals.md. `--prove`: only that each works.
 rivals *ARGS:
     python3 benches/rivals/run.py {{ARGS}}
 

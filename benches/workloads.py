@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Tickwire alone under different loads, the server on core 0, the load client on core 1. In: `[--once] [--only NAME;...]`. Out: the table, and
-without --only benches/results/workloads.md and .json. Medians of three runs (`--once`: one). Needs the release build, Linux and taskset."""
+without --only benches/results/workloads.md and .json. Medians of three runs (`--once`: one). Bounded: runs that the host disturbed are repeated,
+for ten minutes in all. Needs the release build, Linux and taskset."""
 
 import json
 import os
@@ -8,15 +9,20 @@ import sys
 import time
 import urllib.request
 
-from pinned import ROOT, Server, bench, cpu_name
+from pinned import ROOT, SETTLED_SECONDS, Repeats, Server, bench, cpu_name, median
 
 RESULTS = ROOT / "benches/results"
 TRADES, QUOTES = {"feeds__0__sim__trade_percent": 100}, {"feeds__0__sim__trade_percent": 0}
 W1 = ["--clients", "1000", "--topics-per-client", "10", "--topics-from", "trade/sim:*", "--consecutive-ids"]
 CONFLATED = ["--clients", "1000", "--topics-per-client", "100", "--topics-from", "quote/sim:*"]
 MANY = ["--clients", "100", "--topics-per-client", "1000", "--shape", "many"]
-IDLE = ["--topics-per-client", "1", "--topics-from", "quote/sim:*", "--sources", "127.0.0.1-127.0.0.20", "--for", "3s"]
+IDLE = ["--topics-per-client", "1", "--topics-from", "quote/sim:*", "--sources", "127.0.0.1-127.0.0.20", "--for", "3s", "--warmup", "2s"]
 TIMES = ["--for", "6s", "--warmup", "3s"]
+# Long enough by itself: run once, whatever else runs three times.
+MINUTE = "half load, a minute"
+REPEATING_SECONDS = 600
+# Of three runs: one loss is one too many, and the share that was stolen says how far the others can be believed.
+WORST = ("lost", "failed checks", "gaps", "stolen_percent")
 
 
 def rate(events, **more):
@@ -28,6 +34,8 @@ LOADS = [
     ("W1 trades", "1,000 clients on 10 of 100 trade topics, 500 trades/s: 50,000 deliveries/s", rate(500, **TRADES), [*W1, *TIMES]),
     ("W1 trades, busy", "the same, 20,000 trades/s: 2 M deliveries/s", rate(20_000, **TRADES), [*W1, *TIMES]),
     ("W1 trades, full", "the same, 80,000 trades/s: 8 M deliveries/s", rate(80_000, **TRADES), [*W1, *TIMES]),
+    (MINUTE, "the same, 10,000 trades/s: 1 M deliveries/s, for 60 s; always one run", rate(10_000, **TRADES),
+     [*W1, "--for", "60s", "--warmup", "3s"]),
     ("W1 quotes", "1,000 clients on 10 of 100 quote topics, 80,000 quotes/s; merged updates count", rate(80_000, **QUOTES),
      ["--clients", "1000", "--topics-per-client", "10", "--topics-from", "quote/sim:*", *TIMES]),
     ("realtime", "1,000 clients on all of 100 quotes, 100,000 quotes/s, as fast as it goes", rate(100_000, **QUOTES), [*CONFLATED, *TIMES]),
@@ -47,9 +55,9 @@ LOADS = [
 
 
 def measure(settings, arguments):
+    counts = []
     with Server(**settings) as server:
-        report, _ = bench(server, "--quiet", *arguments)
-        metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=5).read().decode()
+        report, _ = bench(server, "--quiet", *arguments, look=lambda: counts.append(written(server)))
     latency, server = report["latency_us"]["healthy"], report["server"]
     return {
         "deliveries/s": report["deliveries_per_second"],
@@ -65,39 +73,42 @@ def measure(settings, arguments):
         "KiB a connection": server["rss_kib_per_connection"],
         "KiB grown while stuck": server["stall_rss_most_kib"] - server["stall_rss_begin_kib"] if "stall_rss_most_kib" in server else None,
         "connects/s": report["connections"]["per_second"],
-        "written p50 us": quantile(metrics, 0.5),
-        "written p99 us": quantile(metrics, 0.99),
+        "written p50 us": quantile(counts, 0.5),
+        "written p99 us": quantile(counts, 0.99),
+        "written max us": quantile(counts, 1),
         "load client busy": report["load_client"]["busy"],
+        "stolen_percent": report["stolen_percent"],
     }
 
 
-def quantile(metrics, share):
-    """Upper bound of the bucket of publish to written, in microseconds, in which the quantile lies; all of the server's life."""
-    buckets = []
+def written(server):
+    """Of each bucket of publish to written: how many there were so far up to its bound, in seconds."""
+    metrics = urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=5).read().decode()
+    counts = {}
     for line in metrics.splitlines():
         if line.startswith("tickwire_latency_published_to_written_seconds_bucket"):
-            bound = line.split('le="')[1].split('"')[0]
-            buckets.append((float(bound), float(line.rsplit(" ", 1)[1])))
-    total = max((count for _, count in buckets), default=0)
-    return next((bound * 1e6 for bound, count in sorted(buckets) if total and count >= share * total), None)
+            bound = float(line.split('le="')[1].split('"')[0])
+            counts[bound] = counts.get(bound, 0) + float(line.rsplit(" ", 1)[1])
+    return counts
 
 
-def median(runs):
-    """Of each figure on its own."""
-    middle = {}
-    for key in runs[0]:
-        values = sorted(run[key] for run in runs if run[key] is not None)
-        middle[key] = values[len(values) // 2] if values else None
-    # Not a middle: one loss is one too many.
-    for key in ("lost", "failed checks", "gaps"):
-        middle[key] = max(run[key] for run in runs)
-    return middle
+def quantile(counts, share):
+    """Upper bound of the bucket, in microseconds, in which the quantile of what came between two looks lies; of all of it: the largest."""
+    if len(counts) < 2:
+        return None
+    before, after = counts[:2]
+    between = {bound: after[bound] - before[bound] for bound in sorted(after)}
+    total = max(between.values(), default=0)
+    return next((bound * 1e6 for bound, count in between.items() if total and count >= share * total), None)
 
 
-def page(rows, count, busy):
+def page(rows, count, busy, repeats):
     def cell(value):
         if value is None:
             return "-"
+        # Above the last bound, 10 s.
+        if value == float("inf"):
+            return "> 10,000,000"
         return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
 
     keys = list(rows[0][2])
@@ -114,10 +125,13 @@ def page(rows, count, busy):
         "",
         "| | " + " | ".join(name for name, _, _ in rows) + " |",
         "|---|" + "---:|" * len(rows),
-        *(f"| {key} | " + " | ".join(cell(figures[key]) for _, _, figures in rows) + " |" for key in keys),
+        *(f"| {key.replace('stolen_percent', 'stolen %')} | " + " | ".join(cell(figures[key]) for _, _, figures in rows) + " |" for key in keys),
         "",
-        "*Written*: from publish to written, the bound of the histogram's bucket in which the quantile lies (25, 50, 100, 250 us, …), over all the server's "
-        "life, so clients that connect are in it. *Load client busy*: near 1 it is the load client that limits, and latencies hold its own queue.",
+        "*Written*: from publish to written, the bound of the histogram's bucket in which the quantile lies (25, 50, 100, 250 us, …); *max*: of the "
+        f"bucket of the latest. Counted over the measured time, less up to {1000 * SETTLED_SECONDS:.0f} ms at its begin and end, so clients that "
+        "connect are not in it. *Load client busy*: near 1 it is the load client that limits, and latencies hold its own queue.",
+        "",
+        repeats.told() + (" The table has the worst of three." if count > 1 else ""),
     ]
     by_name = {name: figures for name, _, figures in rows}
     if "realtime" in by_name and "100 ms" in by_name:
@@ -126,21 +140,27 @@ def page(rows, count, busy):
     return "\n".join(lines) + "\n"
 
 
+def finite(figures):
+    """JSON knows no infinity."""
+    return {key: "inf" if value == float("inf") else value for key, value in figures.items()}
+
+
 def main(arguments):
     count = 1 if "--once" in arguments else 3
     only = arguments[arguments.index("--only") + 1].split(";") if "--only" in arguments else None
-    before, rows = os.getloadavg()[0], []
+    before, rows, repeats = os.getloadavg()[0], [], Repeats(REPEATING_SECONDS)
     for name, what, settings, asked in LOADS:
         if only and name not in only:
             continue
-        figures = median([measure(settings, asked) for _ in range(count)])
+        runs = [repeats.least_disturbed(lambda: measure(settings, asked)) for _ in range(1 if name == MINUTE else count)]
+        figures = median(runs, WORST)
         print(f"{name}: {json.dumps(figures)}", flush=True)
         rows.append((name, what, figures))
-    text = page(rows, count, (before, os.getloadavg()[0]))
+    text = page(rows, count, (before, os.getloadavg()[0]), repeats)
     print(text)
     if not only:
         (RESULTS / "workloads.md").write_text(text)
-        data = [{"name": name, "what": what, **figures} for name, what, figures in rows]
+        data = [{"name": name, "what": what, **finite(figures)} for name, what, figures in rows]
         (RESULTS / "workloads.json").write_text(json.dumps(data, indent=1) + "\n")
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1. In: `[--quick] [--prove] [--only NAME,...]`.
 Out: the table, and benches/results/rivals.json and rivals.md (with --prove only as long as nothing was measured, with --only never).
-Bounded: 15 minutes, with --quick 4; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
+Bounded: 25 minutes, with --quick 4; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
 rival that cannot be had is skipped, and the results say so."""
 
 import json
@@ -17,23 +17,24 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 # A script finds only what lies beside it.
 sys.path.insert(0, str(HERE.parent))
-from pinned import PROGRAM, ROOT, TARGET, cpu_name, free_ports, pinned
+from jobs import IDLE, W1, W3, W4, holds
+from pinned import PROGRAM, ROOT, TARGET, Repeats, cpu_name, free_ports, median, pinned, stolen_percent, ticks
+from tables import page, proof_page
 
 SCRATCH = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tickwire-rivals"
 RESULTS = ROOT / "benches/results"
 
-TOPICS, TOPICS_PER_CLIENT, CLIENTS = 100, 10, 1000
-# 500 updates/s to 100 clients each.
-BASE_RATE = 500
-TOO_LATE_MS = 50.0
+LIMIT_SECONDS, LIMIT_QUICK_SECONDS = 1500, 240
+# Of a server's time: when no run of W1, and then none of the other loads, is repeated or begun any more, so that some is left for W1 max.
+W1_SHARE, LOADS_SHARE = 0.4, 0.6
 
 
 class Rival:
-    """How a server is had, started and spoken to. `command`: from a port, an update rate."""
+    """How a server is had, started and spoken to. `command`: from a port and a job. `only_w1`: the other loads would say nothing new."""
 
-    def __init__(self, name, dialect, command, url="wss://127.0.0.1:{}", packages=(), build=None, beside=None, environment=None):
-        self.name, self.dialect, self.command, self.url = name, dialect, command, url
-        self.packages, self.build, self.beside, self.environment = packages, build, beside, environment or (lambda port, rate: {})
+    def __init__(self, name, dialect, command, url="wss://127.0.0.1:{}", packages=(), build=None, beside=None, environment=None, only_w1=False):
+        self.name, self.dialect, self.command, self.url, self.only_w1 = name, dialect, command, url, only_w1
+        self.packages, self.build, self.beside, self.environment = packages, build, beside, environment or (lambda port, job: {})
 
 
 def go(folder):
@@ -56,21 +57,26 @@ def cargo(*arguments):
 
 
 def bun_command(mode):
-    return lambda port, rate: [SCRATCH / "node_modules/bun/bin/bun.exe", HERE / "bun/server.js", port, SCRATCH, rate, TOPICS, mode]
+    return lambda port, job: [SCRATCH / "node_modules/bun/bin/bun.exe", HERE / "bun/server.js", port, SCRATCH, job.rate, job.topics, mode]
 
 
 def go_command(folder, *mode):
-    return lambda port, rate: [SCRATCH / folder, port, SCRATCH, rate, TOPICS, *mode]
+    return lambda port, job: [SCRATCH / folder, port, SCRATCH, job.rate, job.topics, *mode]
 
 
-def tickwire_environment(port, rate):
-    return {
-        "TICKWIRE__LISTEN__ADDRESS": f"127.0.0.1:{port}",
-        "TICKWIRE__ADMIN__ADDRESS": f"127.0.0.1:{port + 1}",
-        "TICKWIRE__FEEDS__0__SIM__SYMBOLS": str(TOPICS),
-        "TICKWIRE__FEEDS__0__SIM__EVENTS_PER_SECOND": str(rate),
-        "TICKWIRE__FEEDS__0__SIM__TRADE_PERCENT": "100",
-    }
+def tickwire(name, only_w1=False, **session):
+    def environment(port, job):
+        return {
+            "TICKWIRE__LISTEN__ADDRESS": f"127.0.0.1:{port}",
+            "TICKWIRE__ADMIN__ADDRESS": f"127.0.0.1:{port + 1}",
+            "TICKWIRE__FEEDS__0__SIM__SYMBOLS": str(job.topics),
+            "TICKWIRE__FEEDS__0__SIM__EVENTS_PER_SECOND": str(job.rate),
+            "TICKWIRE__FEEDS__0__SIM__TRADE_PERCENT": "100",
+            **{f"TICKWIRE__SESSION__{key.upper()}": str(value) for key, value in session.items()},
+        }
+
+    command = [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"]
+    return Rival(name, "tickwire", lambda port, job: command, build=cargo(), environment=environment, only_w1=only_w1)
 
 
 GO, GORILLA = "golang-go", "golang-github-gorilla-websocket-dev"
@@ -81,19 +87,20 @@ CENTRIFUGE = (
 )  # fmt: skip
 
 RIVALS = [
-    Rival("tickwire", "tickwire", lambda port, rate: [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"], build=cargo(),
-          environment=tickwire_environment),
+    tickwire("tickwire"),
+    # Beside batching by hand, which is tuned too.
+    tickwire("tickwire, gathering 20 ms", only_w1=True, gather_ms=20),
     Rival("bun publish", "fixed48", bun_command("publish"), build=bun),
     Rival("bun batched", "fixed48", bun_command("batch"), build=bun),
     Rival("gin plain", "fixed48", go_command("gin", "plain"), packages=GIN, build=go("gin")),
     Rival("gin batched", "fixed48", go_command("gin", "batch"), packages=GIN, build=go("gin")),
     Rival("centrifuge", "centrifuge", go_command("centrifuge"), url="wss://127.0.0.1:{}/connection/websocket?format=protobuf",
           packages=CENTRIFUGE, build=go("centrifuge")),
-    Rival("nats", "nats", lambda port, rate: ["nats-server", "--config", HERE / "nats/server.conf"], packages=(GO, "nats-server"),
-          build=go("nats"), beside=lambda port, rate: [SCRATCH / "nats", port + 1, rate, TOPICS],
-          environment=lambda port, rate: {"RIVAL_PORT": str(port), "RIVAL_SOURCE_PORT": str(port + 1),
+    Rival("nats", "nats", lambda port, job: ["nats-server", "--config", HERE / "nats/server.conf"], packages=(GO, "nats-server"),
+          build=go("nats"), beside=lambda port, job: [SCRATCH / "nats", port + 1, job.rate, job.topics],
+          environment=lambda port, job: {"RIVAL_PORT": str(port), "RIVAL_SOURCE_PORT": str(port + 1),
                                           "RIVAL_CERTIFICATE": str(SCRATCH / "certificate.pem"), "RIVAL_KEY": str(SCRATCH / "key.pem")}),
-    Rival("naive", "fixed48", lambda port, rate: [TARGET / "release/tickwire-rival-naive", port, SCRATCH, rate, TOPICS],
+    Rival("naive", "fixed48", lambda port, job: [TARGET / "release/tickwire-rival-naive", port, SCRATCH, job.rate, job.topics],
           build=cargo("--manifest-path", HERE / "naive/Cargo.toml")),
 ]  # fmt: skip
 
@@ -119,7 +126,7 @@ def prepare(rivals):
                 command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
                 run(command, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
             # Two modes of one program are built once.
-            key = rival.command(0, 0)[0]
+            key = rival.command(0, W1)[0]
             if key not in built:
                 rival.build()
                 built[key] = True
@@ -136,14 +143,14 @@ def installed(package):
 
 
 class Server:
-    """One of them, started for one update rate, on core 0."""
+    """One of them, started for one job, on core 0."""
 
-    def __init__(self, rival, rate):
+    def __init__(self, rival, job):
         self.rival, self.port = rival, free_ports()
-        environment = {**os.environ, **rival.environment(self.port, rate)}
+        environment = {**os.environ, **rival.environment(self.port, job)}
         # What they have to say is kept, the newest of it.
         with open(SCRATCH / "server.log", "w") as log:
-            self.processes = [subprocess.Popen(pinned(0, rival.command(self.port, rate)), env=environment, stdout=log, stderr=log)]
+            self.processes = [subprocess.Popen(pinned(0, rival.command(self.port, job)), env=environment, stdout=log, stderr=log)]
 
     def __enter__(self):
         try:
@@ -171,9 +178,9 @@ class Server:
                     raise RuntimeError(f"{self.rival.name} did not start, see {SCRATCH / 'server.log'}") from None
                 time.sleep(0.05)
 
-    def start_beside(self, rate):
+    def start_beside(self, job):
         if self.rival.beside:
-            self.processes.append(subprocess.Popen(pinned(0, self.rival.beside(self.port, rate)), stdout=subprocess.DEVNULL))
+            self.processes.append(subprocess.Popen(pinned(0, self.rival.beside(self.port, job)), stdout=subprocess.DEVNULL))
 
     def __exit__(self, *_):
         for process in reversed(self.processes):
@@ -186,75 +193,70 @@ class Server:
                 process.wait()
 
 
-def measure(rival, rate, seconds, clients=CLIENTS, warmup=1, patience=40):
-    """One server, one load. The report of the load client with the machine's load, or None if it did not finish. `patience`: seconds for all
-    to connect, beside the time measured; who does not keep up also connects slowly."""
-    before = os.getloadavg()[0]
-    with Server(rival, rate) as server:
-        server.start_beside(rate)
-        command = [PROGRAM, "bench", "--insecure", "--quiet", "--url", rival.url.format(server.port), "--clients", clients,
-                   "--dialect", rival.dialect, "--topics-per-client", TOPICS_PER_CLIENT, "--server-pid", server.processes[0].pid,
-                   "--verify", "sequence", "--warmup", f"{warmup}s", "--for", f"{seconds}s"]  # fmt: skip
+def measure(rival, job):
+    """One server, one load. What the tables need of it; if the load client did not finish, little more than that."""
+    load_average = os.getloadavg()[0]
+    with Server(rival, job) as server:
+        server.start_beside(job)
+        command = [PROGRAM, "bench", "--insecure", "--quiet", "--url", rival.url.format(server.port), "--clients", job.clients,
+                   "--dialect", rival.dialect, "--topics-per-client", job.topics_per_client, "--server-pid", server.processes[0].pid,
+                   "--verify", "sequence", "--warmup", f"{job.warmup}s", "--for", f"{job.seconds}s", *job.arguments]  # fmt: skip
         # Numbers of topics, or the same number of topics of the simulated market, each trade of which counts.
-        command += ["--consecutive-ids"] if rival.dialect == "tickwire" else ["--topic-count", TOPICS]
+        command += ["--consecutive-ids"] if rival.dialect == "tickwire" else ["--topic-count", job.topics]
+        before = ticks()
         try:
-            done = subprocess.run(pinned(1, command), stdout=subprocess.PIPE, text=True, timeout=seconds + warmup + patience)
+            out = subprocess.run(pinned(1, command), stdout=subprocess.PIPE, text=True, timeout=job.seconds + job.warmup + job.patience).stdout
         except subprocess.TimeoutExpired:
-            say(f"{rival.name}: at {rate} updates/s the load client did not finish")
-            return None
-    if not done.stdout:
-        return None
-    report = json.loads(done.stdout)
-    report["load_average"] = before
-    report["updates_per_second"] = rate
-    return report
+            out = ""
+        stolen = stolen_percent(before)
+    known = {"updates_per_second": job.rate, "stolen_percent": stolen, "load_average": load_average}
+    if out:
+        return {**known, **figures(json.loads(out), job)}
+    say(f"{rival.name}: at {job.rate} updates/s the load client did not finish")
+    return {**known, "ok": False, "p99_ms": None, "first_fault": "not all were connected in time"}
 
 
-def figures(report):
-    """What the table needs of a report."""
-    latency = report["latency_us"]["healthy"]["event_to_client"]
-    wanted = report["updates_per_second"] * report["parameters"]["clients"] * TOPICS_PER_CLIENT / TOPICS
+def figures(report, job):
+    latency, server, stall = report["latency_us"]["healthy"]["event_to_client"], report["server"], report["stall"]
     return {
-        "updates_per_second": report["updates_per_second"],
-        "wanted_per_second": wanted,
+        "wanted_per_second": job.wanted_per_second(),
         "deliveries": report["deliveries"],
         "deliveries_per_second": report["deliveries_per_second"],
+        "delivered_share": report["deliveries_per_second"] / job.wanted_per_second(),
         "p50_ms": latency["p50"] / 1000,
         "p99_ms": latency["p99"] / 1000,
         "lost": report["lost"],
         "gaps": report["gaps"],
         "ok": report["ok"],
         "first_fault": report["first_fault"],
-        "cpu_us_per_delivery": report["server"]["cpu_us_per_delivery"],
+        "cpu_us_per_delivery": server["cpu_us_per_delivery"],
         # How much of its core it had: near 1 it is at its limit, well below it somebody else was there too.
-        "server_busy": report["server"]["cpu_us_per_delivery"] * report["deliveries_per_second"] / 1e6,
-        "rss_kib_per_connection": report["server"]["rss_kib_per_connection"],
-        "rss_kib_per_connection_loaded": report["server"]["rss_kib_per_connection_loaded"],
+        "server_busy": server["cpu_us_per_delivery"] * report["deliveries_per_second"] / 1e6,
+        "rss_kib_per_connection": server["rss_kib_per_connection"],
+        "rss_kib_per_connection_loaded": server["rss_kib_per_connection_loaded"],
+        "stuck_growth_kib": server["stall_rss_most_kib"] - server["stall_rss_begin_kib"] if stall else None,
+        "stuck_closed": stall["closed"] if stall else None,
+        "others_closed": report["connections"]["lost"],
+        "not_connected": sum(report["connections"]["failures"].values()),
         "bytes_per_delivery": report["bytes_per_delivery"],
         "load_client_busy": report["load_client"]["busy"],
         "connects_per_second": report["connections"]["per_second"],
-        "load_average": report["load_average"],
     }
 
 
-def holds(figures):
-    """Everything that was made came, in time. A source that falls behind its rate is a server that does not keep up."""
-    enough = figures["deliveries_per_second"] >= 0.97 * figures["wanted_per_second"]
-    return enough and figures["ok"] and not figures["gaps"] and figures["p99_ms"] < TOO_LATE_MS
-
-
-def search(rival, seconds, steps, until):
-    """W1 max: upwards from a guess by factors, then halfway (in ratio) between what holds and what does not."""
+def search(rival, job, steps, until, repeats):
+    """W1 max: upwards from a guess by factors, then halfway (in ratio) between what holds and what does not. A rate that fails while the host
+    takes part of the cores is tried again before it counts as failed."""
     rate, holding, failing, tried = FIRST_GUESS.get(rival.name, 2000), None, None, []
     for _ in range(steps):
         if time.monotonic() > until:
             break
-        report = measure(rival, rate, seconds, patience=12)
-        found = figures(report) if report else {"updates_per_second": rate, "ok": False, "p99_ms": None, "first_fault": "not all were connected in time"}
-        good = bool(report) and holds(found)
+        found = repeats.least_disturbed(lambda: measure(rival, job.but(rate=rate)), until, is_enough=holds)
+        good = holds(found)
         tried.append({**found, "holds": good})
         say(f"  {rate} updates/s: {'holds' if good else 'does not hold'}, p99 {found['p99_ms']} ms, "
-            f"{found.get('deliveries_per_second', 0):,.0f} deliveries/s, lost {found.get('lost')}")  # fmt: skip
+            f"{found.get('deliveries_per_second', 0):,.0f} deliveries/s, lost {found.get('lost')}, "
+            f"stolen {found['stolen_percent']:.1f} %")  # fmt: skip
         if good and (holding is None or rate > holding["updates_per_second"]):
             holding = found
         if not good and (failing is None or rate < failing):
@@ -272,91 +274,61 @@ def search(rival, seconds, steps, until):
 
 
 # Where to begin, so that few steps are enough; wherever it begins, it goes up or down from there.
-FIRST_GUESS = {"tickwire": 64000, "bun publish": 16000, "bun batched": 40000, "naive": 500, "nats": 1000}
+FIRST_GUESS = {
+    "tickwire": 64000, "tickwire, gathering 20 ms": 64000, "bun publish": 16000, "bun batched": 80000,
+    "gin plain": 1000, "gin batched": 1500, "centrifuge": 1000, "naive": 400, "nats": 800,
+}  # fmt: skip
 
 
-def idle(rival, clients):
-    """Resident memory of a server with clients that are subscribed and get next to nothing."""
-    report = measure(rival, 1, 1, clients=clients)
-    return figures(report) if report else None
+def base(rival, count, job, until, repeats):
+    """W1 so many times: the middle of each figure, of the runs that finished, and all of them."""
+    runs = []
+    while len(runs) < count and (not runs or time.monotonic() < until):
+        runs.append(repeats.least_disturbed(lambda: measure(rival, job), until))
+    finished = [run for run in runs if "deliveries" in run]
+    if not finished:
+        return runs[0], runs
+    # One fault is one too many.
+    middle = median(finished, worst=("lost", "gaps", "stolen_percent"))
+    return {**middle, "ok": all(run["ok"] for run in runs)}, runs
 
 
 def session(rivals, quick):
-    limit = 240 if quick else 900
     begin = time.monotonic()
-    # A fair share of what is left each, so that the last one is not the one that is cut.
-    rows, base_seconds, step_seconds, steps = [], (3, 3, 3) if quick else (8, 6, 6), 3 if quick else 6, 3 if quick else 6
+    rows, repeats = [], Repeats(float("inf"))
+    count, steps, w1 = (1, 3, W1.but(seconds=3)) if quick else (3, 6, W1)
     for at, rival in enumerate(rivals):
-        left = limit - (time.monotonic() - begin)
-        until = time.monotonic() + left / (len(rivals) - at)
+        # A fair share of what is left each, so that the last one is not the one that is cut.
+        mine, left = time.monotonic(), (LIMIT_QUICK_SECONDS if quick else LIMIT_SECONDS) - (time.monotonic() - begin)
+        share = left / (len(rivals) - at)
         say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
         row = {"name": rival.name, "load_average": os.getloadavg()[0]}
         try:
-            base = measure(rival, BASE_RATE, base_seconds[0])
-            row["base"] = figures(base) if base else None
-            row["idle_1000"] = idle(rival, CLIENTS)
-            row["idle_5000"] = None if quick or time.monotonic() > until else idle(rival, 5 * CLIENTS)
+            row["base"], row["base_runs"] = base(rival, count, w1, mine + W1_SHARE * share, repeats)
+            if not rival.only_w1:
+                row["idle_1000"] = measure(rival, IDLE)
+            if not rival.only_w1 and not quick:
+                others(rival, row, mine + LOADS_SHARE * share, repeats)
             # The last step may begin just before the end.
-            row["max"], row["tried"] = search(rival, step_seconds, steps, until - 2 * step_seconds)
+            row["max"], row["tried"] = search(rival, w1.but(patience=12), steps, mine + share - 2 * w1.seconds, repeats)
             lossless = [found for found in row["tried"] if found["ok"]]
             row["most"] = max(lossless, key=lambda found: found["deliveries_per_second"], default=None)
         except RuntimeError as error:
             row["failed"] = str(error)
             say(f"SKIPPED: {error}")
         rows.append(row)
-    return rows, time.monotonic() - begin
+    return rows, repeats, time.monotonic() - begin
 
 
-def page(rows, skipped, seconds, quick, loads):
-    ours = next((row for row in rows if row["name"] == "tickwire"), {})
-
-    def at(row, part, key):
-        return (row.get(part) or {}).get(key)
-
-    def cell(value, form):
-        return "-" if value is None else form.format(value)
-
-    def ratio(row, part, key):
-        mine, theirs = at(ours, part, key), at(row, part, key)
-        return f" ({mine / theirs:.2f})" if mine and theirs and row is not ours else ""
-
-    lines = [
-        "# Rivals", "",
-        "Made by `just rivals" + (" --quick" if quick else "") + "`; [docs/performance.md](../../docs/performance.md) says how they are run, what is fair and what is not.", "",
-        f"Machine: {os.cpu_count()} cores, {cpu_name()}; server on core 0, load client on core 1, TLS 1.3 on loopback. "
-        f"{time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC, {seconds / 60:.1f} minutes. **Load average from {loads[0]:.1f} to {loads[1]:.1f}**: "
-        "what else ran on these cores is in all numbers below, more in those of the servers that need most.", "",
-        f"{CLIENTS:,} clients, {TOPICS_PER_CLIENT} of {TOPICS} topics each. *W1*: {BASE_RATE} updates/s, {BASE_RATE * CLIENTS * TOPICS_PER_CLIENT // TOPICS:,} "
-        f"deliveries/s. *W1 max*: the highest rate tried at which everything came, p99 below {TOO_LATE_MS:.0f} ms. *Most delivered*: the highest rate of deliveries seen in any of these runs, "
-        "without loss but however late. In brackets: Tickwire's number divided by the rival's.", "",
-        "| server | W1 max, deliveries/s | p99 there, ms | most delivered/s | us CPU a delivery there | W1, us CPU a delivery | W1 p50, ms | W1 p99, ms | W1 lost | KiB RSS idle, 1,000 | 5,000 | loaded | load |",
-        "|---|" + 12 * "---:|",
-    ]  # fmt: skip
-    for row in rows:
-        lines.append("| " + " | ".join([
-            row["name"],
-            cell(at(row, "max", "deliveries_per_second"), "{:,.0f}") + ratio(row, "max", "deliveries_per_second"),
-            cell(at(row, "max", "p99_ms"), "{:.1f}"),
-            cell(at(row, "most", "deliveries_per_second"), "{:,.0f}") + ratio(row, "most", "deliveries_per_second"),
-            cell(at(row, "most", "cpu_us_per_delivery"), "{:.2f}") + ratio(row, "most", "cpu_us_per_delivery"),
-            cell(at(row, "base", "cpu_us_per_delivery"), "{:.1f}") + ratio(row, "base", "cpu_us_per_delivery"),
-            cell(at(row, "base", "p50_ms"), "{:.2f}"),
-            cell(at(row, "base", "p99_ms"), "{:.1f}") + ratio(row, "base", "p99_ms"),
-            cell(at(row, "base", "lost"), "{}"),
-            cell(at(row, "idle_1000", "rss_kib_per_connection"), "{:.1f}") + ratio(row, "idle_1000", "rss_kib_per_connection"),
-            cell(at(row, "idle_5000", "rss_kib_per_connection"), "{:.1f}") + ratio(row, "idle_5000", "rss_kib_per_connection"),
-            cell(at(row, "base", "rss_kib_per_connection_loaded"), "{:.1f}"),
-            f"{row['load_average']:.1f}",
-        ]) + " |")  # fmt: skip
-    lines += ["", "*load*: load average of the machine when the server's turn came (1 or 2 are the bench itself). `-`: no rate that was tried held, or there was no time.", ""]
-    for row in rows:
-        most = at(row, "max", "load_client_busy")
-        if most and most > 0.9:
-            lines.append(f"- {row['name']}: the load client was busy for {most * 100:.0f} % of the time at W1 max, so its own limit may be what is seen.")
-        if row.get("failed"):
-            lines.append(f"- {row['name']}: {row['failed']}")
-    lines += [f"- {name}: skipped, {why}" for name, why in skipped.items()]
-    return "\n".join(lines).rstrip() + "\n"
+def others(rival, row, until, repeats):
+    """What a short session leaves out, as far as there is time."""
+    for name, job in (("w3", W3), ("w4", W4)):
+        if time.monotonic() < until:
+            row[name] = repeats.least_disturbed(lambda: measure(rival, job), until)
+            told = {key: row[name].get(key) for key in ("delivered_share", "p50_ms", "p99_ms", "lost", "stuck_growth_kib", "stolen_percent")}
+            say(f"  {name}: {told}")
+    if time.monotonic() < until:
+        row["idle_5000"] = measure(rival, IDLE.but(clients=5 * IDLE.clients))
 
 
 def prove(rivals):
@@ -364,40 +336,23 @@ def prove(rivals):
     rows = []
     for rival in rivals:
         try:
-            report, why = measure(rival, BASE_RATE, 3, clients=50), "the load client did not finish"
+            found = measure(rival, W1.but(clients=50, seconds=3))
+            why = found["first_fault"]
         except RuntimeError as error:
-            report, why = None, str(error)
-        found = figures(report) if report else None
-        row = {"name": rival.name, "proven": bool(found) and found["ok"] and found["deliveries_per_second"] > 0, "run": found}
-        if found:
-            why = (f"{found['deliveries_per_second']:,.0f} deliveries/s of {found['wanted_per_second']:,.0f}, p99 {found['p99_ms']:.1f} ms, "
-                   f"lost {found['lost']}, {found['first_fault'] or 'no fault'}; load average {os.getloadavg()[0]:.1f}")  # fmt: skip
+            found, why = None, str(error)
+        run = found if found and "deliveries" in found else None
+        row = {"name": rival.name, "proven": bool(run) and run["ok"] and run["deliveries"] > 0, "run": run}
+        if run:
+            why = (f"{run['deliveries_per_second']:,.0f} deliveries/s of {run['wanted_per_second']:,.0f}, p99 {run['p99_ms']:.1f} ms, "
+                   f"lost {run['lost']}, {run['first_fault'] or 'no fault'}; load average {os.getloadavg()[0]:.1f}")  # fmt: skip
         print(f"{'ok ' if row['proven'] else 'BAD'} {rival.name}: {why}", flush=True)
         rows.append(row)
     return rows
 
 
-def proof_page(rows, skipped, loads):
-    """Stands where no session was run yet."""
-    lines = [
-        "# Rivals", "",
-        "**Not measured yet.** Made by `just rivals --prove`: each server started and served 50 clients, 10 of 100 topics each, at "
-        f"{BASE_RATE} updates/s for 3 s, verified. `just rivals` on a machine that does nothing else writes the comparison in place of this page.", "",
-        f"Machine: {os.cpu_count()} cores, {cpu_name()}. {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC. Load average from "
-        f"{loads[0]:.1f} to {loads[1]:.1f}: times would say nothing and are left out.", "",
-        "| server | works | deliveries | lost | out of order or unreadable |", "|---|---|---:|---:|---|",
-    ]  # fmt: skip
-    for row in rows:
-        run = row["run"]
-        numbers = f"{run['deliveries']:,} | {run['lost']} | {run['first_fault'] or 'none'}" if run else "- | - | -"
-        lines.append(f"| {row['name']} | {'yes' if row['proven'] else 'NO'} | {numbers} |")
-    lines += [""] + [f"- {name}: skipped, {why}" for name, why in skipped.items()]
-    return "\n".join(lines).rstrip() + "\n"
-
-
 def main(arguments):
     only = arguments[arguments.index("--only") + 1].split(",") if "--only" in arguments else None
-    rivals = [rival for rival in RIVALS if only is None or rival.name in only or rival.name.split()[0] in only]
+    rivals = [rival for rival in RIVALS if only is None or rival.name in only or rival.name.replace(",", "").split()[0] in only]
     there, skipped = prepare(rivals)
     before, quick = os.getloadavg()[0], "--quick" in arguments
     facts = {"machine": cpu_name(), "cores": os.cpu_count(), "load_average_before": before, "skipped": skipped}
@@ -406,11 +361,11 @@ def main(arguments):
         if only is None and not is_measured():
             write({**facts, "proof_only": True, "servers": rows}, proof_page(rows, skipped, (before, os.getloadavg()[0])))
         return 0 if all(row["proven"] for row in rows) else 1
-    rows, seconds = session(there, quick)
-    text = page(rows, skipped, seconds, quick, (before, os.getloadavg()[0]))
+    rows, repeats, seconds = session(there, quick)
+    text = page(rows, skipped, repeats, seconds, quick, (before, os.getloadavg()[0]))
     print(text)
     if only is None:
-        write({**facts, "quick": quick, "seconds": seconds, "servers": rows}, text)
+        write({**facts, "quick": quick, "seconds": seconds, "repeats": repeats.repeated, "disturbed": repeats.disturbed, "servers": rows}, text)
     return 0
 
 

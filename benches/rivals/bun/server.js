@@ -20,6 +20,8 @@ const server = Bun.serve({
       client.send("ok");
       if (mode === "batch") {
         client.data.topics = Uint32Array.from(topics);
+        client.data.wants = new Uint8Array(count);
+        topics.forEach((topic) => (client.data.wants[topic] = 1));
         clients.add(client);
       } else {
         topics.forEach((topic) => client.subscribe(`${topic}`));
@@ -80,21 +82,25 @@ function batch() {
   const view = new DataView(pending.buffer);
   // They come in turn, so each topic has the same number, give or take one.
   let at = 0;
+  const changed = [];
   for (let topic = 0; topic < count; topic++) {
     starts[topic] = at;
     for (let number = made + ((topic - (made % count) + count) % count); number < end; number += count) {
       put(view, at, number);
       at += QUOTE;
     }
+    if (at > starts[topic]) changed.push(topic);
   }
   starts[count] = at;
   made = end;
   for (const client of clients) {
-    const topics = client.data.topics;
+    const { topics, wants } = client.data;
+    // Whichever is shorter: what the client wants, or what there is.
+    const looked = topics.length <= changed.length ? topics : changed;
     let length = 0;
-    for (let i = 0; i < topics.length; i++) {
-      const from = starts[topics[i]], to = starts[topics[i] + 1];
-      if (from === to) continue;
+    for (let i = 0; i < looked.length; i++) {
+      const from = starts[looked[i]], to = starts[looked[i] + 1];
+      if (from === to || !wants[looked[i]]) continue;
       message.set(pending.subarray(from, to), length);
       length += to - from;
     }

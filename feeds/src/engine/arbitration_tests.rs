@@ -1,6 +1,6 @@
 //! A feed with several lines, against a made-up venue. In: the venue's stream on each line, with losses, repetitions and delays, and lines that
 //! are lost, lag or lie. Out: what one undisturbed line would have brought, each thing once, and no resync where nothing was lost on all.
-//! Bounded: what is written here; `two_lines_tests` has the streams nobody thought of.
+//! Bounded: what is written here; `leader_tests` has more of what follows one line, `two_lines_tests` the streams nobody thought of.
 
 use super::testkit::Bench;
 use super::words::Words;
@@ -8,8 +8,8 @@ use super::*;
 use crate::adapter::{Line, Race};
 use wire::event::Cause;
 
-const A: Line = Line(0);
-const B: Line = Line(1);
+pub(super) const A: Line = Line(0);
+pub(super) const B: Line = Line(1);
 const C: Line = Line(2);
 
 pub(super) fn rest(proofs: &'static [Proof], equal: bool) -> Facts {
@@ -21,12 +21,18 @@ pub(super) fn in_band(proofs: &'static [Proof]) -> Facts {
     Facts { proofs, trade_ids: TradeIds::Rising, quote_ids: QuoteIds::Rising, ..COMMON }
 }
 
-fn prices(bench: &Bench) -> Vec<String> {
+pub(super) fn prices(bench: &Bench) -> Vec<String> {
     bench.levels(0, 0).into_iter().map(|[price, _]| price).collect()
 }
 
-fn say(bench: &mut Bench, messages: &[(Line, &str)]) {
+pub(super) fn say(bench: &mut Bench, messages: &[(Line, &str)]) {
     messages.iter().for_each(|(line, text)| bench.message(*line, text));
+}
+
+pub(super) fn told(bench: &mut Bench) -> Vec<String> {
+    let is_told = |line: &String| ["Trade 1", "Gap", "Quote"].iter().any(|word| line.starts_with(word));
+    let is_state = |line: &String| line.ends_with("startup") || line.ends_with("none");
+    bench.take_log().into_iter().filter(|line| is_told(line) && !is_state(line)).collect()
 }
 
 /// Live, by REST: `snap A 0`.
@@ -117,6 +123,38 @@ fn the_first_trade_waits_for_the_other_line() {
             bench.wait_ms(1_100)
         }
         assert!(bench.take_log().contains(&"Trade 1 1 buy 8".to_owned()));
+    }
+}
+
+/// What one line calls past the other one brings.
+#[test]
+fn a_line_that_was_subscribed_later_has_more_history() {
+    let facts = Facts { trade_ids: TradeIds::Counted, ..in_band(&[Proof::Chain]) };
+    let mut bench = Words::on_lines(facts, 2).bench(&["A"]);
+    say(&mut bench, &[(A, "past A 5"), (B, "past A 7"), (B, "trade A 8"), (A, "trade A 6"), (A, "trade A 7"), (A, "trade A 8")]);
+    assert_eq!(told(&mut bench), ["Trade 1 1 buy 6", "Trade 1 1 buy 7", "Trade 1 1 buy 8"]);
+}
+
+/// Each line is opened anew, but never both at once.
+#[test]
+fn numbers_that_begin_anew_on_new_lines_are_followed() {
+    for trade_ids in [TradeIds::Counted, TradeIds::Rising] {
+        let mut bench = live(Facts { trade_ids, ..rest(&[Proof::Range], false) });
+        for id in 100_000..105_000 {
+            say(&mut bench, &[(A, &format!("trade A {id}")), (A, &format!("quote A {id} 5"))]);
+        }
+        bench.lose(A, Cause::Disconnected);
+        bench.lose(B, Cause::Disconnected);
+        bench.take_log();
+        for id in 1..6_000 {
+            let (trade, quote) = (format!("trade A {id}"), format!("quote A {id} 6"));
+            say(&mut bench, &[(A, &trade), (A, &quote), (B, &trade), (B, &quote)]);
+        }
+        let log = told(&mut bench);
+        assert!(log.contains(&"Gap Trade None".to_owned()), "{trade_ids:?}");
+        assert!(log.ends_with(&["Trade 1 1 buy 5999".to_owned(), "Quote 6 1 - -".to_owned()]), "{:?}", log.last());
+        let trades: Vec<&String> = log.iter().filter(|line| line.starts_with("Trade")).collect();
+        assert!(trades.windows(2).all(|pair| pair[0] != pair[1]), "each once");
     }
 }
 

@@ -50,6 +50,19 @@ pub struct QuoteUpdate {
     pub ask: Part,
 }
 
+impl QuoteUpdate {
+    /// Both sides, after `before` of the same line.
+    pub fn whole(self, before: Option<Self>) -> Self {
+        let before = before.unwrap_or_default();
+        let part = |new, before| match (new, before) {
+            (Part::Same, Part::Same) => Part::Nothing,
+            (Part::Same, before) => before,
+            (new, _) => new,
+        };
+        Self { bid: part(self.bid, before.bid), ask: part(self.ask, before.ask), ..self }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct TradeUpdate {
     /// The venue's number, if it is one.

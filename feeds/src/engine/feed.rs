@@ -2,7 +2,7 @@
 //! Bounded by the settings' symbols.
 
 use super::decoded::{Decoded, Item};
-use super::facts::{Facts, QuoteIds, TradeIds};
+use super::facts::{Facts, TradeIds};
 use super::instruments::List;
 use super::legs::{Watch, line_addresses};
 use super::lines::{Framed, Lines, Words};
@@ -142,15 +142,14 @@ impl Engine {
             match item {
                 Item::Quote { instrument, quote } => {
                     let Some(came) = feed.data(now, line, out) else { break };
-                    if feed.facts.quote_ids != QuoteIds::None || !came.overlap || !feed.lines.is_next(line) {
-                        let need = feed.markets[*instrument as usize].on_quote(now, quote, came, out);
-                        feed.serve(now, *instrument, need, protocol.as_ref(), out);
-                    }
+                    let need = feed.markets[*instrument as usize].on_quote(now, quote, came, out);
+                    feed.serve(now, *instrument, need, protocol.as_ref(), out);
                 }
                 Item::Trade { instrument, trade } => {
                     let Some(came) = feed.data(now, line, out) else { break };
+                    // What the line about to replace another brings counts only where ids tell old from new.
                     let followed = trade.id.is_some() && feed.facts.trade_ids != TradeIds::None;
-                    if followed || !came.overlap || !feed.lines.is_next(line) {
+                    if followed || !came.is_next {
                         let need = feed.markets[*instrument as usize].on_trade(now, trade, came, out);
                         feed.serve(now, *instrument, need, protocol.as_ref(), out);
                     }
@@ -264,7 +263,8 @@ impl Adapter for Engine {
         let caught_up = |market: u32| markets[market as usize].caught_up();
         let ended = feed.lines.tick(now, &Words { protocol, native: &native }, &caught_up, out);
         for index in ended {
-            feed.markets[index as usize].overlap_ended();
+            let need = feed.markets[index as usize].overlap_ended(now, out);
+            feed.serve(now, index, need, protocol, out);
             feed.retire_book(now, index, protocol, out);
         }
         feed.address(now, protocol, out);

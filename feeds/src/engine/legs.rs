@@ -77,9 +77,10 @@ impl Feed {
         }
         for index in 0..self.markets.len() as u32 {
             let delivering = |channel| self.lines.delivering(index, channel);
-            let (of_trades, of_books) = (delivering(Channel::Trade), delivering(Channel::Book));
+            let of_books = delivering(Channel::Book);
+            let of_each = [delivering(Channel::Quote), delivering(Channel::Trade), of_books];
             let market = &mut self.markets[index as usize];
-            let need = market.tend_lines(now, of_trades, of_books, self.lines.behind, out);
+            let need = market.tend_lines(now, of_each, self.lines.behind, out);
             let renew = market.lines_to_renew(now, of_books);
             self.serve(now, index, need, protocol, out);
             if need == Need::SnapshotAndRepeat {

@@ -121,6 +121,7 @@ impl Feed {
         if self.lines.legs() > 1 {
             self.leave_line(now, line, true, protocol, out);
         }
+        let (is_next, carried) = (self.lines.leg_of(line).is_none(), self.lines.markets_of(line).to_vec());
         match self.lines.lost(line, out) {
             Some(Lost::Link(link, markets)) => {
                 self.tell_link(now, link, Some((state, cause)), out);
@@ -146,6 +147,15 @@ impl Feed {
                 }
             }
             None => {}
+        }
+        for index in carried {
+            // Of two lines one is left.
+            if is_next {
+                self.markets[index as usize].next_lost();
+                continue;
+            }
+            let need = self.markets[index as usize].overlap_ended(now, out);
+            self.serve(now, index, need, protocol, out);
         }
     }
 

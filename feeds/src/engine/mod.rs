@@ -14,6 +14,8 @@ mod facts;
 mod feed;
 mod instruments;
 mod ladder;
+#[cfg(test)]
+mod leader_tests;
 mod legs;
 mod lines;
 mod links;

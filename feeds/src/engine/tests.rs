@@ -161,6 +161,71 @@ fn of_two_lines_one_brings_the_trades_that_no_id_tells_apart() {
     }
 }
 
+/// A line that the venue is about to close, and the one that replaces it.
+fn replaced(facts: Facts, messages: &[(u32, &str)]) -> Bench {
+    let mut words = Words::new(Facts { snapshot: SnapshotFrom::Rest { weight: 1, equal: false }, ..facts });
+    words.streams.push(stream("quote", &[Channel::Quote], 0));
+    let mut bench = words.bench(&["A"]);
+    bench.message(Line(0), "bye");
+    bench.take_log();
+    messages.iter().for_each(|(line, text)| bench.message(Line(*line), text));
+    bench
+}
+
+fn told(bench: &Bench) -> Vec<&str> {
+    let is_told = |line: &&str| line.starts_with("Trade 1") || line.starts_with("Gap") || line.starts_with("Quote 1");
+    bench.log.iter().map(String::as_str).filter(is_told).collect()
+}
+
+#[test]
+fn the_line_that_is_replaced_may_still_bring_what_the_new_one_began_after() {
+    let messages = [(1, "trade A 8"), (0, "trade A 7"), (0, "trade A 8"), (1, "trade A 9"), (0, "trade A 9")];
+    let trades = ["Trade 1 1 buy 7", "Trade 1 1 buy 8", "Trade 1 1 buy 9"];
+    let counted = Facts { trade_ids: TradeIds::Counted, ..COMMON };
+    assert_eq!(told(&replaced(counted.clone(), &messages)), trades);
+    let rising = Facts { trade_ids: TradeIds::Rising, ..COMMON };
+    assert_eq!(told(&replaced(rising, &messages)), [trades[1], trades[0], trades[2]]);
+    // It never does: that is said.
+    for is_lost in [false, true] {
+        let mut bench = replaced(counted.clone(), &messages[..1]);
+        if is_lost {
+            bench.lose(Line(0), Cause::Disconnected)
+        } else {
+            bench.wait_ms(11_000)
+        }
+        bench.message(Line(1), "trade A 9");
+        assert_eq!(told(&bench), ["Gap Trade Some(1)", trades[2]], "{is_lost}");
+    }
+}
+
+#[test]
+fn the_newest_quote_of_two_lines_is_told_when_one_is_replaced() {
+    let messages = [(1, "quote A 0 10 @10"), (0, "quote A 0 10 @10"), (1, "quote A 0 11 @20"), (1, "ask A 0 12 @30")];
+    for is_lost in [false, true] {
+        let mut bench = replaced(COMMON, &messages);
+        assert_eq!(told(&bench), ["Quote 10 1 - -"], "the old line may be ahead");
+        if is_lost {
+            bench.lose(Line(0), Cause::Disconnected)
+        } else {
+            bench.wait_ms(11_000)
+        }
+        assert_eq!(told(&bench), ["Quote 10 1 - -", "Quote 11 1 12 1"], "{is_lost}");
+    }
+    let mut bench = replaced(COMMON, &[(1, "quote A 0 10 @10"), (0, "quote A 0 11 @20")]);
+    bench.wait_ms(11_000);
+    assert_eq!(told(&bench), ["Quote 11 1 - -"], "no older one over a newer one");
+}
+
+#[test]
+fn what_the_history_has_beyond_the_last_one_was_missed() {
+    let mut bench = Words::new(Facts { trade_ids: TradeIds::Counted, ..COMMON }).bench(&["A"]);
+    bench.message(Line(0), "past A 4");
+    bench.message(Line(0), "past A 5");
+    bench.lose(Line(0), Cause::Disconnected);
+    ["past A 5", "past A 6", "past A 7", "trade A 8"].iter().for_each(|text| bench.message(Line(0), text));
+    assert_eq!(told(&bench), ["Trade 1 1 buy 6", "Trade 1 1 buy 7", "Trade 1 1 buy 8"]);
+}
+
 #[test]
 fn streams_and_categories_are_spread_over_addresses() {
     let mut words = Words::new(rest(&[Proof::Range], false));

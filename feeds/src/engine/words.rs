@@ -6,8 +6,8 @@ use crate::adapter::Line;
 use crate::settings::FeedSettings;
 use wire::event::{Aggressor, Channel, Nanos};
 
-/// Speaks in words: `book A first last previous price size`, `snap A last price size`, `trade A id`, `quote A id bid`, `frame n`, `hello`,
-/// `bye`, `ok n`, `no n`. Behind a book, a snapshot, a trade or a quote may stand `@time` and `#checksum`.
+/// Speaks in words: `book A first last previous price size`, `snap A last price size`, `trade A id`, `past A id` (a trade of before the
+/// subscription), `quote A id bid`, `ask A id ask` (the bid stays), `frame n`, `hello`, `bye`, `ok n`, `no n`. Behind a book, a snapshot, a trade or a quote may stand `@time` and `#checksum`.
 pub(super) struct Words {
     pub facts: Facts,
     pub streams: Vec<Stream>,
@@ -87,14 +87,19 @@ impl Protocol for Words {
                 out.book(native, BookUpdate { snapshot: true, first, last, checksum, time, ..BookUpdate::default() });
                 levels.chunks_exact(2).for_each(|level| out.bid(number(level[0]), number(level[1])));
             }
-            ["trade", native, _] => {
+            [word @ ("trade" | "past"), native, _] => {
                 let (price, size) = (number("1"), number("1"));
                 let (aggressor, id) = (Aggressor::Buy, Some(int(2)).filter(|id| *id > 0));
-                out.trade(native, TradeUpdate { id, time, price, size, aggressor, ..TradeUpdate::default() });
+                let past = word == "past";
+                out.trade(native, TradeUpdate { id, time, price, size, aggressor, past, ..TradeUpdate::default() });
             }
             ["quote", native, _, price] => {
                 let bid = Part::At(RawLevel { price: number(price), size: number("1") });
                 out.quote(native, QuoteUpdate { id: int(2), time, bid, ask: Part::Same });
+            }
+            ["ask", native, _, price] => {
+                let ask = Part::At(RawLevel { price: number(price), size: number("1") });
+                out.quote(native, QuoteUpdate { id: int(2), time, bid: Part::Same, ask });
             }
             ["frame", _, ref rest @ ..] => {
                 out.frame(int(1));

@@ -10,6 +10,7 @@ use feeds::replay::adapter_settings;
 use feeds::settings::FeedSettings;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
+use wire::decimal::{Decimal, plain};
 use wire::event::{Cause, EventBody, FeedState, Level, Quote};
 
 /// What a venue said, and to whom.
@@ -100,10 +101,12 @@ pub struct Rig<'a> {
     fetches: Vec<(Fetch, String)>,
     pub books: Vec<Book>,
     pub faults: Vec<Fault>,
-    /// Instrument, and the trade: id, price, size.
-    pub trades: Vec<(u32, Option<i64>, i64, i64)>,
+    /// Instrument, and the trade: id, price, size. (The instrument may have got finer exponents before the trade was told, or after.)
+    pub trades: Vec<(u32, Option<i64>, String, String)>,
     /// The last of each instrument.
     pub quotes: BTreeMap<u32, Quote>,
+    /// How many quotes, trades and book updates came.
+    pub told: [u32; 3],
     /// Books that were not live any more.
     pub resyncs: u32,
     /// Times that something was told to be missing.
@@ -130,6 +133,7 @@ impl<'a> Rig<'a> {
             faults: Vec::new(),
             trades: Vec::new(),
             quotes: BTreeMap::new(),
+            told: [0; 3],
             resyncs: 0,
             gaps: 0,
         };
@@ -260,6 +264,12 @@ impl<'a> Rig<'a> {
             self.books.resize_with(self.books.len().max(index + 1), Book::default);
             let book = &mut self.books[index];
             match &event.body {
+                EventBody::Quote(_) => self.told[0] += 1,
+                EventBody::Trade(_) => self.told[1] += 1,
+                EventBody::Book { .. } => self.told[2] += 1,
+                _ => {}
+            }
+            match &event.body {
                 EventBody::Instrument(instrument) => {
                     book.exponents = (instrument.price_exponent, instrument.size_exponent);
                     book.sides = Default::default();
@@ -268,7 +278,14 @@ impl<'a> Rig<'a> {
                     self.resyncs += u32::from(book.live && *state != FeedState::Live);
                     book.live = *state == FeedState::Live;
                 }
-                EventBody::Trade(trade) => self.trades.push((event.instrument, trade.id, trade.price, trade.size)),
+                EventBody::Trade(trade) => {
+                    let (price, size) = book.exponents;
+                    let [price, size] = [(trade.price, price), (trade.size, size)].map(|(mantissa, exponent)| {
+                        let number = Decimal::new(mantissa, exponent).normalized();
+                        plain(i128::from(number.mantissa), number.exponent)
+                    });
+                    self.trades.push((event.instrument, trade.id, price, size));
+                }
                 EventBody::Quote(quote) => drop(self.quotes.insert(event.instrument, *quote)),
                 EventBody::Gap { .. } => self.gaps += 1,
                 EventBody::Book { bids, asks, snapshot } => {

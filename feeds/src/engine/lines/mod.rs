@@ -65,6 +65,8 @@ pub struct Came {
     pub behind: u8,
     /// A second line is about to replace the only leg, and both bring the same now.
     pub overlap: bool,
+    /// It is that second line.
+    pub is_next: bool,
 }
 
 pub struct Lines {
@@ -211,7 +213,7 @@ impl Lines {
     /// This leg, and which of its slot bring data.
     pub fn left(&self, line: Line) -> Option<Came> {
         let delivering = delivering(self.slot_of(line)?);
-        Some(Came { leg: self.leg_of(line)?, delivering, behind: self.behind, overlap: false })
+        Some(Came { leg: self.leg_of(line)?, delivering, behind: self.behind, overlap: false, is_next: false })
     }
 
     /// The lines that are this leg, of all slots.
@@ -328,10 +330,11 @@ impl Lines {
         let connection = slot.connections_mut().find(|connection| connection.line == line)?;
         connection.first_data.get_or_insert(now.mono);
         if slot.legs.len() == 1 {
-            let overlap = slot.next.as_ref().is_some_and(|next| next.first_data.is_some());
-            return Some(Came { leg: 0, delivering: 1, behind: 0, overlap });
+            let next = slot.next.as_ref().filter(|next| next.first_data.is_some());
+            let (overlap, is_next) = (next.is_some(), next.is_some_and(|next| next.line == line));
+            return Some(Came { leg: 0, delivering: 1, behind: 0, overlap, is_next });
         }
-        let mut came = Came { leg: 0, delivering: delivering(slot), behind: self.behind, overlap: false };
+        let mut came = Came { leg: 0, delivering: delivering(slot), behind: self.behind, overlap: false, is_next: false };
         for (at, leg) in slot.legs.iter_mut().enumerate() {
             if leg.line == line {
                 (came.leg, leg.behind_since) = (at as u8, None);
@@ -349,11 +352,6 @@ impl Lines {
         let behind = legs().filter_map(|leg| Some(leg.behind_until.saturating_sub(leg.behind_since?))).max();
         let open = legs().filter(|leg| leg.opened.is_some()).count() as u32;
         (behind.unwrap_or(0), open, legs().count() as u32 - open)
-    }
-
-    /// The line about to replace another: what it brings counts only where ids tell old from new.
-    pub fn is_next(&self, line: Line) -> bool {
-        self.slots.iter().any(|slot| slot.next.as_ref().is_some_and(|next| next.line == line))
     }
 
     /// The venue is about to close `line`: open its replacement now.

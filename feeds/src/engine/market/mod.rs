@@ -13,10 +13,10 @@ use super::decoded::{Part, QuoteUpdate, RawLevel, TradeUpdate};
 use super::facts::{Facts, OrphanDelete, Proof, QuoteIds, SnapshotFrom, TradeIds};
 use super::ladder::Ladder;
 use super::lines::Came;
-use crate::adapter::{Fault, FaultKind, Line, Now, Output};
+use crate::adapter::{Fault, FaultKind, Line, MAX_LINES, Now, Output};
 use crate::sequencer::{Limits, Rule, Sequencer};
 use crate::trail::{Step, Trail};
-use arbiter::Arbiter;
+use arbiter::{Arbiter, Seen};
 use scale::Misfit;
 use state::{CHANNELS, Told, slot};
 use wire::event::{Cause, Channel, Event, EventBody, FeedState, Flags, Nanos, Quote, Trade, TradingState};
@@ -100,6 +100,7 @@ pub struct Market {
     quotes: Trail,
     trades: Trail,
     last_quote: Option<Quote>,
+    quote_time: Nanos,
     /// Quotes up to this update id are older than the snapshot whose best prices stood in for one.
     quote_floor: u64,
     /// Why the next jump of trade ids came about, if the line was lost meanwhile.
@@ -107,8 +108,14 @@ pub struct Market {
     /// While two lines carry the same data: the newest ids that came too early on one of them.
     early_trade: u64,
     early_diff: u64,
-    /// The newest trade of before the first subscription.
-    past_trade: u64,
+    /// The same: the first trade of all, which only the new line has brought so far.
+    first_trade: Option<u64>,
+    /// Ids that only rise: what both have brought.
+    both_seen: Option<Box<Seen>>,
+    /// Without ids: what the new line said last, whole.
+    next_quote: Option<Box<QuoteUpdate>>,
+    /// By line: the newest trade of before its subscription, until the first one after it.
+    past_trades: [u64; MAX_LINES],
     /// Only of a feed with several lines.
     arbiter: Option<Box<Arbiter>>,
 }
@@ -135,11 +142,15 @@ impl Market {
             quotes: Trail::default(),
             trades: Trail::default(),
             last_quote: None,
+            quote_time: 0,
             quote_floor: 0,
             lost: Cause::None,
             early_trade: 0,
             early_diff: 0,
-            past_trade: 0,
+            first_trade: None,
+            both_seen: None,
+            next_quote: None,
+            past_trades: [0; MAX_LINES],
             arbiter: None,
         }
     }
@@ -170,6 +181,12 @@ impl Market {
     pub fn on_quote(&mut self, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
         if self.arbiter.is_some() {
             return self.arbitrate_quote(now, update, came, out);
+        }
+        if self.rules.quote_ids == QuoteIds::None && came.is_next {
+            // Nothing tells which line is ahead: it has its turn when the other one ends.
+            let whole = update.whole(self.next_quote.as_deref().copied());
+            **self.next_quote.get_or_insert_default() = whole;
+            return Need::Nothing;
         }
         if self.rules.quote_ids != QuoteIds::None {
             if self.quote_is_awaited() {
@@ -204,7 +221,7 @@ impl Market {
             // A ticker that told something else.
             return need;
         }
-        self.last_quote = Some(quote);
+        (self.last_quote, self.quote_time) = (Some(quote), update.time);
         self.data(now, Channel::Quote, out);
         self.emit(out, update.time, now.wall, EventBody::Quote(quote));
         need
@@ -231,7 +248,7 @@ impl Market {
             return self.arbitrate_trade(now, update, came, out);
         }
         if let Some(id) = update.id.filter(|_| self.rules.trade_ids != TradeIds::None)
-            && !self.follow_trade(now, id, update, came.overlap, out)
+            && !self.follow_trade(now, id, update, came, out)
         {
             return Need::Nothing;
         }
@@ -274,25 +291,44 @@ impl Market {
     }
 
     /// From before the subscription, and nothing that closes a gap; but what follows it is measured against it.
-    fn is_history(&mut self, id: u64, update: &TradeUpdate) -> bool {
+    fn is_history(&mut self, id: u64, update: &TradeUpdate, leg: u8) -> bool {
         if update.past && self.trades.last().is_none_or(|last| id <= last) {
-            if self.trades.last().is_none() {
-                self.past_trade = self.past_trade.max(id);
+            if self.trades.last().is_none()
+                && let Some(past) = self.past_trades.get_mut(usize::from(leg))
+            {
+                *past = (*past).max(id);
             }
             return true;
         }
-        if self.trades.last().is_none() && self.past_trade > 0 {
-            self.trades.step(self.past_trade);
-        }
+        self.history_ends();
         false
     }
 
+    /// What comes now is measured against the history. (Of several lines against the shortest: what is past to a line that was subscribed
+    /// later the others bring.)
+    fn history_ends(&mut self) {
+        if self.trades.last().is_none()
+            && let Some(past) = self.past_trades.iter().copied().filter(|past| *past > 0).min()
+        {
+            self.trades.step(past);
+        }
+    }
+
     /// False: this trade is to be left out.
-    fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, overlap: bool, out: &mut Output) -> bool {
-        if self.is_history(id, update) {
+    fn follow_trade(&mut self, now: Now, id: u64, update: &TradeUpdate, came: Came, out: &mut Output) -> bool {
+        if self.is_history(id, update, 0) {
             return false;
         }
-        let counted = self.rules.trade_ids == TradeIds::Counted;
+        let (overlap, counted) = (came.overlap, self.rules.trade_ids == TradeIds::Counted);
+        if came.is_next && counted && self.trades.last().is_none() {
+            // The other line has it too, and maybe one before it that is still on its way.
+            self.first_trade = Some(self.first_trade.map_or(id, |first| first.min(id)));
+            self.early_trade = self.early_trade.max(id);
+            return false;
+        }
+        if !counted && self.is_late(id, overlap) {
+            return true;
+        }
         if overlap && counted && id > self.early_trade && matches!(self.trades.look(id), Step::Jump { .. }) {
             // The other line still has what is missing here, and will then bring this one too. (Or has been here already, and had
             // not either: then the venue itself skipped some.)
@@ -312,6 +348,18 @@ impl Market {
             Step::Restart => self.trade_gap(now, None, Some(id), out),
         }
         true
+    }
+
+    /// The new one of two lines brought later ones before: it began after this one.
+    fn is_late(&mut self, id: u64, overlap: bool) -> bool {
+        if overlap && self.both_seen.is_none() {
+            let mut seen = Box::<Seen>::default();
+            seen.begin_above(self.trades.last().unwrap_or(0));
+            self.both_seen = Some(seen);
+        }
+        let Some(seen) = self.both_seen.as_mut().filter(|seen| seen.is_new(id)) else { return false };
+        seen.add(id);
+        self.trades.look(id) == Step::Duplicate
     }
 
     /// Trades are missing: so many, or nobody knows how many.

@@ -1,7 +1,7 @@
 //! What is live and what is not, for each channel of one instrument. In: data, lost lines. Out: a state event for each change that its
 //! link does not tell already. Bounded: three small records.
 
-use super::Market;
+use super::{Market, Need};
 use crate::adapter::{Now, Output};
 use wire::event::{Cause, Channel, EventBody, FeedState};
 
@@ -25,17 +25,22 @@ pub(super) const CHANNELS: [Channel; 3] = [Channel::Quote, Channel::Trade, Chann
 impl Market {
     /// The line that carried these channels is gone; `None`: with it all that the link carries, which is told once for all.
     pub fn line_lost(&mut self, now: Now, state: FeedState, cause: Cause, channels: Option<&[Channel]>, out: &mut Output) {
-        if channels.is_none_or(|channels| channels.contains(&Channel::Book)) {
-            self.forget_lines();
-            self.sequencer.reset();
-            self.ladder.clear();
-            self.awaited_since = None;
-            self.book_line = None;
-        }
-        self.lost = cause;
-        self.overlap_ended();
-        self.quote_floor = 0;
         for channel in channels.unwrap_or(&CHANNELS) {
+            self.forget_lines(*channel);
+            match channel {
+                Channel::Quote => (self.quote_floor, self.next_quote) = (0, None),
+                Channel::Trade => {
+                    // What the next history has beyond this one was missed.
+                    self.history_ends();
+                    self.trade_overlap_ended();
+                    self.lost = cause;
+                }
+                Channel::Book => {
+                    self.sequencer.reset();
+                    self.ladder.clear();
+                    (self.awaited_since, self.book_line, self.early_diff) = (None, None, 0);
+                }
+            }
             if channels.is_some() {
                 self.tell(now, *channel, state, cause, out);
             } else if let Some(told) = &mut self.told[slot(*channel)] {
@@ -61,13 +66,32 @@ impl Market {
 
     /// The old of two lines ends: has it brought all that the new one brought too early?
     pub fn caught_up(&self) -> bool {
-        self.trades.last().is_none_or(|last| last >= self.early_trade)
+        self.trades.last().unwrap_or(0) >= self.early_trade
             && (!self.rules.in_band || !self.takes(Channel::Book) || self.sequencer.is_live())
             && self.sequencer.last().is_none_or(|last| last >= self.early_diff)
     }
 
-    pub fn overlap_ended(&mut self) {
-        (self.early_trade, self.early_diff) = (0, 0);
+    /// The new one of two lines goes on alone.
+    pub fn overlap_ended(&mut self, now: Now, out: &mut Output) -> Need {
+        self.trade_overlap_ended();
+        self.early_diff = 0;
+        let held = self.next_quote.take().filter(|held| held.time == 0 || held.time >= self.quote_time);
+        held.map_or(Need::Nothing, |held| self.tell_quote(now, &held, out))
+    }
+
+    fn trade_overlap_ended(&mut self) {
+        if let Some(before) = self.first_trade.take().and_then(|first| first.checked_sub(1))
+            && self.trades.last().is_none()
+        {
+            // The old line never brought it: the next one shows that it is missing.
+            self.trades.step(before);
+        }
+        (self.early_trade, self.both_seen) = (0, None);
+    }
+
+    /// The new one of two lines is no more: the old one goes on.
+    pub fn next_lost(&mut self) {
+        (self.first_trade, self.next_quote) = (None, None);
     }
 
     /// Nothing has said what the quote is since the line was (re)opened.

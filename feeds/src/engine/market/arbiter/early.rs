@@ -128,7 +128,7 @@ fn message(early: &EarlyUpdate) -> BookMessage<'_> {
 
 /// Ids that were told lately, in order: of two lines each may skip some, and what the one skipped the other brings late.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(in super::super) struct Seen {
     ids: Vec<u64>,
     /// What is not above this is too old to be known.
     floor: u64,

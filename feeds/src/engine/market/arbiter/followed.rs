@@ -3,14 +3,14 @@
 //!
 //! Another line takes over at once where it holds the very same book and is no older, which then goes on without a word; or where its last
 //! update is newer, and then its book is told whole. If it is older, it is waited for (`TAKE_OVER_NS`): no older state is ever told over a
-//! newer one.
+//! newer one. A leader that does not bring within `PATIENCE_NS` what another line has is left like one that is lost.
 
 use super::super::super::ladder::Ladder;
 use super::super::super::lines::Came;
 use super::super::book::{BookMessage, diff};
 use super::super::scale::Misfit;
 use super::super::{Market, Need};
-use super::{Each, Leaving, NOBODY, bit, first_of, legs, name};
+use super::{Each, Leaving, NOBODY, PATIENCE_NS, bit, first_of, legs, name};
 use crate::adapter::{Fault, FaultKind, Now, Output, Race};
 use crate::sequencer::Rule;
 use wire::event::{Cause, Nanos};
@@ -33,6 +33,8 @@ pub(super) struct Followed {
     /// The leader is gone, and another line has to come up to it.
     waiting_since: Option<i64>,
     lacking_since: Option<i64>,
+    /// Another line's book is newer.
+    overtaken_since: Option<i64>,
     asked: u8,
 }
 
@@ -54,6 +56,7 @@ impl Default for Followed {
             price_exponent: 0,
             waiting_since: None,
             lacking_since: None,
+            overtaken_since: None,
             asked: 0,
         }
     }
@@ -63,7 +66,7 @@ impl Followed {
     pub fn clear(&mut self) {
         (0..self.shadows.len()).for_each(|leg| self.end(leg as u8));
         (self.leader, self.time) = (NOBODY, 0);
-        (self.waiting_since, self.lacking_since) = (None, None);
+        (self.waiting_since, self.lacking_since, self.overtaken_since) = (None, None, None);
     }
 
     pub fn asked(&self) -> u8 {
@@ -72,6 +75,10 @@ impl Followed {
 
     pub fn ask(&mut self, leg: u8) {
         self.asked = leg;
+    }
+
+    fn is_overtaken(&self) -> bool {
+        self.time != 0 && self.shadows.iter().any(|shadow| shadow.is_live && shadow.time > self.time)
     }
 
     fn end(&mut self, leg: u8) {
@@ -115,6 +122,7 @@ impl Market {
         };
         if self.sequencer.is_live() {
             followed.time = update.time;
+            followed.overtaken_since = followed.is_overtaken().then_some(now.mono);
             out.races.push(Race::Won { line: came.leg });
             return need;
         }
@@ -152,6 +160,8 @@ impl Market {
             followed.end(came.leg);
             let detail = format!("{}: the book of line {} is not right", self.instrument.native, name(came.leg));
             out.faults.push(Fault { kind: FaultKind::LineGap, detail });
+        } else if followed.is_overtaken() {
+            followed.overtaken_since.get_or_insert(now.mono);
         }
     }
 
@@ -238,6 +248,10 @@ impl Market {
     }
 
     pub(super) fn tend_followed(&mut self, followed: &mut Followed, now: Now, delivering: u8, out: &mut Output) -> Need {
+        if followed.overtaken_since.is_some_and(|since| now.mono.saturating_sub(since) >= PATIENCE_NS) {
+            followed.overtaken_since = None;
+            self.overtake(followed, now, delivering, out);
+        }
         if followed.waiting_since.is_none_or(|since| now.mono.saturating_sub(since) < TAKE_OVER_NS) {
             return Need::Nothing;
         }
@@ -248,6 +262,19 @@ impl Market {
         }
         followed.asked = first_of(delivering);
         self.give_up(now, Cause::Disconnected, out)
+    }
+
+    /// The leader has not brought for too long what another line has: a subscription that the venue has forgotten.
+    fn overtake(&mut self, followed: &mut Followed, now: Now, delivering: u8, out: &mut Output) {
+        self.rescale(followed);
+        let newest = |leg: &usize| {
+            let shadow = &followed.shadows[*leg];
+            (shadow.is_live && shadow.time > followed.time && shadow.ladder != self.ladder).then_some(shadow.time)
+        };
+        let leg = legs(delivering).filter(|leg| newest(leg).is_some()).max_by_key(newest);
+        if let Some(leg) = leg.filter(|_| self.sequencer.is_live() && followed.time != 0) {
+            self.take_over(followed, now, leg as u8, out);
+        }
     }
 
     /// The lines that should be asked for their book again, because what they told of it is of no use.

@@ -5,22 +5,22 @@
 //! line skipped is waited for from the others (`PATIENCE_NS`). What has no such numbers comes from one line, the leader, until that is lost or
 //! lags; the others are kept up to date, so that one can take its place without a resync.
 //!
-//! Here are leaders and quotes; `trades` and `books` have what is numbered, `followed` the books that are not, `early` what came ahead of its
-//! turn, `memo` who was first.
+//! `quotes` and `trades` have what their names say, `books` the books that are numbered, `followed` those that are not, `early` what came ahead
+//! of its turn, `memo` who was first.
 
 mod books;
 mod early;
 mod followed;
 mod memo;
+mod quotes;
 mod trades;
 
-use super::super::decoded::{Part, QuoteUpdate};
-use super::super::facts::QuoteIds;
+use super::super::decoded::QuoteUpdate;
 use super::super::lines::Came;
 use super::{Market, Need};
 use crate::adapter::{Fault, FaultKind, LINE_NAMES, MAX_LINES, Now, Output, Race};
-use crate::trail::{Step, Trail};
-use early::{EarlyTrades, EarlyUpdates, Seen};
+pub(super) use early::Seen;
+use early::{EarlyTrades, EarlyUpdates};
 use followed::Followed;
 use memo::{Again, Memo};
 use wire::event::{Cause, Channel, Nanos};
@@ -57,8 +57,7 @@ pub(in super::super) struct Arbiter {
 
 #[derive(Debug, Default)]
 struct Quotes {
-    /// The newest number of each line.
-    at: Each<u64>,
+    at: Place,
     memo: Memo,
     /// Without numbers: what each line said last, whole.
     held: Each<Option<QuoteUpdate>>,
@@ -67,11 +66,13 @@ struct Quotes {
     time: Nanos,
     /// A new leader has to come up to `time` first.
     waits: bool,
+    /// What a line holds may be the quote, and was not told.
+    untold_since: Option<i64>,
 }
 
 #[derive(Debug, Default)]
 struct Trades {
-    at: Each<u64>,
+    at: Place,
     memo: Memo,
     /// Ids that count by one: what is ahead of its turn, and since when something is missing.
     early: EarlyTrades,
@@ -80,9 +81,57 @@ struct Trades {
     seen: Seen,
     /// Without ids.
     leader: u8,
+    /// Of the last one that was told, and the latest of all.
     time: Nanos,
+    newest: Nanos,
     /// The new leader may bring again what the old one brought.
     waits: bool,
+    /// A later one that another line has brought: its time, that line, and since when it was not told.
+    untold: Option<Untold>,
+}
+
+/// Where each line is.
+#[derive(Debug, Default)]
+struct Place {
+    /// Its newest number; 0 if it has brought none since it began.
+    at: Each<u64>,
+    /// Lines that began in the past, with what nobody has told, and never left it.
+    low: u8,
+}
+
+impl Place {
+    /// A line brings this number of the past. True: it lags, or repeats, as a line may that goes on. Else the venue may number anew.
+    fn lags(&mut self, leg: u8, id: u64, is_known: bool) -> bool {
+        let at = &mut self.at[usize::from(leg)];
+        let (begins, rises) = (*at == 0, id > *at);
+        *at = id.max(*at);
+        if is_known {
+            self.low &= !bit(leg);
+        } else if begins {
+            self.low |= bit(leg);
+        }
+        is_known || (rises && !is_in(self.low, leg))
+    }
+
+    /// A line brings what is new.
+    fn advance(&mut self, leg: u8, id: u64) {
+        let at = &mut self.at[usize::from(leg)];
+        *at = id.max(*at);
+        self.low &= !bit(leg);
+    }
+
+    fn end(&mut self, leg: u8) {
+        self.at[usize::from(leg)] = 0;
+        self.low &= !bit(leg);
+    }
+}
+
+/// A trade that only others than the leader have brought.
+#[derive(Clone, Copy, Debug)]
+struct Untold {
+    time: Nanos,
+    leg: u8,
+    since: i64,
 }
 
 #[derive(Debug, Default)]
@@ -131,64 +180,6 @@ impl Market {
         Some(result)
     }
 
-    pub fn arbitrate_quote(&mut self, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
-        let numbered = self.rules.quote_ids != QuoteIds::None && self.rules.shared_numbers;
-        let quote = |market: &mut Self, arbiter: &mut Arbiter| match numbered {
-            true => market.numbered_quote(&mut arbiter.quotes, now, update, came, out),
-            false => market.followed_quote(&mut arbiter.quotes, now, update, came, out),
-        };
-        self.with_arbiter(quote).unwrap_or(Need::Nothing)
-    }
-
-    fn numbered_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
-        if self.quote_is_awaited() {
-            // What a new connection brings is newer than what the old ones brought, even if the venue numbers anew.
-            self.quotes = Trail::default();
-        }
-        let leg = usize::from(came.leg);
-        let rises = update.id > quotes.at[leg];
-        quotes.at[leg] = quotes.at[leg].max(update.id);
-        let hash = memo::of_quote(update);
-        if matches!(self.quotes.look(update.id), Step::Duplicate | Step::Restart) {
-            let again = quotes.memo.again(update.id, hash, came.leg, now.mono);
-            self.second(again, came, "quote", update.id, out);
-            // A line that lags rises; where ids fall and stay low, the venue numbers anew.
-            if rises || again.is_some() || self.quotes.step(update.id) == Step::Duplicate {
-                return Need::Nothing;
-            }
-        } else {
-            self.quotes.step(update.id);
-        }
-        if self.rules.quote_ids == QuoteIds::AsBook && update.id <= self.quote_floor {
-            return Need::Nothing;
-        }
-        quotes.memo.first(update.id, hash, came.leg, now.mono);
-        out.races.push(Race::Won { line: came.leg });
-        self.tell_quote(now, update, out)
-    }
-
-    fn followed_quote(&mut self, quotes: &mut Quotes, now: Now, update: &QuoteUpdate, came: Came, out: &mut Output) -> Need {
-        let held = &mut quotes.held[usize::from(came.leg)];
-        let before = held.unwrap_or_default();
-        let part = |new, before| match (new, before) {
-            (Part::Same, Part::Same) => Part::Nothing,
-            (Part::Same, before) => before,
-            (new, _) => new,
-        };
-        let whole = QuoteUpdate { bid: part(update.bid, before.bid), ask: part(update.ask, before.ask), ..*update };
-        *held = Some(whole);
-        if !is_in(came.delivering, quotes.leader) {
-            (quotes.leader, quotes.waits) = (came.leg, true);
-        }
-        let is_old = quotes.waits && whole.time != 0 && whole.time < quotes.time;
-        if quotes.leader != came.leg || is_old {
-            return Need::Nothing;
-        }
-        (quotes.waits, quotes.time) = (false, whole.time);
-        out.races.push(Race::Won { line: came.leg });
-        self.tell_quote(now, &whole, out)
-    }
-
     /// This line is gone, or of no use: where it led, another one of `delivering` does.
     /// `came.delivering`: with it or without.
     pub fn leave_line(&mut self, now: Now, came: Came, is_lost: bool, channels: &[Channel], out: &mut Output) -> Need {
@@ -202,12 +193,14 @@ impl Market {
                 need = need.max(match channel {
                     Channel::Quote => {
                         if is_lost {
-                            (arbiter.quotes.at[at], arbiter.quotes.held[at]) = (0, None);
+                            arbiter.quotes.at.end(leg);
                         }
                         market.leave_quotes(&mut arbiter.quotes, now, leaving, out)
                     }
                     Channel::Trade => {
-                        arbiter.trades.at[at] = if is_lost { 0 } else { arbiter.trades.at[at] };
+                        if is_lost {
+                            arbiter.trades.at.end(leg);
+                        }
                         market.leave_trades(&mut arbiter.trades, now, leaving, out)
                     }
                     Channel::Book => {
@@ -221,42 +214,36 @@ impl Market {
         self.with_arbiter(leave).unwrap_or(Need::Nothing)
     }
 
-    fn leave_quotes(&mut self, quotes: &mut Quotes, now: Now, leaving: Leaving, out: &mut Output) -> Need {
-        if quotes.leader != leaving.leg || leaving.heirs == 0 {
-            return Need::Nothing;
-        }
-        (quotes.leader, quotes.waits) = (first_of(leaving.heirs), true);
-        match quotes.held[usize::from(quotes.leader)] {
-            Some(held) if held.time > quotes.time && !self.quote_is_awaited() => {
-                (quotes.waits, quotes.time) = (false, held.time);
-                self.tell_quote(now, &held, out)
-            }
-            _ => Need::Nothing,
-        }
-    }
-
-    /// What waits for another line does not wait for ever.
-    pub fn tend_lines(&mut self, now: Now, of_trades: u8, of_books: u8, behind: u8, out: &mut Output) -> Need {
+    /// What waits for another line does not wait for ever. `delivering`: the lines that bring quotes, trades, books.
+    pub fn tend_lines(&mut self, now: Now, delivering: [u8; 3], behind: u8, out: &mut Output) -> Need {
+        let [of_quotes, of_trades, of_books] = delivering;
         let tend = |market: &mut Self, arbiter: &mut Arbiter| {
-            let trade = market.settle_trades(&mut arbiter.trades, now, of_trades, out);
-            trade.max(market.tend_arbitrated_book(arbiter, now, of_books, behind, out))
+            let quote = market.tend_quotes(&mut arbiter.quotes, now, of_quotes, out);
+            let trade = market.tend_trades(&mut arbiter.trades, now, of_trades, out);
+            quote.max(trade).max(market.tend_arbitrated_book(arbiter, now, of_books, behind, out))
         };
         self.with_arbiter(tend).unwrap_or(Need::Nothing)
     }
 
-    /// All lines are lost, or the book's stream of all of them.
-    pub(super) fn forget_lines(&mut self) {
-        if let Some(arbiter) = &mut self.arbiter {
-            arbiter.quotes.held = Each::default();
-            (arbiter.quotes.at, arbiter.trades.at) = (Each::default(), Each::default());
-            // The memory stays: what comes next is as large.
-            let Books { memo, early, seen, .. } = std::mem::take(&mut arbiter.books);
-            arbiter.books = Books { memo, early, seen, ..Books::default() };
-            arbiter.books.memo.clear();
-            arbiter.books.early.clear();
-            arbiter.books.seen.clear();
-            if let Some(followed) = &mut arbiter.followed {
-                followed.clear();
+    /// All lines that carried this are lost. (What they had of another channel, which a line may still carry, stays.)
+    pub(super) fn forget_lines(&mut self, channel: Channel) {
+        let Some(arbiter) = &mut self.arbiter else { return };
+        match channel {
+            Channel::Quote => {
+                arbiter.quotes.at = Place::default();
+                (arbiter.quotes.held, arbiter.quotes.untold_since) = (Each::default(), None);
+            }
+            Channel::Trade => (arbiter.trades.at, arbiter.trades.untold) = (Place::default(), None),
+            Channel::Book => {
+                // The memory stays: what comes next is as large.
+                let Books { memo, early, seen, .. } = std::mem::take(&mut arbiter.books);
+                arbiter.books = Books { memo, early, seen, ..Books::default() };
+                arbiter.books.memo.clear();
+                arbiter.books.early.clear();
+                arbiter.books.seen.clear();
+                if let Some(followed) = &mut arbiter.followed {
+                    followed.clear();
+                }
             }
         }
     }

@@ -6,14 +6,15 @@ use super::super::super::facts::TradeIds;
 use super::super::super::lines::Came;
 use super::super::{Market, Need};
 use super::early::Kept;
-use super::{Arbiter, Leaving, PATIENCE_NS, Trades, first_of, is_in, legs, memo};
+use super::{Arbiter, Leaving, PATIENCE_NS, Place, Trades, Untold, first_of, is_in, legs, memo};
 use crate::adapter::{Now, Output, Race};
 use crate::trail::Step;
 use wire::event::Cause;
 
 impl Market {
     pub fn arbitrate_trade(&mut self, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
-        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers);
+        let is_numbered = self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers;
+        let id = update.id.filter(|_| is_numbered);
         let trade = |market: &mut Self, arbiter: &mut Arbiter| match id {
             Some(id) => market.numbered_trade(&mut arbiter.trades, now, id, update, came, out),
             None => market.followed_trade(&mut arbiter.trades, now, update, came, out),
@@ -30,19 +31,21 @@ impl Market {
         came: Came,
         out: &mut Output,
     ) -> Need {
-        if self.is_history(id, update) {
+        if self.is_history(id, update, came.leg) {
             return Need::Nothing;
         }
-        let leg = usize::from(came.leg);
-        let (at, counted) = (trades.at[leg], self.rules.trade_ids == TradeIds::Counted);
-        trades.at[leg] = at.max(id);
+        let (at, counted) = (trades.at.at[usize::from(came.leg)], self.rules.trade_ids == TradeIds::Counted);
         if counted && at > 0 && id > at + 1 {
             self.skipped(came, "trade", id, out);
         }
-        let hash = memo::of_trade(update);
-        match self.trades.look(id) {
+        let (hash, step) = (memo::of_trade(update), self.trades.look(id));
+        if matches!(step, Step::Next | Step::Jump { .. }) {
+            trades.at.advance(came.leg, id);
+        }
+        match step {
             Step::Duplicate | Step::Restart if !counted && trades.seen.is_new(id) => {
                 // The line that is ahead never had it.
+                trades.at.advance(came.leg, id);
                 self.win(trades, now, id, hash, came, out);
                 trades.seen.add(id);
                 return self.tell_trade(now, update, out);
@@ -50,12 +53,14 @@ impl Market {
             Step::Duplicate | Step::Restart => {
                 let again = trades.memo.again(id, hash, came.leg, now.mono);
                 self.second(again, came, "trade", id, out);
-                // A line that lags rises; where ids fall and stay low, the venue numbers anew.
-                if id > at || again.is_some() || self.trades.step(id) != Step::Restart {
+                // Where ids stay low, the venue numbers anew.
+                if trades.at.lags(came.leg, id, again.is_some()) || self.trades.step(id) != Step::Restart {
                     return Need::Nothing;
                 }
                 trades.early.clear();
                 trades.seen.clear();
+                trades.at = Place::default();
+                trades.at.advance(came.leg, id);
                 self.trade_gap(now, None, Some(id), out);
             }
             Step::Next | Step::Jump { .. } if counted && self.trade_before(id).is_some() => {
@@ -107,7 +112,7 @@ impl Market {
         while let Some((id, update)) = trades.early.first() {
             match (self.trades.look(id), self.trade_before(id)) {
                 (Step::Next | Step::Jump { .. }, Some(missing)) => {
-                    let all_past = legs(delivering).all(|leg| trades.at[leg] > missing);
+                    let all_past = legs(delivering).all(|leg| trades.at.at[leg] > missing);
                     let since = *trades.waiting_since.get_or_insert(now.mono);
                     if !all_past && now.mono.saturating_sub(since) < PATIENCE_NS {
                         return need;
@@ -139,14 +144,28 @@ impl Market {
 
     fn followed_trade(&mut self, trades: &mut Trades, now: Now, update: &TradeUpdate, came: Came, out: &mut Output) -> Need {
         if !is_in(came.delivering, trades.leader) {
-            (trades.leader, trades.waits) = (came.leg, trades.time != 0);
+            // The last one was lost while nobody could take its place. (If the link was lost with it, that was told.)
+            if trades.time != 0 && self.lost == Cause::None {
+                self.trade_gap(now, None, None, out);
+            }
+            (trades.leader, trades.waits, trades.untold) = (came.leg, trades.time != 0, None);
+        }
+        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && !update.past);
+        let at = trades.at.at[usize::from(came.leg)];
+        trades.at.advance(came.leg, id.unwrap_or(0));
+        if update.past {
+            return Need::Nothing;
+        }
+        if trades.leader != came.leg {
+            let newest = trades.untold.map_or(trades.newest, |untold| untold.time);
+            if update.time > newest {
+                let since = trades.untold.map_or(now.mono, |untold| untold.since);
+                trades.untold = Some(Untold { time: update.time, leg: came.leg, since });
+            }
+            return Need::Nothing;
         }
         // What has the time of the last one may have been told already; that trades may be missing was said when the leader was lost.
-        let is_old = trades.waits && update.time != 0 && update.time <= trades.time;
-        let id = update.id.filter(|_| self.rules.trade_ids != TradeIds::None && !update.past);
-        let at = trades.at[usize::from(came.leg)];
-        trades.at[usize::from(came.leg)] = id.unwrap_or(0).max(at);
-        if trades.leader != came.leg || update.past || is_old {
+        if trades.waits && update.time != 0 && update.time <= trades.time {
             return Need::Nothing;
         }
         if let Some(id) = id {
@@ -163,24 +182,37 @@ impl Market {
                 self.trade_gap(now, None, None, out);
             }
         }
-        (trades.waits, trades.time) = (false, update.time);
+        (trades.waits, trades.time, trades.newest) = (false, update.time, trades.newest.max(update.time));
+        trades.untold =
+            trades.untold.filter(|untold| untold.time > update.time).map(|untold| Untold { since: now.mono, ..untold });
         out.races.push(Race::Won { line: came.leg });
         self.tell_trade(now, update, out)
     }
 
+    /// The leader is no more, or not good: trades that it brought or not may be missing.
+    fn follow_other_trades(&mut self, trades: &mut Trades, now: Now, leg: u8, cause: Cause, out: &mut Output) {
+        if trades.time != 0 || trades.untold.is_some() {
+            self.lost = cause;
+            self.trade_gap(now, None, None, out);
+            self.lost = Cause::None;
+        }
+        (trades.leader, trades.waits, trades.untold) = (leg, true, None);
+    }
+
+    pub(super) fn tend_trades(&mut self, trades: &mut Trades, now: Now, delivering: u8, out: &mut Output) -> Need {
+        let is_over = |untold: &Untold| now.mono.saturating_sub(untold.since) >= PATIENCE_NS;
+        if let Some(Untold { leg, .. }) = trades.untold.filter(is_over) {
+            let leader = if is_in(delivering, leg) { leg } else { trades.leader };
+            self.follow_other_trades(trades, now, leader, Cause::SequenceGap, out);
+        }
+        self.settle_trades(trades, now, delivering, out)
+    }
+
     pub(super) fn leave_trades(&mut self, trades: &mut Trades, now: Now, leaving: Leaving, out: &mut Output) -> Need {
-        if self.rules.trade_ids != TradeIds::None && self.rules.shared_numbers {
-            // One that lags may still bring what is waited for.
-            return if leaving.is_lost { self.settle_trades(trades, now, leaving.others, out) } else { Need::Nothing };
-        }
         if trades.leader == leaving.leg && leaving.heirs != 0 {
-            (trades.leader, trades.waits) = (first_of(leaving.heirs), true);
-            if trades.time != 0 {
-                self.lost = Cause::Disconnected;
-                self.trade_gap(now, None, None, out);
-                self.lost = Cause::None;
-            }
+            self.follow_other_trades(trades, now, first_of(leaving.heirs), Cause::Disconnected, out);
         }
-        Need::Nothing
+        // One that lags may still bring what is waited for.
+        if leaving.is_lost { self.settle_trades(trades, now, leaving.others, out) } else { Need::Nothing }
     }
 }
