@@ -87,7 +87,7 @@ async fn a_ticket_that_is_not_good_is_refused_with_its_reason() {
     let mut client = TestClient::connect(&server, Encoding::Json).await;
     client.sub(&[QUOTE], |_| ()).await;
     let (text, _) = ticket(&mut client).await;
-    let damaged = format!("{}A{}", &text[..40], &text[41..]);
+    let damaged = damaged(&text);
     let other = TestServer::start().await;
     let mut stranger = TestClient::connect(&other, Encoding::Json).await;
     for (client, text) in [(&mut client, damaged.as_str()), (&mut stranger, text.as_str())] {
@@ -157,12 +157,15 @@ async fn the_rust_client_takes_up_a_ticket() {
     let place = |client: &Client, topic: &str| client.view(topic).and_then(|view| view.sequence);
     follow(&mut client, &mut prices, |client| [QUOTE, TRADE, BOOK].iter().all(|topic| place(client, topic).is_some())).await;
     let id = client.ticket();
-    let text = loop {
-        if let Step::Reply(Reply::Ticket { id: of, ticket, topics: 3, .. }) = client.next(|_| ()).await.unwrap() {
-            assert_eq!(of, Some(id));
-            break ticket;
+    let ticket = soon("the ticket", async {
+        loop {
+            if let Step::Reply(Reply::Ticket { id: of, ticket, topics: 3, .. }) = client.next(|_| ()).await.unwrap() {
+                assert_eq!(of, Some(id));
+                break ticket;
+            }
         }
-    };
+    });
+    let text = ticket.await;
     // Seen, but later than the ticket.
     market.trade(0, 4, 1);
     market.quote(0, (3, 1), (4, 1));
@@ -188,13 +191,21 @@ async fn the_rust_client_takes_up_a_ticket() {
     let view = |client: &Client, topic: &str| client.view(topic).unwrap().hash();
     assert!([QUOTE, TRADE, BOOK].iter().all(|topic| view(&client, topic) == view(&fresh, topic)));
 
-    client.resume(format!("{}A{}", &text[..40], &text[41..]));
-    let refused = loop {
-        if let Step::Reply(Reply::Error { code, .. }) = client.next(|_| ()).await.unwrap() {
-            break code;
+    client.resume(damaged(&text));
+    let refused = soon("the refusal", async {
+        loop {
+            if let Step::Reply(Reply::Error { code, .. }) = client.next(|_| ()).await.unwrap() {
+                break code;
+            }
         }
-    };
-    assert_eq!(refused, "bad_ticket");
+    });
+    assert_eq!(refused.await, "bad_ticket");
+}
+
+/// One of its letters is another.
+fn damaged(ticket: &str) -> String {
+    let letter = if &ticket[40..41] == "A" { "B" } else { "A" };
+    format!("{}{letter}{}", &ticket[..40], &ticket[41..])
 }
 
 /// Steps until it is `done`; the prices of all trades.
