@@ -66,8 +66,9 @@ pub(super) struct InstrumentState {
 }
 
 impl InstrumentState {
-    pub fn new(head: Head, value: Instrument, time: Nanos) -> Self {
-        Self { head, seq: 1, time, value }
+    /// At its place in the head's epoch, and since when it is so.
+    pub fn new(head: Head, value: Instrument, (seq, time): (u64, Nanos)) -> Self {
+        Self { head, seq, time, value }
     }
 
     pub fn seq(&self) -> u64 {

@@ -55,7 +55,8 @@ impl TopicMap {
         }
         let topics = self.free_ids()?;
         let standing = Arc::new(Standing::new(self.link(venue, link), has_quotes));
-        self.create(venue, standing, &topics, &instrument, |_| Numbering { epoch: self.epoch, elsewhere: false });
+        let place = (1, wall_time());
+        self.create(venue, standing, &topics, &instrument, place, |_| Numbering { epoch: self.epoch, elsewhere: false });
         Ok(topics)
     }
 
@@ -68,13 +69,15 @@ impl TopicMap {
         Ok(InstrumentTopics::from_first(first))
     }
 
-    /// Makes the topics and lets everybody see them. Under the lock of listings.
+    /// Makes the topics and lets everybody see them. Under the lock of listings. `place`: sequence and time of the instrument, complete from
+    /// the first moment: who has seen this place is not told of it again.
     pub(super) fn create(
         &self,
         venue: &str,
         standing: Arc<Standing>,
         topics: &InstrumentTopics,
         instrument: &Instrument,
+        place: (u64, Nanos),
         numbering: impl Fn(&TopicKey) -> Numbering,
     ) {
         let keys = topics.keys(venue, &instrument.symbol);
@@ -91,7 +94,7 @@ impl TopicMap {
         let trades = Arc::new(Trades::new(tape, DerivedState::new(of_derived)));
         let derived = |at| State::Derived(trades.clone(), at);
         let states = [
-            State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), wall_time()))),
+            State::Instrument(Mutex::new(InstrumentState::new(of_instrument, instrument.clone(), place))),
             State::Status(Mutex::new(StatusState::new(of_status))),
             State::Quote(Mutex::new(QuoteState::new(of_quote))),
             State::Trade(trades.clone()),

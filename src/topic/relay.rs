@@ -81,7 +81,7 @@ impl TopicMap {
                 let topics = self.free_ids()?;
                 let standing = Arc::new(Standing::new(upstream.0.clone(), true));
                 let own = own_epoch(0);
-                self.create(venue, standing, &topics, instrument, |key| {
+                self.create(venue, standing, &topics, instrument, (place.seq, time), |key| {
                     let keeps = keeps_places(key);
                     // An instrument is told whole in any case: nobody has to wait for it.
                     let elsewhere = keeps && key.kind != Kind::Instrument;
