@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1. In: `[--quick] [--prove] [--only NAME,...]`.
+"""Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1. In: `[--quick] [--prove] [--minutes N] [--only NAME,...]`.
 Out: the table, and benches/results/rivals.json and rivals.md (with --prove only as long as nothing was measured, with --only never).
-Bounded: 25 minutes, with --quick 4; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
+Bounded: 25 minutes, with --quick 4, or as many as are said; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
 rival that cannot be had is skipped, and the results say so."""
 
 import json
@@ -275,7 +275,7 @@ def search(rival, job, steps, until, repeats):
 
 # Where to begin, so that few steps are enough; wherever it begins, it goes up or down from there.
 FIRST_GUESS = {
-    "tickwire": 64000, "tickwire, gathering 20 ms": 64000, "bun publish": 16000, "bun batched": 80000,
+    "tickwire": 128000, "tickwire, gathering 20 ms": 128000, "bun publish": 16000, "bun batched": 80000,
     "gin plain": 1000, "gin batched": 1500, "centrifuge": 1000, "naive": 400, "nats": 800,
 }  # fmt: skip
 
@@ -293,13 +293,13 @@ def base(rival, count, job, until, repeats):
     return {**middle, "ok": all(run["ok"] for run in runs)}, runs
 
 
-def session(rivals, quick):
+def session(rivals, quick, limit):
     begin = time.monotonic()
     rows, repeats = [], Repeats(float("inf"))
     count, steps, w1 = (1, 3, W1.but(seconds=3)) if quick else (3, 6, W1)
     for at, rival in enumerate(rivals):
         # A fair share of what is left each, so that the last one is not the one that is cut.
-        mine, left = time.monotonic(), (LIMIT_QUICK_SECONDS if quick else LIMIT_SECONDS) - (time.monotonic() - begin)
+        mine, left = time.monotonic(), limit - (time.monotonic() - begin)
         share = left / (len(rivals) - at)
         say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
         row = {"name": rival.name, "load_average": os.getloadavg()[0]}
@@ -361,7 +361,9 @@ def main(arguments):
         if only is None and not is_measured():
             write({**facts, "proof_only": True, "servers": rows}, proof_page(rows, skipped, (before, os.getloadavg()[0])))
         return 0 if all(row["proven"] for row in rows) else 1
-    rows, repeats, seconds = session(there, quick)
+    usual = LIMIT_QUICK_SECONDS if quick else LIMIT_SECONDS
+    limit = 60 * float(arguments[arguments.index("--minutes") + 1]) if "--minutes" in arguments else usual
+    rows, repeats, seconds = session(there, quick, limit)
     text = page(rows, skipped, repeats, seconds, quick, (before, os.getloadavg()[0]))
     print(text)
     if only is None:
