@@ -9,9 +9,7 @@ use crate::pressure::Pressure;
 use crate::session::ticket::Tickets;
 use crate::subs::{Manager, SessionKey};
 use crate::topic::TopicMap;
-use foldhash::fast::RandomState;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +27,10 @@ const DAY_MS: u64 = 86_400_000;
 const PROBE_INTERVAL_NS: i64 = 100_000_000;
 /// What a frame costs, whatever is in it (docs/performance.md): most of it is the kernel's. Fewer frames are what a pause saves.
 const FRAME_NS: i64 = 4_000;
-/// A shorter pause would be longer than meant: timers count whole milliseconds.
-const LEAST_PAUSE_NS: i64 = 1_000_000;
+/// A shorter pause gathers next to nothing.
+const LEAST_PAUSE_NS: i64 = 300_000;
+/// Timers count whole milliseconds: a shorter pause would be much longer than meant.
+const TIMER_STEP_NS: i64 = 1_000_000;
 /// A shard is busy when it wrote for this share of the time …
 const BUSY: f64 = 0.75;
 /// … over about as long as this.
@@ -66,7 +66,7 @@ pub struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shard.rounds.borrow_mut().remove(&self.key);
+        self.shard.rounds.borrow_mut()[self.key.index()] = None;
     }
 }
 
@@ -78,8 +78,8 @@ pub struct Shard {
     listings: Cell<u64>,
     listed: Notify,
     next_session: Cell<u64>,
-    /// By their keys: sessions that rounds may write to.
-    rounds: RefCell<HashMap<SessionKey, Rc<dyn Round>, RandomState>>,
+    /// By the index of their keys: sessions that rounds may write to.
+    rounds: RefCell<Vec<Option<Rc<dyn Round>>>>,
     /// Sessions of the round under way; its memory is used again.
     woken: RefCell<Vec<SessionKey>>,
     pool: RefCell<Vec<FrameBuilder>>,
@@ -139,6 +139,11 @@ impl Shard {
             // Tasks run before the next look at the marks: what they wait for is not starved by data.
             match pace.pause_ns(began, now, frames) {
                 0 => tokio::task::yield_now().await,
+                pause if pause < TIMER_STEP_NS => {
+                    // The tasks' turn comes after it, less than a millisecond later.
+                    std::thread::sleep(Duration::from_nanos(pause.unsigned_abs()));
+                    tokio::task::yield_now().await;
+                }
                 pause => sleep_until(&self.context.clock, Some(now + pause)).await,
             }
         }
@@ -155,8 +160,8 @@ impl Shard {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
         for key in woken.iter() {
-            let round = self.rounds.borrow().get(key).cloned();
-            match round {
+            let round = self.rounds.borrow().get(key.index()).cloned();
+            match round.flatten() {
                 Some(session) => session.round(),
                 None => self.manager.borrow().wake(*key),
             }
@@ -166,7 +171,10 @@ impl Shard {
 
     /// Rounds write to this session for as long as it keeps its seat.
     pub fn join_rounds(self: &Rc<Self>, key: SessionKey, session: Rc<dyn Round>) -> Seat {
-        self.rounds.borrow_mut().insert(key, session);
+        let mut rounds = self.rounds.borrow_mut();
+        let seats = rounds.len().max(key.index() + 1);
+        rounds.resize(seats, None);
+        rounds[key.index()] = Some(session);
         Seat { shard: self.clone(), key }
     }
 
@@ -296,8 +304,9 @@ mod tests {
         assert_eq!(rounds(&mut pace, 100, 1_200, 800, 1_000), 0, "busy for less than half of the time");
         assert_eq!(rounds(&mut pace, 1, 0, 3_000, 1_000), 0, "one burst is not busy");
         assert_eq!(rounds(&mut pace, 100, 300, 3_000, 500), 2_000);
+        assert_eq!(rounds(&mut pace, 100, 100, 800, 100), 400, "shorter than a timer's step");
         assert_eq!(rounds(&mut pace, 100, 10, 12_000, 2_000), 5_000, "not longer than the limit");
-        assert_eq!(rounds(&mut pace, 1, 10, 9_000, 200), 0, "few frames are cheap anyway");
+        assert_eq!(rounds(&mut pace, 1, 10, 9_000, 50), 0, "few frames are cheap anyway");
         assert_eq!(rounds(&mut pace, 1, 100_000, 3_000, 1_000), 0, "it had nothing to do for long");
         assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000, 1_000), 0);
     }

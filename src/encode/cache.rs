@@ -95,7 +95,9 @@ impl Chunks {
     pub fn get<'a>(&'a mut self, topic: &Topic, request: Request<'_>, spare: &'a mut Chunk) -> (&'a Chunk, bool) {
         // Read before the state: a change in between makes this chunk newer than its version says, never older.
         let version = topic.version();
-        if let Some(at) = self.slots.iter().position(|slot| slot.answers(request, version)) {
+        // The newest first, which most ask for: who is at one place comes one after another.
+        let mut places = (0..self.slots.len()).map(|back| (self.next + 2 * SLOTS - 1 - back) % SLOTS);
+        if let Some(at) = places.find(|at| self.slots[*at].answers(request, version)) {
             return (&self.slots[at].chunk, true);
         }
         encode(topic, request, spare);

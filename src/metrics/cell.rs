@@ -10,7 +10,10 @@ pub struct Counter(AtomicU64);
 impl Counter {
     #[inline]
     pub fn add(&self, more: u64) {
-        self.0.fetch_add(more, Relaxed);
+        // Most of what a frame may have it has none of, and a look is cheaper than a change.
+        if more > 0 {
+            self.0.fetch_add(more, Relaxed);
+        }
     }
 
     pub fn get(&self) -> u64 {
@@ -119,6 +122,18 @@ impl Histogram {
         self.record(to_ns.saturating_sub(from_ns).max(0) as u64);
     }
 
+    /// One duration from each stamp to a later one.
+    #[inline]
+    pub fn record_spans_ns(&self, from_ns: &[i64], to_ns: i64) {
+        let mut sum = 0u64;
+        for from in from_ns {
+            let span = to_ns.saturating_sub(*from).max(0) as u64;
+            self.buckets[index(span)].fetch_add(1, Relaxed);
+            sum = sum.wrapping_add(span);
+        }
+        self.sum.fetch_add(sum, Relaxed);
+    }
+
     /// Any non-negative whole number, for example bytes.
     #[inline]
     pub fn record(&self, value: u64) {
@@ -222,9 +237,10 @@ mod tests {
             histogram.record_ns(value);
         }
         histogram.record_span_ns(50, 20);
+        histogram.record_spans_ns(&[50, 15, -3_000], 20);
         let read = histogram.read();
-        assert_eq!((read.count(), read.sum), (8, 1_000_008_001));
-        assert_eq!([10, 1_000, 2_500, 5_000, 1_000_000_000].map(|bound| read.at_most(bound)), [2, 4, 6, 7, 8]);
+        assert_eq!((read.count(), read.sum), (11, 1_000_011_026));
+        assert_eq!([10, 1_000, 2_500, 5_000, 1_000_000_000].map(|bound| read.at_most(bound)), [4, 6, 8, 10, 11]);
     }
 
     #[test]

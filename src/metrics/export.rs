@@ -9,15 +9,18 @@ use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, Prometheu
 use parking_lot::Mutex;
 use std::fmt::Write;
 
-/// Upper bounds of the latency histograms, in ns: 1, 2.5 and 5 of each decade from 1 us to 10 s. All are bounds of the cells.
-const LATENCY_BOUNDS_NS: [u64; 22] = [
+/// Upper bounds of the latency histograms, in ns: 1, 2.5 and 5 of each decade from 1 us to 10 s, and 40 and 150 us, between which an idle
+/// node should stay. All are bounds of the cells.
+const LATENCY_BOUNDS_NS: [u64; 24] = [
     1_000,
     2_500,
     5_000,
     10_000,
     25_000,
+    40_000,
     50_000,
     100_000,
+    150_000,
     250_000,
     500_000,
     1_000_000,

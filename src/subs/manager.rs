@@ -1,6 +1,7 @@
 //! Who is due when. In: marks of topics, the clock, flushes of sessions, floors. Out: due lists and wake-ups, coalesced per session.
 //! Bounded: a subscription waits in at most one list (one of its session's or one window of the wheel). What it leaves behind when it
-//! ends or is paused is less than half of a list, and goes from the wheel when that window begins, so within the longest pace.
+//! ends or is paused is less than half of a list, and goes from the wheel when that window begins, so within the longest pace, and from the
+//! window with the session's next frame.
 
 mod control;
 mod flush;
@@ -35,6 +36,13 @@ pub struct Handle {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionKey(pub(super) usize);
+
+impl SessionKey {
+    /// A small number that no other session of the shard has at the same time.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
 
 /// What a client asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -209,7 +217,7 @@ impl Manager {
         }
     }
 
-    /// Makes due whoever waited for a window that has begun. Who is slower by now, or was sent something meanwhile, waits on.
+    /// Opens the windows that have begun. Who waits for them is looked at with the session's frame, when its memory is needed anyway.
     pub fn tick(&mut self, now: i64) {
         while let Some(entry) = self.wheel.first_entry() {
             let begin = *entry.key();
@@ -218,23 +226,10 @@ impl Manager {
             }
             for session in entry.remove() {
                 let Some(member) = self.sessions.get_mut(session.0) else { continue };
-                let waiting = member.take_window(begin);
-                for handle in &waiting {
-                    // Whoever ended, or got another pace meanwhile, does not wait here any more.
-                    let Some(subscription) = live(&mut self.subscriptions, *handle) else { continue };
-                    if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
-                        continue;
-                    }
-                    match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
-                        Some(next) => subscription.wait(member, &mut self.wheel, *handle, next),
-                        None => {
-                            if subscription.become_due(member, *handle, now) {
-                                self.woken.push(session);
-                            }
-                        }
-                    }
+                if !member.is_due() {
+                    self.woken.push(session);
                 }
-                member.give_back(waiting);
+                member.open_window(begin);
             }
         }
     }

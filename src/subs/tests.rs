@@ -125,8 +125,9 @@ impl Rig {
         self.dispatch();
     }
 
-    fn is_due(&self, client: usize) -> bool {
-        self.manager.is_due(self.clients[client].key)
+    /// Would its next frame hold something?
+    fn is_due(&mut self, client: usize) -> bool {
+        self.manager.has_news(&self.map, self.clients[client].key, self.now)
     }
 
     /// One frame to a client; what it said, one entry a record that moves a sequence.
@@ -228,6 +229,10 @@ fn a_pace_has_a_leading_and_a_trailing_edge() {
     rig.advance(1);
     assert!(rig.is_due(0), "the last value comes when the next window begins");
     assert_eq!(rig.flush(0, LARGE), [(quote, delta(5))]);
+    // One more window is looked into, without a mark; then a mark is waited for.
+    assert_eq!(rig.manager.next_window(), Some(START + 200 * MS));
+    rig.advance(100);
+    assert_eq!(rig.flush(0, LARGE), []);
     assert_eq!(rig.manager.next_window(), None);
     // After quiet, the first change goes at once.
     rig.advance(1_234);
@@ -308,7 +313,8 @@ fn the_last_one_out_stops_the_watch() {
         rig.quote(0);
         rig.dispatch();
         for client in 0..4 {
-            assert_eq!(rig.is_due(client), rig.clients[client].held.contains_key(&quote), "{client} after {leaving} left");
+            let holds = rig.clients[client].held.contains_key(&quote);
+            assert_eq!(rig.is_due(client), holds, "{client} after {leaving} left");
         }
         rig.flush_all();
     }

@@ -70,7 +70,7 @@ impl SessionCore {
         let (wall, manager) = (context.clock.wall_ns(), self.shard.manager.borrow());
         let mut aged = Aged::default();
         for (id, watched) in &mut self.ages.watched {
-            let account = self.held.get(id).and_then(|handle| manager.account(*handle));
+            let account = self.held.get(id).and_then(|handle| manager.account(&context.map, *handle));
             let (Some(account), Some(topic)) = (account, context.map.get(*id)) else { continue };
             let Some(age_ns) = age_ns(&account, topic, wall) else { continue };
             let is_old = age_ns > watched.max_age_ns;

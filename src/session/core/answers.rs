@@ -71,7 +71,7 @@ impl SessionCore {
         };
         if let Some(topic) = found
             && let Some(handle) = self.held.get(&topic.id())
-            && let Some(account) = self.shard.manager.borrow().account(*handle)
+            && let Some(account) = self.shard.manager.borrow().account(&self.shard.context.map, *handle)
         {
             let (present, head) = topic.head();
             let placed = account.cursor.is_placed().then_some(account.cursor);

@@ -33,7 +33,7 @@ impl SessionCore {
         }
         let map = &self.shard.context.map;
         let mut manager = self.shard.manager.borrow_mut();
-        let Some(account) = manager.account(handle) else { return self.not_held(id) };
+        let Some(account) = manager.account(map, handle) else { return self.not_held(id) };
         let mut terms = account.terms.changed(news);
         if !map.get(id).is_some_and(is_stream) {
             terms.mode = account.terms.mode;
@@ -67,7 +67,7 @@ impl SessionCore {
         let Some(handle) = self.held.get(&id).copied() else { return self.not_held(id) };
         let (account, is_owed) = {
             let manager = self.shard.manager.borrow();
-            (manager.account(handle), manager.is_promised(handle))
+            (manager.account(&self.shard.context.map, handle), manager.is_promised(handle))
         };
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
         let name = topic.name().to_owned();
@@ -185,7 +185,7 @@ impl SessionCore {
 
     /// What holds for a subscription from now on.
     fn in_force(&self, id: u32) -> TopicResult {
-        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(*handle));
+        let account = self.held.get(&id).and_then(|handle| self.shard.manager.borrow().account(&self.shard.context.map, *handle));
         let (Some(account), Some(topic)) = (account, self.shard.context.map.get(id)) else { return self.not_held(id) };
         if account.standing == Standing::Paused {
             return TopicResult::Paused {

@@ -113,7 +113,7 @@ impl Gathering {
         let context = &core.shard.context;
         let manager = core.shard.manager.borrow();
         for id in self.topics.by_ref().take(GATHERED_A_PART) {
-            let account = core.held.get(&id).and_then(|handle| manager.account(*handle));
+            let account = core.held.get(&id).and_then(|handle| manager.account(&context.map, *handle));
             let (Some(account), Some(topic)) = (account, context.map.get(id)) else { continue };
             let paused = account.standing == answer::Standing::Paused;
             self.writer.topic(topic.name(), account.terms, paused, place(&account.cursor));

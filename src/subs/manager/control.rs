@@ -2,7 +2,7 @@
 //! an account of what it is doing. Bounded: nothing is added but a few words a subscription.
 
 use super::member::Line;
-use super::subscription::Queue;
+use super::subscription::{Queue, Subscription};
 use super::{Handle, Manager, SessionKey, Terms, live};
 use crate::subs::{Floor, MAX_CREDITS};
 use crate::topic::{Cursor, TopicMap};
@@ -229,7 +229,7 @@ impl Manager {
         restarts
     }
 
-    pub fn account(&self, handle: Handle) -> Option<Account> {
+    pub fn account(&self, map: &TopicMap, handle: Handle) -> Option<Account> {
         let subscription = self.live(handle)?;
         let (pace, limited_by) = self.in_force(subscription.session, &subscription.terms);
         Some(Account {
@@ -239,6 +239,8 @@ impl Manager {
             standing: match subscription.queue {
                 _ if subscription.pauses_after => Standing::Paused,
                 Queue::Idle => Standing::Live,
+                Queue::Waiting if has_all(map, subscription) => Standing::Live,
+                Queue::Waiting if self.has_opened(subscription) => Standing::Due,
                 Queue::Waiting => Standing::Waiting,
                 Queue::Due => Standing::Due,
                 Queue::Unpaid => Standing::Unpaid,
@@ -252,4 +254,25 @@ impl Manager {
             bytes: subscription.bytes,
         })
     }
+}
+
+impl Manager {
+    /// Has the window begun that it waits for?
+    fn has_opened(&self, subscription: &Subscription) -> bool {
+        self.sessions.get(subscription.session.0).is_some_and(|member| member.has_opened(subscription.waits_for))
+    }
+
+    /// Is somebody due who would be told something?
+    #[cfg(test)]
+    pub(in crate::subs) fn has_news(&mut self, map: &TopicMap, session: SessionKey, now: i64) -> bool {
+        self.enter_windows(session, now);
+        let mut own = self.subscriptions.iter().filter(|(_, found)| found.session == session);
+        own.any(|(_, found)| found.queue == Queue::Due && (found.promised || !has_all(map, found)))
+    }
+}
+
+/// Does it hold all there is?
+fn has_all(map: &TopicMap, subscription: &Subscription) -> bool {
+    let at = (subscription.cursor.epoch(), subscription.cursor.seq());
+    map.get(subscription.topic).is_some_and(|topic| topic.head() == at)
 }

@@ -50,9 +50,10 @@ struct Round<'a> {
 impl Manager {
     /// Puts what is due for the session into `frame`, until it is full; the rest stays due. Cursors move past what was put.
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
+        self.enter_windows(session, now);
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
         let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
-        let encoding = member.encoding;
+        let (encoding, floor_ms) = (member.encoding, member.floor_ms(self.node_floor_ms));
         let mut round = Round {
             encoding,
             now,
@@ -60,7 +61,7 @@ impl Manager {
             frame,
             beginning: &self.beginning,
             flushed: Flushed::default(),
-            is_unslowed: member.floor_ms(self.node_floor_ms) == 0,
+            is_unslowed: floor_ms == 0,
             is_paid: false,
         };
         for _ in 0..member.due_count().min(LOOKS_A_FLUSH) {
@@ -130,9 +131,18 @@ impl Manager {
                 ended.push(handle);
                 round.flushed.ended.push(id);
             } else if std::mem::take(&mut subscription.pauses_after) {
+                // Idle, so that it keeps its name.
+                subscription.rest(handle, local);
                 paused.push(handle);
+                continue;
             }
-            subscription.rest(handle, local);
+            // Who has been told something may well be told more in the next window: that one looks without a mark. (Of who goes by grants a
+            // look without news would say that it waits for one.)
+            let was_told = round.frame.len() > before && !subscription.is_on_credit();
+            match subscription.next_window(floor_ms, now) {
+                Some(next) if was_told => subscription.wait(member, &mut self.wheel, handle, next),
+                _ => subscription.rest(handle, local),
+            }
         }
         if round.is_paid {
             member.credits = member.credits.saturating_sub(1);
@@ -145,6 +155,26 @@ impl Manager {
             self.pause(map, handle);
         }
         flushed
+    }
+
+    /// Makes due whoever waited for a window that has begun. Who is slower by now, or was sent something meanwhile, waits on.
+    pub(super) fn enter_windows(&mut self, session: SessionKey, now: i64) {
+        let Some(member) = self.sessions.get_mut(session.0) else { return };
+        let floor_ms = member.floor_ms(self.node_floor_ms);
+        while let Some((begin, waiting)) = member.take_window() {
+            for handle in &waiting {
+                // Whoever ended, or got another pace meanwhile, does not wait here any more.
+                let Some(subscription) = live(&mut self.subscriptions, *handle) else { continue };
+                if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
+                    continue;
+                }
+                match subscription.next_window(floor_ms, now) {
+                    Some(next) => subscription.wait(member, &mut self.wheel, *handle, next),
+                    None => _ = subscription.become_due(member, *handle, begin),
+                }
+            }
+            member.give_back(waiting);
+        }
     }
 }
 

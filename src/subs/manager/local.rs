@@ -3,7 +3,7 @@
 
 use super::member::{Line, Place};
 use crate::encode::Chunks;
-use foldhash::fast::RandomState;
+use foldhash::fast::FixedState;
 use slab::Slab;
 use std::collections::HashMap;
 
@@ -29,7 +29,8 @@ impl LocalTopic {
 /// The topics that somebody here subscribes.
 #[derive(Default)]
 pub(super) struct Locals {
-    by_topic: HashMap<u32, u32, RandomState>,
+    /// No client chooses these numbers, so their hashes may be known; and each run takes the same way.
+    by_topic: HashMap<u32, u32, FixedState>,
     topics: Slab<LocalTopic>,
 }
 

@@ -90,7 +90,9 @@ impl Line {
 pub(super) struct Window {
     /// Monotonic ns.
     begin: i64,
-    pub waiting: Vec<Handle>,
+    /// It has begun: who waits here is looked at with the session's next frame.
+    is_open: bool,
+    waiting: Vec<Handle>,
 }
 
 pub(super) struct Member {
@@ -130,7 +132,7 @@ impl Member {
     }
 
     pub fn is_due(&self) -> bool {
-        self.due.iter().any(|line| !line.is_empty())
+        self.due.iter().any(|line| !line.is_empty()) || self.windows.iter().any(|window| window.is_open)
     }
 
     /// Puts a subscription under the window that it waits for. True if it is the first one there.
@@ -148,10 +150,23 @@ impl Member {
         true
     }
 
-    /// Everybody who waits for this window, some of them gone by now.
-    pub fn take_window(&mut self, begin: i64) -> Vec<Handle> {
-        let window = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty());
-        window.map(|window| std::mem::take(&mut window.waiting)).unwrap_or_default()
+    /// The window begins.
+    pub fn open_window(&mut self, begin: i64) {
+        if let Some(window) = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty()) {
+            window.is_open = true;
+        }
+    }
+
+    /// Has this window begun, and nobody looked at who waited for it yet?
+    pub fn has_opened(&self, begin: i64) -> bool {
+        self.windows.iter().any(|window| window.is_open && window.begin == begin)
+    }
+
+    /// A window that has begun, and everybody who waits for it, some of them gone by now.
+    pub fn take_window(&mut self) -> Option<(i64, Vec<Handle>)> {
+        let window = self.windows.iter_mut().find(|window| window.is_open)?;
+        window.is_open = false;
+        Some((window.begin, std::mem::take(&mut window.waiting)))
     }
 
     /// The memory of a window that was taken.

@@ -25,7 +25,7 @@ fn a_granted_frame_holds_the_newest_and_without_one_nothing_is_done() {
     let handle = subscribe(&mut rig, first, on_credit());
     subscribe(&mut rig, second, on_credit());
     assert!(!rig.is_due(0) && !rig.was_woken(0), "a hidden page costs nothing");
-    assert_eq!(rig.manager.account(handle).unwrap().standing, Standing::Unpaid);
+    assert_eq!(rig.manager.account(&rig.map, handle).unwrap().standing, Standing::Unpaid);
     assert_eq!(rig.manager.grant(key, 1, rig.now), 1);
     assert!(rig.was_woken(0));
     assert_eq!(rig.flush(0, LARGE).len(), 2, "one frame holds all that is new");
@@ -153,7 +153,7 @@ fn without_a_trade_a_quote_keeps_its_window() {
     rig.dispatch();
     // Due at its new pace, but there is no trade.
     rig.manager.set_terms(&rig.map, trades, Terms { pace: Pace::EveryMs(100), ..Terms::default() }, rig.now);
-    assert!(rig.is_due(0));
+    assert!(rig.manager.is_due(rig.clients[0].key));
     assert_eq!(rig.flush(0, LARGE), []);
 }
 
@@ -170,7 +170,7 @@ fn trades_in_plenty_leave_no_trail_of_early_quotes() {
         rig.advance(1);
         assert_eq!(rig.flush(0, LARGE), [(quote, delta(1)), (trade, delta(1))]);
     }
-    assert_eq!(rig.manager.account(handle).unwrap().standing, Standing::Waiting, "in one window, as ever");
+    assert_eq!(rig.manager.account(&rig.map, handle).unwrap().standing, Standing::Live, "it holds all there is");
     // No longer safe: it keeps its windows again.
     rig.manager.set_terms(&rig.map, handle, Terms { pace: Pace::EveryMs(5000), ..Terms::default() }, rig.now);
     rig.quote(0);
@@ -187,9 +187,9 @@ fn nothing_is_faster_than_the_floor() {
     let slow_handle = subscribe(&mut rig, slow, Terms { pace: Pace::EveryMs(1000), ..Terms::default() });
     rig.flush_all();
     rig.manager.set_floor(key, Floor { ms: 250, cause: Some(Limiting::OwnLink) });
-    let account = rig.manager.account(fast_handle).unwrap();
+    let account = rig.manager.account(&rig.map, fast_handle).unwrap();
     assert_eq!((account.pace, account.limited_by), (Pace::EveryMs(250), Some(Limiting::OwnLink)));
-    let account = rig.manager.account(slow_handle).unwrap();
+    let account = rig.manager.account(&rig.map, slow_handle).unwrap();
     assert_eq!((account.pace, account.limited_by), (Pace::EveryMs(1000), None));
     let mut updates = 0;
     for _ in 0..1000 {
@@ -200,7 +200,7 @@ fn nothing_is_faster_than_the_floor() {
     assert_eq!(updates, 4, "one a window of 250 ms");
     // The node's floor counts if it is the slower one, and both are undone.
     rig.manager.set_pressure(500, false, rig.now);
-    let account = rig.manager.account(fast_handle).unwrap();
+    let account = rig.manager.account(&rig.map, fast_handle).unwrap();
     assert_eq!((account.pace, account.limited_by), (Pace::EveryMs(500), Some(Limiting::NodePressure)));
     rig.manager.set_pressure(0, false, rig.now);
     rig.manager.set_floor(key, Floor::default());
@@ -223,7 +223,7 @@ fn deep_snapshots_wait_until_the_node_is_out_of_trouble() {
     let handle = subscribe(&mut rig, deep, Terms::default());
     let said = rig.flush(0, LARGE);
     assert_eq!(said.iter().map(|(topic, _)| *topic).collect::<Vec<_>>(), [shallow]);
-    assert_eq!(rig.manager.account(handle).unwrap().standing, Standing::Deferred);
+    assert_eq!(rig.manager.account(&rig.map, handle).unwrap().standing, Standing::Deferred);
     rig.advance(10_000);
     assert!(!rig.is_due(0));
     rig.manager.set_pressure(0, false, rig.now);
@@ -316,4 +316,26 @@ fn checks_of_a_topic_fall_together() {
         together += usize::from(checks == [1; 3]);
     }
     assert_eq!(together, 4);
+}
+
+#[test]
+fn an_account_says_what_is_waited_for() {
+    let mut rig = Rig::new(1, 1);
+    let quote = rig.topics[0].quote;
+    let handle = subscribe(&mut rig, quote, Terms { pace: Pace::EveryMs(100), ..Terms::default() });
+    let standing = |rig: &Rig| rig.manager.account(&rig.map, handle).unwrap().standing;
+    assert_eq!(standing(&rig), Standing::Due);
+    rig.flush_all();
+    assert_eq!(standing(&rig), Standing::Live, "nothing is new, whatever window is looked into next");
+    rig.quote(0);
+    rig.advance(10);
+    assert_eq!(standing(&rig), Standing::Waiting);
+    // The window opens, and its client does not read.
+    rig.advance(90);
+    assert_eq!(standing(&rig), Standing::Due);
+    assert_eq!(rig.flush(0, LARGE), [(quote, delta(1))]);
+    assert_eq!(standing(&rig), Standing::Live);
+    rig.advance(100);
+    assert_eq!((standing(&rig), rig.flush(0, LARGE)), (Standing::Live, vec![]));
+    assert_eq!((standing(&rig), rig.manager.next_window()), (Standing::Live, None));
 }
