@@ -97,7 +97,7 @@ impl Client {
         let source = plan.sources.get(self.index % plan.sources.len().max(1)).copied();
         let receive_buffer_bytes = plan.stall.filter(|_| self.stalls).map_or(0, |stall| stall.receive_buffer_bytes);
         let (name, tls) = (setup.name.clone(), setup.tls.clone());
-        let link = Link::connect(setup.address, source, receive_buffer_bytes, name, tls).await;
+        let link = Link::connect(setup.address, source, receive_buffer_bytes, name, tls, &worker.scratch).await;
         let mut link = link.map_err(|error| format!("connect: {error}"))?;
         let request = websocket::upgrade(&setup.host, &setup.path, &self.session.headers());
         link.write(&request).map_err(|error| error.to_string())?;

@@ -44,6 +44,7 @@ pub trait Audience {
 pub fn run(plan: Plan, server: &mut Option<Watch>, audience: &mut dyn Audience) -> Result<Outcome, LoadError> {
     let plan = Arc::new(plan);
     let setup = Arc::new(setup(&plan)?);
+    tls::prepare(plan.clients.div_ceil(plan.part.of));
     let (events, told) = mpsc::sync_channel(EVENTS);
     let (go, going) = watch::channel(None);
     let mut threads = Vec::with_capacity(plan.threads);

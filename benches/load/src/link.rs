@@ -5,6 +5,7 @@ use rustls::ClientConfig;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use std::cell::RefCell;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -38,13 +39,14 @@ pub enum Read {
 }
 
 impl Link {
-    /// Connects and shakes hands.
+    /// Connects and shakes hands. Its last part goes with the first flush: nobody speaks before the client does.
     pub async fn connect(
         target: SocketAddr,
         source: Option<IpAddr>,
         receive_buffer_bytes: u32,
         name: ServerName<'static>,
         config: Arc<ClientConfig>,
+        scratch: &RefCell<Vec<u8>>,
     ) -> io::Result<Self> {
         let socket = if target.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if receive_buffer_bytes > 0 {
@@ -57,18 +59,15 @@ impl Link {
         tcp.set_nodelay(true)?;
         let tls = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut link = Self { tcp, tls, rest: Vec::new(), out: Vec::new(), closed: false };
-        // A server's first flight; handshakes are over before anything large comes.
-        let mut scratch = vec![0; 16 << 10];
         let mut early = false;
         link.process(&mut [], &mut |_| early = true)?;
         while link.tls.is_handshaking() {
             link.flush().await?;
             link.readable().await?;
-            if link.read(&mut scratch, usize::MAX, &mut |_| early = true)? == Read::Closed {
+            if link.read(&mut scratch.borrow_mut(), usize::MAX, &mut |_| early = true)? == Read::Closed {
                 return Err(ErrorKind::UnexpectedEof.into());
             }
         }
-        link.flush().await?;
         if early {
             return Err(io::Error::other("the server spoke first"));
         }
