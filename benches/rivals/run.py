@@ -24,16 +24,19 @@ from tables import page, proof_page
 SCRATCH = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tickwire-rivals"
 RESULTS = ROOT / "benches/results"
 
+# Trades of a topic that Tickwire keeps by default.
+TRADE_RING = 1024
 LIMIT_SECONDS, LIMIT_QUICK_SECONDS = 1500, 240
 # Of a server's time: when no run of W1, and then none of the other loads, is repeated or begun any more, so that some is left for W1 max.
 W1_SHARE, LOADS_SHARE = 0.4, 0.6
 
 
 class Rival:
-    """How a server is had, started and spoken to. `command`: from a port and a job. `only_w1`: the other loads would say nothing new."""
+    """How a server is had, started and spoken to. `command`: from a port and a job. `only_w1`: the other loads would say nothing new.
+    `history`: updates a topic that it keeps for who comes back."""
 
-    def __init__(self, name, dialect, command, url="wss://127.0.0.1:{}", packages=(), build=None, beside=None, environment=None, only_w1=False):
-        self.name, self.dialect, self.command, self.url, self.only_w1 = name, dialect, command, url, only_w1
+    def __init__(self, name, dialect, command, url="wss://127.0.0.1:{}", packages=(), build=None, beside=None, environment=None, only_w1=False, history=0):
+        self.name, self.dialect, self.command, self.url, self.only_w1, self.history = name, dialect, command, url, only_w1, history
         self.packages, self.build, self.beside, self.environment = packages, build, beside, environment or (lambda port, job: {})
 
 
@@ -76,7 +79,7 @@ def tickwire(name, only_w1=False, **session):
         }
 
     command = [PROGRAM, "serve", "--config", ROOT / "config/bench.toml"]
-    return Rival(name, "tickwire", lambda port, job: command, build=cargo(), environment=environment, only_w1=only_w1)
+    return Rival(name, "tickwire", lambda port, job: command, build=cargo(), environment=environment, only_w1=only_w1, history=TRADE_RING)
 
 
 GO, GORILLA = "golang-go", "golang-github-gorilla-websocket-dev"
@@ -298,9 +301,9 @@ def session(rivals, quick, limit):
     rows, repeats = [], Repeats(float("inf"))
     count, steps, w1 = (1, 3, W1.but(seconds=3)) if quick else (3, 6, W1)
     for at, rival in enumerate(rivals):
-        # A fair share of what is left each, so that the last one is not the one that is cut.
-        mine, left = time.monotonic(), limit - (time.monotonic() - begin)
-        share = left / (len(rivals) - at)
+        # A fair share of what is left each, so that the last one is not the one that is cut; and what it takes to fill a history.
+        mine, left = time.monotonic(), limit - (time.monotonic() - begin) - sum(map(filling, rivals[at:]))
+        share = left / (len(rivals) - at) + filling(rival)
         say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
         row = {"name": rival.name, "load_average": os.getloadavg()[0]}
         try:
@@ -320,10 +323,18 @@ def session(rivals, quick, limit):
     return rows, repeats, time.monotonic() - begin
 
 
+def filling(rival):
+    """Seconds of W4 until all that it keeps for later is there."""
+    return 0 if rival.only_w1 else rival.history * W4.topics // W4.rate
+
+
 def others(rival, row, until, repeats):
     """What a short session leaves out, as far as there is time."""
     for name, job in (("w3", W3), ("w4", W4)):
         if time.monotonic() < until:
+            if name == "w4":
+                # What fills up once and no further is no growth by those who are stuck.
+                job = job.but(warmup=job.warmup + filling(rival))
             row[name] = repeats.least_disturbed(lambda: measure(rival, job), until)
             told = {key: row[name].get(key) for key in ("delivered_share", "p50_ms", "p99_ms", "lost", "stuck_growth_kib", "stolen_percent")}
             say(f"  {name}: {told}")

@@ -76,7 +76,8 @@ def loads_intro():
         f"client in ten reads nothing for 10 s of the {W4.seconds} s measured. *Delivered*: of what was wanted, to all clients; **who is below "
         f"{100 * ENOUGH:.0f} % does not keep up**, and its latencies are those of a queue that grows. Latencies are the healthy clients'. *Closed*: "
         "connections that the server ended, of clients that were stuck or behind for it, and of others. *Grown*: resident memory of the server "
-        "while they were stuck; what the kernel's buffers hold is not in it.",
+        "while they were stuck; what the kernel's buffers hold is not in it. Tickwire keeps the last trades of each topic for clients that come back: in W4 they "
+        "are there before the time measured, as after the first minute of any day.",
     ]  # fmt: skip
 
 
