@@ -21,6 +21,8 @@ PROGRAM = TARGET / "release" / "tickwire"
 MOST_STOLEN_PERCENT, REPEATS = 1, 3
 # Time for those that were counted as connected by their sockets to be subscribed.
 SETTLED_SECONDS = 0.5
+# Trades of a topic that the server keeps (topics.trade_ring of config/default.toml, which config/bench.toml leaves as it is).
+TRADE_RING = 1024
 
 
 class Server:

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.request
 
-from pinned import ROOT, SETTLED_SECONDS, Repeats, Server, bench, cpu_name, median
+from pinned import ROOT, SETTLED_SECONDS, TRADE_RING, Repeats, Server, bench, cpu_name, median
 
 RESULTS = ROOT / "benches/results"
 TRADES, QUOTES = {"feeds__0__sim__trade_percent": 100}, {"feeds__0__sim__trade_percent": 0}
@@ -18,8 +18,8 @@ CONFLATED = ["--clients", "1000", "--topics-per-client", "100", "--topics-from",
 MANY = ["--clients", "100", "--topics-per-client", "1000", "--shape", "many"]
 IDLE = ["--topics-per-client", "1", "--topics-from", "quote/sim:*", "--sources", "127.0.0.1-127.0.0.20", "--for", "3s", "--warmup", "2s"]
 TIMES = ["--for", "6s", "--warmup", "3s"]
-# 1,024 trades of a topic, at 20 a second: what fills up once is no growth by those who are stuck.
-FULL_HISTORY = "52s"
+# 100 topics, 2,000 trades a second: what fills up once is no growth by those who are stuck.
+FULL_HISTORY = f"{TRADE_RING * 100 // 2_000 + 1}s"
 # Long enough by itself: run once, whatever else runs three times.
 MINUTE = "half load, a minute"
 REPEATING_SECONDS = 600
@@ -57,9 +57,10 @@ LOADS = [
 
 
 def measure(settings, arguments):
-    counts = []
+    looks = []
     with Server(**settings) as server:
-        report, _ = bench(server, "--quiet", *arguments, look=lambda: counts.append(written(server)))
+        report, _ = bench(server, "--quiet", *arguments, look=lambda: looks.append(written(server)))
+    counts = between(looks)
     latency, server = report["latency_us"]["healthy"], report["server"]
     return {
         "deliveries/s": report["deliveries_per_second"],
@@ -95,23 +96,23 @@ def written(server):
     return counts
 
 
+def between(looks):
+    """What came between the first two looks, of each bucket up to its bound; nothing if there was but one."""
+    if len(looks) < 2:
+        return {}
+    before, after = looks[:2]
+    return {bound: after[bound] - before[bound] for bound in sorted(after)}
+
+
 def quantile(counts, share):
     """Upper bound of the bucket, in microseconds, in which the quantile of what came between two looks lies; of all of it: the largest."""
-    if len(counts) < 2:
-        return None
-    before, after = counts[:2]
-    between = {bound: after[bound] - before[bound] for bound in sorted(after)}
-    total = max(between.values(), default=0)
-    return next((bound * 1e6 for bound, count in between.items() if total and count >= share * total), None)
+    total = max(counts.values(), default=0)
+    return next((bound * 1e6 for bound, count in counts.items() if total and count >= share * total), None)
 
 
 def above(counts, seconds):
     """Of what came between two looks: how many took longer than this, which is a bound of a bucket."""
-    if len(counts) < 2:
-        return None
-    before, after = counts[:2]
-    between = {bound: after[bound] - before[bound] for bound in after}
-    return between[max(between)] - between[seconds] if between else None
+    return counts[max(counts)] - counts[seconds] if counts else None
 
 
 def page(rows, count, busy, repeats):

@@ -160,8 +160,8 @@ impl Shard {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
         for key in woken.iter() {
-            let round = self.rounds.borrow().get(key.index()).cloned();
-            match round.flatten() {
+            let round = self.rounds.borrow().get(key.index()).and_then(Option::clone);
+            match round {
                 Some(session) => session.round(),
                 None => self.manager.borrow().wake(*key),
             }

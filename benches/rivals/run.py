@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1. In: `[--quick] [--prove] [--minutes N] [--only NAME,...]`.
+"""Tickwire beside the rivals, in one session, each server alone on core 0, the load client on core 1.
+In: `[--quick] [--prove] [--minutes N] [--only NAME,...]`.
 Out: the table, and benches/results/rivals.json and rivals.md (with --prove only as long as nothing was measured, with --only never).
-Bounded: 25 minutes, with --quick 4, or as many as are said; what does not fit is left out and said. Installs what is missing from the mirrors of Debian and npm; a
-rival that cannot be had is skipped, and the results say so."""
+Bounded: 25 minutes, with --quick 4, or as many as are said; what does not fit is left out and said. Installs what is missing from the
+mirrors of Debian and npm; a rival that cannot be had is skipped, and the results say so."""
 
 import json
 import os
@@ -18,14 +19,12 @@ HERE = Path(__file__).resolve().parent
 # A script finds only what lies beside it.
 sys.path.insert(0, str(HERE.parent))
 from jobs import IDLE, W1, W3, W4, holds
-from pinned import PROGRAM, ROOT, TARGET, Repeats, cpu_name, free_ports, median, pinned, stolen_percent, ticks
+from pinned import PROGRAM, ROOT, TARGET, TRADE_RING, Repeats, cpu_name, free_ports, median, pinned, stolen_percent, ticks
 from tables import page, proof_page
 
 SCRATCH = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tickwire-rivals"
 RESULTS = ROOT / "benches/results"
 
-# Trades of a topic that Tickwire keeps by default.
-TRADE_RING = 1024
 LIMIT_SECONDS, LIMIT_QUICK_SECONDS = 1500, 240
 # Of a server's time: when no run of W1, and then none of the other loads, is repeated or begun any more, so that some is left for W1 max.
 W1_SHARE, LOADS_SHARE = 0.4, 0.6
@@ -330,11 +329,9 @@ def filling(rival):
 
 def others(rival, row, until, repeats):
     """What a short session leaves out, as far as there is time."""
-    for name, job in (("w3", W3), ("w4", W4)):
+    # What fills up once and no further is no growth by those who are stuck.
+    for name, job in (("w3", W3), ("w4", W4.but(warmup=W4.warmup + filling(rival)))):
         if time.monotonic() < until:
-            if name == "w4":
-                # What fills up once and no further is no growth by those who are stuck.
-                job = job.but(warmup=job.warmup + filling(rival))
             row[name] = repeats.least_disturbed(lambda: measure(rival, job), until)
             told = {key: row[name].get(key) for key in ("delivered_share", "p50_ms", "p99_ms", "lost", "stuck_growth_kib", "stolen_percent")}
             say(f"  {name}: {told}")

@@ -119,10 +119,10 @@ impl Histogram {
     /// A duration as a difference of two stamps; a negative one (a clock was set back) counts as 0.
     #[inline]
     pub fn record_span_ns(&self, from_ns: i64, to_ns: i64) {
-        self.record(to_ns.saturating_sub(from_ns).max(0) as u64);
+        self.record_spans_ns(&[from_ns], to_ns);
     }
 
-    /// One duration from each stamp to a later one.
+    /// Durations from several stamps to a later one.
     #[inline]
     pub fn record_spans_ns(&self, from_ns: &[i64], to_ns: i64) {
         let mut sum = 0u64;

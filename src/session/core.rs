@@ -271,11 +271,11 @@ impl SessionCore {
         metrics.gaps.add(frame.gaps);
         metrics.snapshots.add(frame.snapshots);
         metrics.checks_sent.add(frame.checks);
-        metrics.published_to_written.record_spans_ns(&frame.realtime_published, now);
-        if let Some(oldest) = frame.realtime_published.iter().min()
-            && !is_own
-        {
-            metrics.lag.observe((now - oldest).unsigned_abs());
+        if let Some(oldest) = frame.realtime_published.iter().min() {
+            metrics.published_to_written.record_spans_ns(&frame.realtime_published, now);
+            if !is_own {
+                metrics.lag.observe((now - oldest).unsigned_abs());
+            }
         }
     }
 

@@ -254,9 +254,7 @@ impl Manager {
             bytes: subscription.bytes,
         })
     }
-}
 
-impl Manager {
     /// Has the window begun that it waits for?
     fn has_opened(&self, subscription: &Subscription) -> bool {
         self.sessions.get(subscription.session.0).is_some_and(|member| member.has_opened(subscription.waits_for))

@@ -127,22 +127,19 @@ impl Manager {
                 }
                 Served::All => {}
             }
+            // Who has been told something may well be told more in the next window: that one looks without a mark. (Of who goes by grants a
+            // look without news would say that it waits for one.)
+            let was_told = round.frame.len() > before && !subscription.is_on_credit();
             if subscription.once {
                 ended.push(handle);
                 round.flushed.ended.push(id);
             } else if std::mem::take(&mut subscription.pauses_after) {
-                // Idle, so that it keeps its name.
-                subscription.rest(handle, local);
                 paused.push(handle);
+            } else if was_told && let Some(next) = subscription.next_window(floor_ms, now) {
+                subscription.wait(member, &mut self.wheel, handle, next);
                 continue;
             }
-            // Who has been told something may well be told more in the next window: that one looks without a mark. (Of who goes by grants a
-            // look without news would say that it waits for one.)
-            let was_told = round.frame.len() > before && !subscription.is_on_credit();
-            match subscription.next_window(floor_ms, now) {
-                Some(next) if was_told => subscription.wait(member, &mut self.wheel, handle, next),
-                _ => subscription.rest(handle, local),
-            }
+            subscription.rest(handle, local);
         }
         if round.is_paid {
             member.credits = member.credits.saturating_sub(1);

@@ -137,7 +137,7 @@ impl Member {
 
     /// Puts a subscription under the window that it waits for. True if it is the first one there.
     pub fn wait(&mut self, begin: i64, handle: Handle) -> bool {
-        if let Some(window) = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty()) {
+        if let Some(window) = self.window(begin) {
             window.waiting.push(handle);
             return false;
         }
@@ -152,9 +152,14 @@ impl Member {
 
     /// The window begins.
     pub fn open_window(&mut self, begin: i64) {
-        if let Some(window) = self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty()) {
+        if let Some(window) = self.window(begin) {
             window.is_open = true;
         }
+    }
+
+    /// The window that begins then, if somebody waits for it.
+    fn window(&mut self, begin: i64) -> Option<&mut Window> {
+        self.windows.iter_mut().find(|window| window.begin == begin && !window.waiting.is_empty())
     }
 
     /// Has this window begun, and nobody looked at who waited for it yet?
