@@ -1,7 +1,7 @@
 //! A simulated client: its link, its decoder, its views. In: frames and answers. Out: a panic at the first record that is not right.
 //! Bounded by what its connection may hold.
 
-use super::held::Held;
+use super::held::{Held, interval};
 use super::operation::ClientSetup;
 use super::reference::Account;
 use super::tape::{Stream, Telling};
@@ -9,7 +9,7 @@ use super::tickets::Ticket;
 use super::world::{MS, World};
 use crate::config;
 use crate::session::SessionCore;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use wire::answer::{Aged, Limiting, OldCause, Qos};
 use wire::codec::Decoder;
 use wire::event::Flags;
@@ -139,6 +139,14 @@ impl Connection {
                 Reply::Aged(aged) => self.hear_aged(world, &aged),
                 _ => panic!("{news:?}, out of the blue"),
             }
+        }
+    }
+
+    /// The floor under which the frame that comes was made. It is told after it.
+    pub fn hear_floor(&mut self) {
+        if self.core.has_slowed() {
+            let Some(Reply::Qos(qos)) = self.core.news() else { panic!("it is not told what slows it") };
+            self.hear_qos(&qos);
         }
     }
 
@@ -287,24 +295,36 @@ impl Connection {
         let hurries = held.terms.trade_safe && key.kind == Kind::Quote;
         let hurries = hurries && (is_small || moved.contains(&world.at(id).trade_id()));
         let was_free = held.is_free || held.promised || hurries;
-        let (last, least_ms) = (held.updated, held.least_ms);
+        let (last, own_ms, intervals) = (held.updated, interval(held.terms.pace, 0), std::mem::take(&mut held.intervals));
         held.is_free = partial;
         held.promised &= !told.snapshot;
         self.account.note_update(id, now);
-        if let (1.., Some(last), false) = (least_ms, last, was_free) {
-            self.in_another_window(least_ms, last, now, &key.to_string());
+        if let (Some(last), false) = (last, was_free) {
+            self.in_another_window(own_ms, &intervals, last, now, &key.to_string());
         }
     }
 
     /// Windows lie on a grid that is the same for all subscriptions of a session at one interval. Where it begins nobody says, but it is
-    /// one of a few places: if none of them is left, then two updates came in one window.
-    fn in_another_window(&mut self, ms: u32, last: i64, now: i64, name: &str) {
-        let interval = i64::from(ms) * MS;
-        let count = (interval / (10 * MS)).clamp(1, 8);
-        let phases = self.phases.entry(ms).or_insert_with(|| (0..count).map(|at| at * (interval / count)).collect());
-        let window = |phase: i64, time: i64| (time - phase).div_euclid(interval);
-        phases.retain(|phase| window(*phase, now) > window(*phase, last));
-        assert!(!phases.is_empty(), "two updates of {name} in one window of {ms} ms: the second one after {} ns", now - last);
+    /// one of a few places: if none of them is left, then two updates came in one window. Two updates never lie in one window of the pace
+    /// that was asked for, and not in one of each interval that was in force between them.
+    fn in_another_window(&mut self, own_ms: u32, intervals: &BTreeSet<u32>, last: i64, now: i64, name: &str) {
+        let apart = |ms: u32, phase: i64| {
+            let interval = i64::from(ms) * MS;
+            (now - phase).div_euclid(interval) > (last - phase).div_euclid(interval)
+        };
+        let certain = if intervals.len() == 1 { intervals.first().copied() } else { None };
+        for ms in [Some(own_ms), certain].into_iter().flatten().filter(|ms| *ms > 0) {
+            let phases = self.phases.entry(ms).or_insert_with(|| phases(ms));
+            phases.retain(|phase| apart(ms, *phase));
+            assert!(!phases.is_empty(), "two updates of {name} in one window of {ms} ms: the second one after {} ns", now - last);
+        }
+        let phases = |ms: u32| self.phases.get(&ms).cloned().unwrap_or_else(|| phases(ms));
+        let is_apart = |ms: &u32| *ms == 0 || phases(*ms).into_iter().any(|phase| apart(*ms, phase));
+        assert!(
+            intervals.iter().any(is_apart),
+            "two updates of {name} in one window of {intervals:?} ms: the second one after {} ns",
+            now - last
+        );
     }
 
     /// Everything was flushed: who may have something newer has it.
@@ -315,7 +335,7 @@ impl Connection {
         for (id, held) in self.account.held.iter().filter(|(id, _)| !is_deferred(id)) {
             let key = world.key(*id);
             assert!(!held.promised, "the snapshot of {key} has not come");
-            let waits = !held.at_once && held.updated.is_some_and(|last| world.mono() - last < i64::from(held.most_ms) * MS);
+            let waits = !held.at_once && held.updated.is_some_and(|last| world.mono() - last < i64::from(held.most_ms()) * MS);
             let waits = waits || (held.terms.pace == Pace::Credit && self.account.credits == 0);
             if held.paused || (waits && !at_rest) {
                 continue;
@@ -431,4 +451,11 @@ fn count(counts: &mut Counts, record: &Record<'_>) {
         _ => counts.merged += record.sequence.saturating_sub(1),
     }
     counts.records += 1;
+}
+
+/// Where windows of an interval may begin, in ns.
+fn phases(ms: u32) -> Vec<i64> {
+    let interval = i64::from(ms) * MS;
+    let count = (interval / (10 * MS)).clamp(1, 8);
+    (0..count).map(|at| at * (interval / count)).collect()
 }

@@ -3,6 +3,7 @@
 
 use super::world::World;
 use crate::subs::Terms;
+use std::collections::BTreeSet;
 use wire::kind::{Class, Kind};
 use wire::request::{MaxAge, Pace, Start, TradeMode};
 use wire::view::View;
@@ -27,9 +28,8 @@ pub struct Held {
     pub at_once: bool,
     /// When the last update came, monotonic ns.
     pub updated: Option<i64>,
-    /// The shortest and the longest interval that was in force since then; 0: none.
-    pub least_ms: u32,
-    pub most_ms: u32,
+    /// The intervals that were in force since then, in ms; 0: none.
+    pub intervals: BTreeSet<u32>,
     /// The client was told that what it shows is old.
     pub is_old: bool,
     pub records: u64,
@@ -77,12 +77,16 @@ impl Held {
             is_free: true,
             at_once: true,
             updated: None,
-            least_ms: interval(terms.pace, floor_ms),
-            most_ms: interval(terms.pace, floor_ms),
+            intervals: BTreeSet::from([interval(terms.pace, floor_ms)]),
             is_old: false,
             records: 0,
             merged: 0,
         }
+    }
+
+    /// The longest interval that was in force since the last update, in ms.
+    pub fn most_ms(&self) -> u32 {
+        self.intervals.last().copied().unwrap_or(0)
     }
 
     /// How data begins, or goes on, from where the subscription stands; none: only the server's log can tell.
@@ -118,7 +122,7 @@ impl Held {
         }
         if former.pace != self.terms.pace {
             (self.is_free, self.at_once) = (true, true);
-            (self.least_ms, self.most_ms) = (interval(terms.pace, floor_ms), interval(terms.pace, floor_ms));
+            self.intervals = BTreeSet::from([interval(terms.pace, floor_ms)]);
         }
         self.is_free |= restarts;
         self.is_old &= self.terms.max_age != MaxAge::Off;

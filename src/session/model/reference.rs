@@ -67,8 +67,7 @@ impl Account {
     pub fn set_floor(&mut self, floor_ms: u32) {
         self.floor_ms = floor_ms;
         for held in self.held.values_mut() {
-            let ms = interval(held.terms.pace, floor_ms);
-            (held.least_ms, held.most_ms) = (held.least_ms.min(ms), held.most_ms.max(ms));
+            held.intervals.insert(interval(held.terms.pace, floor_ms));
         }
     }
 
@@ -91,7 +90,7 @@ impl Account {
     pub fn note_update(&mut self, id: u32, now: i64) {
         let floor_ms = self.floor_ms;
         let Some(held) = self.held.get_mut(&id) else { return };
-        (held.least_ms, held.most_ms) = (interval(held.terms.pace, floor_ms), interval(held.terms.pace, floor_ms));
+        held.intervals = BTreeSet::from([interval(held.terms.pace, floor_ms)]);
         (held.updated, held.at_once) = (Some(now), false);
     }
 

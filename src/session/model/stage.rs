@@ -26,8 +26,8 @@ use wire::request::{Pace, Reply};
 const MOST_FRAMES: usize = 400;
 /// The longest pace.
 const LONGEST_MS: i64 = 5_000;
-/// Rounds of that length after which even the emptiest bucket has paid for everything.
-const MOST_ROUNDS: usize = 200;
+/// Rounds of that length after which even the emptiest bucket has paid for everything: one second's worth a round, of 200 bytes or more.
+const MOST_ROUNDS: usize = 2_000;
 
 pub struct Stage {
     world: World,
@@ -251,6 +251,7 @@ impl Stage {
         let mut frame = shard.take_frame(encoding);
         let filled = connection.core.fill(&mut frame);
         if filled {
+            connection.hear_floor();
             connection.receive(world, frame.payload(), counts);
             if ms > 0 {
                 world.pass(ms);

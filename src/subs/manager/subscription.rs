@@ -126,20 +126,19 @@ impl Subscription {
 
     /// Monotonic ns at which it may be sent something again; none: now.
     pub fn next_window(&self, floor_ms: u32, now: i64) -> Option<i64> {
-        if floor_ms == 0 {
-            return (now < self.opens_at).then_some(self.opens_at);
-        }
-        let grid = self.grid(floor_ms)?;
-        let last = grid.window(self.sent_at);
-        (grid.window(now) <= last).then(|| grid.begin(last + 1))
+        let own = (now < self.opens_at).then_some(self.opens_at);
+        // The grids do not begin together: the floor's next window may begin within the window of the pace.
+        own.max(self.floors_window(floor_ms, now))
     }
 
-    /// Its windows, none of them shorter than the floor, which there is.
-    fn grid(&self, floor_ms: u32) -> Option<Grid> {
-        match self.grid {
-            Some(grid) if grid.is_slower_than(floor_ms) => Some(grid),
-            _ => Grid::new(Pace::EveryMs(floor_ms), self.session.0),
+    /// The same, as far as the floor goes; 0: there is none.
+    fn floors_window(&self, floor_ms: u32, now: i64) -> Option<i64> {
+        if floor_ms == 0 || self.grid.is_some_and(|grid| grid.is_slower_than(floor_ms)) {
+            return None;
         }
+        let grid = Grid::new(Pace::EveryMs(floor_ms), self.session.0)?;
+        let last = grid.window(self.sent_at);
+        (grid.window(now) <= last).then(|| grid.begin(last + 1))
     }
 
     /// It goes with frames that the client grants. A snapshot that was asked for is no such update.

@@ -213,6 +213,28 @@ fn nothing_is_faster_than_the_floor() {
     }
 }
 
+/// The floor's windows begin 12.5 ms after those of the pace here, so within one of them.
+#[test]
+fn under_a_floor_a_pace_keeps_its_own_windows_too() {
+    let mut rig = Rig::new(1, 2);
+    let (quote, key) = (rig.topics[0].quote, rig.clients[1].key);
+    rig.sub(1, quote, Pace::EveryMs(10), TradeMode::Every);
+    rig.manager.set_floor(key, Floor { ms: 100, cause: Some(Limiting::OwnLink) });
+    rig.flush_all();
+    rig.advance(211);
+    let mut told_after = Vec::new();
+    for ms in 211..400 {
+        rig.quote(0);
+        rig.advance(0);
+        if !rig.flush(1, LARGE).is_empty() {
+            told_after.push(ms);
+        }
+        rig.advance(1);
+    }
+    // 213 would be in a new window of the floor, and in the same one of the pace as 211.
+    assert_eq!(told_after, [211, 220, 313]);
+}
+
 #[test]
 fn deep_snapshots_wait_until_the_node_is_out_of_trouble() {
     let mut rig = Rig::new(1, 1);
