@@ -94,8 +94,8 @@ pub struct SessionCore {
     held: BTreeMap<u32, Handle>,
     /// Topics that were asked for once (`get`) and not yet told.
     once: BTreeMap<u32, Handle>,
-    /// The request in hand.
-    work: Option<Work>,
+    /// The request in hand. Boxed: most sessions have none.
+    work: Option<Box<Work>>,
     pending: BTreeMap<TopicKey, Pending>,
     patterns: Vec<Standing>,
     /// Topics with smaller ids were matched against the patterns already.
@@ -165,7 +165,7 @@ impl SessionCore {
         if let Some(bare) = self.client.bare.take() {
             let terms = Terms { pace: bare.pace, mode: bare.trades, ..Terms::default() };
             let wish = Wish { terms, snapshot: true, ..Wish::default() };
-            self.work = Some(Work::new(None, Action::Sub(wish), bare.topics, false));
+            self.work = Some(Box::new(Work::new(None, Action::Sub(wish), bare.topics, false)));
         }
         let context = &self.shard.context;
         let limits = &context.session;

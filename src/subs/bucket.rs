@@ -80,8 +80,8 @@ pub struct OutBucket {
 
 impl OutBucket {
     /// One second's worth may burst. `None` for 0 = unlimited.
-    pub fn new(per_second: u32) -> Option<Self> {
-        Some(Self { limiter: limiter(per_second, per_second)?, burst: per_second, debt: 0 })
+    pub fn new(per_second: u32) -> Option<Box<Self>> {
+        Some(Box::new(Self { limiter: limiter(per_second, per_second)?, burst: per_second, debt: 0 }))
     }
 
     pub fn charge(&mut self, amount: u64) {
@@ -111,12 +111,12 @@ pub enum OutLimit {
     Bytes,
 }
 
-/// The outbound buckets of a session.
+/// The outbound buckets of a session. Most have none of them, and room for none.
 pub struct Outbound {
-    updates: Option<OutBucket>,
-    bytes: Option<OutBucket>,
+    updates: Option<Box<OutBucket>>,
+    bytes: Option<Box<OutBucket>>,
     /// Of bytes too.
-    budget: Option<OutBucket>,
+    budget: Option<Box<OutBucket>>,
 }
 
 impl Outbound {

@@ -35,12 +35,12 @@ pub struct Handle {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SessionKey(pub(super) usize);
+pub struct SessionKey(u32);
 
 impl SessionKey {
     /// A small number that no other session of the shard has at the same time.
     pub fn index(self) -> usize {
-        self.0
+        self.0 as usize
     }
 }
 
@@ -109,12 +109,12 @@ impl Manager {
 
     /// `wake` is notified when the first subscription of the session becomes due.
     pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
-        SessionKey(self.sessions.insert(Member::new(encoding, wake)))
+        SessionKey(self.sessions.insert(Member::new(encoding, wake)) as u32)
     }
 
     /// Forgets what is due. The session's subscriptions must be ended before another one joins.
     pub fn leave(&mut self, session: SessionKey) {
-        self.sessions.remove(session.0);
+        self.sessions.remove(session.index());
     }
 
     pub fn session_count(&self) -> usize {
@@ -156,7 +156,7 @@ impl Manager {
             self.detach(map, subscription.topic, subscription.is_listed);
         }
         if subscription.terms.trade_safe
-            && let Some(member) = self.sessions.get_mut(subscription.session.0)
+            && let Some(member) = self.sessions.get_mut(subscription.session.index())
         {
             // No search: a session may end 50,000 of them.
             member.forget_safe(map.trade_of(subscription.topic), handle);
@@ -184,7 +184,7 @@ impl Manager {
     /// A list of the session has one more entry that names nothing.
     fn note_stale(&mut self, session: SessionKey, focus: Focus, queue: Queue) {
         let Self { sessions, subscriptions, .. } = self;
-        let Some(member) = sessions.get_mut(session.0) else { return };
+        let Some(member) = sessions.get_mut(session.index()) else { return };
         let stands = |(handle, _): Place| stands(subscriptions, handle, queue);
         match queue {
             Queue::Due => member.line(focus).note_stale(stands),
@@ -205,7 +205,7 @@ impl Manager {
             if subscription.queue != Queue::Idle {
                 continue;
             }
-            let Some(member) = self.sessions.get_mut(subscription.session.0) else { continue };
+            let Some(member) = self.sessions.get_mut(subscription.session.index()) else { continue };
             match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => subscription.wait(member, &mut self.wheel, handle, next),
                 None => {
@@ -225,7 +225,7 @@ impl Manager {
                 break;
             }
             for session in entry.remove() {
-                let Some(member) = self.sessions.get_mut(session.0) else { continue };
+                let Some(member) = self.sessions.get_mut(session.index()) else { continue };
                 if !member.is_due() {
                     self.woken.push(session);
                 }
@@ -243,7 +243,7 @@ impl Manager {
 
     /// Wakes the session's own task.
     pub fn wake(&self, session: SessionKey) {
-        if let Some(member) = self.sessions.get(session.0) {
+        if let Some(member) = self.sessions.get(session.index()) {
             member.wake.notify_one();
         }
     }
@@ -264,13 +264,13 @@ impl Manager {
     }
 
     pub fn is_due(&self, session: SessionKey) -> bool {
-        self.sessions.get(session.0).is_some_and(Member::is_due)
+        self.sessions.get(session.index()).is_some_and(Member::is_due)
     }
 
     fn make_due(&mut self, handle: Handle, now: i64) {
         if let Some(subscription) = live(&mut self.subscriptions, handle)
             && subscription.queue == Queue::Idle
-            && let Some(member) = self.sessions.get_mut(subscription.session.0)
+            && let Some(member) = self.sessions.get_mut(subscription.session.index())
             && subscription.become_due(member, handle, now)
         {
             member.wake.notify_one();
@@ -281,7 +281,7 @@ impl Manager {
     fn note_safety(&mut self, map: &TopicMap, handle: Handle) {
         let Self { sessions, subscriptions, .. } = self;
         let Some(subscription) = live(subscriptions, handle) else { return };
-        let Some(member) = sessions.get_mut(subscription.session.0) else { return };
+        let Some(member) = sessions.get_mut(subscription.session.index()) else { return };
         let topic = map.get(subscription.topic).filter(|topic| topic.kind() == Kind::Quote);
         let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
         if subscription.terms.trade_safe {

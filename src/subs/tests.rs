@@ -82,12 +82,12 @@ impl Rig {
             }
             self.manager.set_terms(&self.map, held.handle, terms, self.now);
             if held.pace != pace {
-                (held.pace, held.grid, held.window) = (pace, Grid::new(pace, client.key.0), None);
+                (held.pace, held.grid, held.window) = (pace, Grid::new(pace, client.key.index()), None);
             }
             return;
         }
         let handle = self.manager.subscribe(&self.map, client.key, topic, Cursor::NEW, terms, self.now);
-        let grid = Grid::new(pace, client.key.0);
+        let grid = Grid::new(pace, client.key.index());
         client.held.insert(topic, Subscriber { handle, pace, grid, window: None });
     }
 

@@ -26,7 +26,8 @@ impl SessionCore {
         self.seen_listings = self.shard.listings();
         let known = self.shard.context.map.len();
         let new = std::mem::replace(&mut self.seen_topics, known)..known;
-        self.work = Some(Work::Listing(Listing { pending: std::mem::take(&mut self.pending).into_iter(), new }));
+        let pending = std::mem::take(&mut self.pending).into_iter();
+        self.work = Some(Box::new(Work::Listing(Listing { pending, new })));
     }
 }
 

@@ -145,12 +145,12 @@ impl SessionCore {
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
             Ok(Request::Ticket { id }) => {
-                self.work = Some(Work::Gathering(self.gather(id)));
+                self.work = Some(Box::new(Work::Gathering(self.gather(id))));
                 return Ok(self.work());
             }
             Ok(Request::Resume { id, ticket: text, resume }) => {
                 match ticket.unwrap_or_else(|| self.opener().open(&text)) {
-                    Ok(ticket) => self.work = Some(Work::Redeeming(self.redeem(id, ticket, resume))),
+                    Ok(ticket) => self.work = Some(Box::new(Work::Redeeming(self.redeem(id, ticket, resume)))),
                     Err(problem) => return Ok(Some(self.refuse(id, problem.code(), &problem.to_string()))),
                 }
                 return Ok(self.work());
@@ -173,10 +173,10 @@ impl SessionCore {
         if let Some(refused) = topics.as_deref().and_then(|topics| self.refuse_crowd(id, topics)) {
             return Ok(Some(refused));
         }
-        self.work = Some(match topics {
+        self.work = Some(Box::new(match topics {
             Some(topics) => Work::new(id, action, topics, strict),
             None => self.about_all(id, action),
-        });
+        }));
         Ok(self.work())
     }
 
@@ -186,38 +186,21 @@ impl SessionCore {
 
     /// Does the next part of what is in hand. None: nothing is to be said about it.
     pub fn work(&mut self) -> Option<Reply> {
-        let reply = match self.work.take()? {
-            Work::Asked(mut asked) => {
-                let reply = asked.part(self);
-                if !asked.is_done() {
-                    self.work = Some(Work::Asked(asked));
-                }
-                reply
-            }
-            Work::Gathering(mut gathering) => {
+        let mut work = self.work.take()?;
+        let (mut reply, is_done) = match &mut *work {
+            Work::Asked(asked) => (asked.part(self), asked.is_done()),
+            Work::Gathering(gathering) => {
                 gathering.gather(self);
-                if gathering.is_done() {
-                    Some(gathering.seal(self))
-                } else {
-                    self.work = Some(Work::Gathering(gathering));
-                    None
-                }
+                (None, gathering.is_done())
             }
-            Work::Redeeming(mut redeeming) => {
-                let reply = redeeming.part(self);
-                if !redeeming.is_done() {
-                    self.work = Some(Work::Redeeming(redeeming));
-                }
-                Some(reply)
-            }
-            Work::Listing(mut listing) => {
-                let reply = listing.part(self);
-                if !listing.is_done() {
-                    self.work = Some(Work::Listing(listing));
-                }
-                reply
-            }
+            Work::Redeeming(redeeming) => (Some(redeeming.part(self)), redeeming.is_done()),
+            Work::Listing(listing) => (listing.part(self), listing.is_done()),
         };
+        if !is_done {
+            self.work = Some(work);
+        } else if let Work::Gathering(gathering) = *work {
+            reply = Some(gathering.seal(self));
+        }
         if let Some(Reply::Ack { results, .. }) = &reply {
             self.count_refusals(results);
         }

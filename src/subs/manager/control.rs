@@ -144,7 +144,7 @@ impl Manager {
 
     /// So many more frames may carry what is subscribed at the pace `credit`. Returns how many there are now.
     pub fn grant(&mut self, session: SessionKey, frames: u32, now: i64) -> u32 {
-        let Some(member) = self.sessions.get_mut(session.0) else { return 0 };
+        let Some(member) = self.sessions.get_mut(session.index()) else { return 0 };
         member.credits = member.credits.saturating_add(frames).min(MAX_CREDITS);
         if member.credits > 0 {
             let unpaid = member.unpaid.take();
@@ -154,7 +154,7 @@ impl Manager {
     }
 
     pub fn credits(&self, session: SessionKey) -> u32 {
-        self.sessions.get(session.0).map_or(0, |member| member.credits)
+        self.sessions.get(session.index()).map_or(0, |member| member.credits)
     }
 
     /// Those of a list who stand there become due.
@@ -162,7 +162,7 @@ impl Manager {
         for handle in line.into_handles() {
             if let Some(subscription) = live(&mut self.subscriptions, handle)
                 && subscription.queue == queue
-                && let Some(member) = self.sessions.get_mut(subscription.session.0)
+                && let Some(member) = self.sessions.get_mut(subscription.session.index())
                 && subscription.become_due(member, handle, now)
             {
                 member.wake.notify_one();
@@ -173,7 +173,7 @@ impl Manager {
     /// What slows the session. Who waits already is looked at again when its former window begins: what the new floor makes too early
     /// waits on.
     pub fn set_floor(&mut self, session: SessionKey, floor: Floor) {
-        if let Some(member) = self.sessions.get_mut(session.0) {
+        if let Some(member) = self.sessions.get_mut(session.index()) {
             member.floor = floor;
         }
     }
@@ -202,7 +202,7 @@ impl Manager {
 
     /// The pace that holds for these terms, and what makes it slower than they ask.
     pub fn in_force(&self, session: SessionKey, terms: &Terms) -> (Pace, Option<Limiting>) {
-        let own = self.sessions.get(session.0).map(|member| member.floor).unwrap_or_default();
+        let own = self.sessions.get(session.index()).map(|member| member.floor).unwrap_or_default();
         let floor = own.or_slower(self.pressure().0);
         match terms.pace {
             Pace::EveryMs(ms) if ms >= floor.ms => (terms.pace, None),
@@ -257,7 +257,7 @@ impl Manager {
 
     /// Has the window begun that it waits for?
     fn has_opened(&self, subscription: &Subscription) -> bool {
-        self.sessions.get(subscription.session.0).is_some_and(|member| member.has_opened(subscription.waits_for))
+        self.sessions.get(subscription.session.index()).is_some_and(|member| member.has_opened(subscription.waits_for))
     }
 
     /// Is somebody due who would be told something?

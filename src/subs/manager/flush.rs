@@ -52,7 +52,7 @@ impl Manager {
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
         self.enter_windows(session, now);
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
-        let Some(member) = self.sessions.get_mut(session.0) else { return Flushed::default() };
+        let Some(member) = self.sessions.get_mut(session.index()) else { return Flushed::default() };
         let (encoding, floor_ms) = (member.encoding, member.floor_ms(self.node_floor_ms));
         let mut round = Round {
             encoding,
@@ -156,7 +156,7 @@ impl Manager {
 
     /// Makes due whoever waited for a window that has begun. Who is slower by now, or was sent something meanwhile, waits on.
     pub(super) fn enter_windows(&mut self, session: SessionKey, now: i64) {
-        let Some(member) = self.sessions.get_mut(session.0) else { return };
+        let Some(member) = self.sessions.get_mut(session.index()) else { return };
         let floor_ms = member.floor_ms(self.node_floor_ms);
         while let Some((begin, waiting)) = member.take_window() {
             for handle in &waiting {

@@ -31,6 +31,7 @@ pub(super) enum Queue {
     Paused,
 }
 
+/// Small: where there are many, most of what a look at one costs is its way from memory.
 pub(super) struct Subscription {
     pub generation: u32,
     pub topic: u32,
@@ -65,6 +66,8 @@ pub(super) struct Subscription {
     pub bytes: u64,
 }
 
+const _: () = assert!(size_of::<Option<Subscription>>() <= 128, "a subscription has grown");
+
 impl Subscription {
     /// Nothing has been sent yet.
     pub fn new(generation: u32, topic: u32, session: SessionKey, cursor: Rc<Cursor>, terms: Terms, check_at: i64) -> Self {
@@ -75,7 +78,7 @@ impl Subscription {
             session,
             cursor,
             terms,
-            grid: Grid::new(terms.pace, session.0),
+            grid: Grid::new(terms.pace, session.index()),
             sent_at: NEVER,
             opens_at: NEVER,
             queue: Queue::Idle,
@@ -120,7 +123,7 @@ impl Subscription {
 
     /// A pace begins with what is there.
     pub fn begin_pace(&mut self) {
-        self.grid = Grid::new(self.terms.pace, self.session.0);
+        self.grid = Grid::new(self.terms.pace, self.session.index());
         (self.sent_at, self.opens_at) = (NEVER, NEVER);
     }
 
@@ -136,7 +139,7 @@ impl Subscription {
         if floor_ms == 0 || self.grid.is_some_and(|grid| grid.is_slower_than(floor_ms)) {
             return None;
         }
-        let grid = Grid::new(Pace::EveryMs(floor_ms), self.session.0)?;
+        let grid = Grid::new(Pace::EveryMs(floor_ms), self.session.index())?;
         let last = grid.window(self.sent_at);
         (grid.window(now) <= last).then(|| grid.begin(last + 1))
     }
