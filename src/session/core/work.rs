@@ -145,15 +145,16 @@ impl SessionCore {
             Ok(Request::Pause { id, topics }) => (id, Action::Pause, topics, false),
             Ok(Request::Continue { id, topics }) => (id, Action::Continue, topics, false),
             Ok(Request::Ticket { id }) => {
-                self.work = Some(Box::new(Work::Gathering(self.gather(id))));
-                return Ok(self.work());
+                return Ok(self.begin(Work::Gathering(self.gather(id))));
             }
             Ok(Request::Resume { id, ticket: text, resume }) => {
-                match ticket.unwrap_or_else(|| self.opener().open(&text)) {
-                    Ok(ticket) => self.work = Some(Box::new(Work::Redeeming(self.redeem(id, ticket, resume)))),
-                    Err(problem) => return Ok(Some(self.refuse(id, problem.code(), &problem.to_string()))),
-                }
-                return Ok(self.work());
+                return Ok(match ticket.unwrap_or_else(|| self.opener().open(&text)) {
+                    Ok(ticket) => {
+                        let redeeming = self.redeem(id, ticket, resume);
+                        self.begin(Work::Redeeming(redeeming))
+                    }
+                    Err(problem) => Some(self.refuse(id, problem.code(), &problem.to_string())),
+                });
             }
             Ok(Request::Get { id, topics, heal }) => (id, Action::Get { heal }, Some(topics), false),
             // As frequent as frames are: answered only if it asks for that.
@@ -173,11 +174,17 @@ impl SessionCore {
         if let Some(refused) = topics.as_deref().and_then(|topics| self.refuse_crowd(id, topics)) {
             return Ok(Some(refused));
         }
-        self.work = Some(Box::new(match topics {
+        let work = match topics {
             Some(topics) => Work::new(id, action, topics, strict),
             None => self.about_all(id, action),
-        }));
-        Ok(self.work())
+        };
+        Ok(self.begin(work))
+    }
+
+    /// Takes it in hand and does its first part.
+    fn begin(&mut self, work: Work) -> Option<Reply> {
+        self.work = Some(Box::new(work));
+        self.work()
     }
 
     pub fn is_working(&self) -> bool {
