@@ -8,6 +8,7 @@ pub mod config;
 mod cores;
 pub mod emulate;
 pub mod encode;
+pub mod fetch;
 pub mod gate;
 pub mod ingest;
 pub mod logging;

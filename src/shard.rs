@@ -21,16 +21,17 @@ const POOLED_FRAMES: usize = 32;
 /// A frame that a deep snapshot has blown up is not kept.
 const POOLED_FRAME_BYTES: usize = 256 * 1024;
 
+/// So many turns before its own a session's memory is asked for, and half as many before it that of its connection, to which it leads.
+const FETCH_AHEAD: usize = 8;
+
 const DAY_MS: u64 = 86_400_000;
 
 /// How often the shard measures how long its tasks wait, and says that it is alive.
 const PROBE_INTERVAL_NS: i64 = 100_000_000;
 /// What a frame costs, whatever is in it (docs/performance.md): most of it is the kernel's. Fewer frames are what a pause saves.
 const FRAME_NS: i64 = 4_000;
-/// A shorter pause gathers next to nothing.
-const LEAST_PAUSE_NS: i64 = 300_000;
-/// Timers count whole milliseconds: a shorter pause would be much longer than meant.
-const TIMER_STEP_NS: i64 = 1_000_000;
+/// Timers count whole milliseconds: a shorter pause would be longer than meant, and saves little.
+const LEAST_PAUSE_NS: i64 = 1_000_000;
 /// A shard is busy when it wrote for this share of the time …
 const BUSY: f64 = 0.75;
 /// … over about as long as this.
@@ -56,6 +57,12 @@ pub struct ShardContext {
 pub trait Round {
     /// Writes one frame of what is due, as far as that goes without waiting.
     fn round(&self);
+
+    /// Its turn comes soon: asks for its memory.
+    fn fetch(&self);
+
+    /// Its turn comes very soon.
+    fn fetch_connection(&self);
 }
 
 /// A session's place in the rounds.
@@ -139,11 +146,6 @@ impl Shard {
             // Tasks run before the next look at the marks: what they wait for is not starved by data.
             match pace.pause_ns(began, now, frames) {
                 0 => tokio::task::yield_now().await,
-                pause if pause < TIMER_STEP_NS => {
-                    // The tasks' turn comes after it, less than a millisecond later.
-                    std::thread::sleep(Duration::from_nanos(pause.unsigned_abs()));
-                    tokio::task::yield_now().await;
-                }
                 pause => sleep_until(&self.context.clock, Some(now + pause)).await,
             }
         }
@@ -159,8 +161,17 @@ impl Shard {
     fn flush(&self) -> usize {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
-        for key in woken.iter() {
-            let round = self.rounds.borrow().get(key.index()).and_then(Option::clone);
+        for (at, key) in woken.iter().enumerate() {
+            let rounds = self.rounds.borrow();
+            let session = |at: usize| rounds.get(woken.get(at)?.index())?.as_ref();
+            if let Some(coming) = session(at + FETCH_AHEAD) {
+                coming.fetch();
+            }
+            if let Some(coming) = session(at + FETCH_AHEAD / 2) {
+                coming.fetch_connection();
+            }
+            let round = session(at).cloned();
+            drop(rounds);
             match round {
                 Some(session) => session.round(),
                 None => self.manager.borrow().wake(*key),
@@ -304,9 +315,8 @@ mod tests {
         assert_eq!(rounds(&mut pace, 100, 1_200, 800, 1_000), 0, "busy for less than half of the time");
         assert_eq!(rounds(&mut pace, 1, 0, 3_000, 1_000), 0, "one burst is not busy");
         assert_eq!(rounds(&mut pace, 100, 300, 3_000, 500), 2_000);
-        assert_eq!(rounds(&mut pace, 100, 100, 800, 100), 400, "shorter than a timer's step");
         assert_eq!(rounds(&mut pace, 100, 10, 12_000, 2_000), 5_000, "not longer than the limit");
-        assert_eq!(rounds(&mut pace, 1, 10, 9_000, 50), 0, "few frames are cheap anyway");
+        assert_eq!(rounds(&mut pace, 1, 10, 9_000, 200), 0, "few frames are cheap anyway");
         assert_eq!(rounds(&mut pace, 1, 100_000, 3_000, 1_000), 0, "it had nothing to do for long");
         assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000, 1_000), 0);
     }

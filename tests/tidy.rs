@@ -11,6 +11,7 @@ const MAX_LINES: usize = 600;
 const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("cores", &[]),
+    ("fetch", &[]),
     // Which cores there are belongs to what works here.
     ("config", &["cores"]),
     ("metrics", &[]),
@@ -23,11 +24,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     // A client whose views are topics.
     ("relay", &["clock", "config", "metrics", "topic"]),
     ("encode", &["config", "metrics", "topic"]),
-    ("subs", &["clock", "config", "encode", "metrics", "topic"]),
+    ("subs", &["clock", "config", "encode", "fetch", "metrics", "topic"]),
     // A shard runs its sessions, a session wakes through its shard; neither knows how clients come in or data comes from.
     ("shard", &["clock", "config", "encode", "metrics", "pressure", "session", "subs", "topic"]),
-    ("session", &["clock", "config", "encode", "metrics", "pressure", "shard", "subs", "topic"]),
-    ("gate", &["clock", "config", "metrics", "pressure", "session", "shard"]),
+    ("session", &["clock", "config", "encode", "fetch", "metrics", "pressure", "shard", "subs", "topic"]),
+    ("gate", &["clock", "config", "fetch", "metrics", "pressure", "session", "shard"]),
     ("admin", &["clock", "config", "metrics"]),
     // A venue's other side: shares nothing with the server.
     ("emulate", &["clock"]),

@@ -5,12 +5,14 @@
 //! nothing else, and what is written goes into the socket with one plain `send`.
 
 use super::transport::Transport;
+use crate::fetch::{self, Fetch};
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptError, UnbufferedStatus};
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
+use std::mem::offset_of;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -74,6 +76,12 @@ impl Kept {
         if self.is_empty() {
             *self = Self::default();
         }
+    }
+}
+
+impl<T> Fetch for TlsSocket<T> {
+    fn fetch(&self) {
+        fetch::around(&self.has_ended, offset_of!(Self, has_ended), size_of::<Self>());
     }
 }
 

@@ -125,13 +125,27 @@ impl Histogram {
     /// Durations from several stamps to a later one.
     #[inline]
     pub fn record_spans_ns(&self, from_ns: &[i64], to_ns: i64) {
-        let mut sum = 0u64;
+        // Neighbours are about as old and share a bucket, as a rule: one change for all of them.
+        let (mut bucket, mut count, mut sum) = (0, 0, 0u64);
         for from in from_ns {
             let span = to_ns.saturating_sub(*from).max(0) as u64;
-            self.buckets[index(span)].fetch_add(1, Relaxed);
+            let at = index(span);
+            if at != bucket {
+                self.add(bucket, count);
+                (bucket, count) = (at, 0);
+            }
+            count += 1;
             sum = sum.wrapping_add(span);
         }
+        self.add(bucket, count);
         self.sum.fetch_add(sum, Relaxed);
+    }
+
+    #[inline]
+    fn add(&self, bucket: usize, count: u64) {
+        if count > 0 {
+            self.buckets[bucket].fetch_add(count, Relaxed);
+        }
     }
 
     /// Any non-negative whole number, for example bytes.

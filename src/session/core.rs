@@ -218,7 +218,8 @@ impl SessionCore {
     pub fn fill(&mut self, frame: &mut FrameBuilder) -> bool {
         let shard = self.shard.clone();
         let context = &shard.context;
-        let now = context.clock.mono_ns();
+        let time = context.clock.now();
+        let now = time.mono;
         if now < self.held_back_until || !self.shard.manager.borrow().is_due(self.key) {
             return false;
         }
@@ -235,7 +236,7 @@ impl SessionCore {
             return false;
         }
         frame.set_limit(self.frame_bytes());
-        frame.begin(self.next_frame, context.clock.wall_ns());
+        frame.begin(self.next_frame, time.wall);
         let flushed = self.shard.manager.borrow_mut().flush(&context.map, self.key, now, frame);
         context.metrics.chunk_hits.add(flushed.chunk_hits);
         context.metrics.chunk_misses.add(flushed.chunk_misses);
@@ -256,13 +257,13 @@ impl SessionCore {
     /// Counts a frame that has been written whole.
     pub fn wrote(&mut self, frame: &FrameBuilder, bytes: usize) {
         let context = &self.shard.context;
-        let took_ns = context.clock.mono_ns() - self.filled_at;
+        let now = context.clock.now();
+        let took_ns = now.mono - self.filled_at;
         self.throttle.wrote(took_ns);
         // Data that waited for the link or a bucket of this client says nothing about the node.
         let is_late = took_ns >= OWN_WAIT_NS;
         let is_own = std::mem::replace(&mut self.waited, is_late) || is_late;
         let metrics = &context.metrics;
-        let now = context.clock.wall_ns();
         metrics.frames.add(1);
         metrics.bytes_out.add(bytes as u64);
         metrics.frame_bytes.record(bytes as u64);
@@ -272,9 +273,9 @@ impl SessionCore {
         metrics.snapshots.add(frame.snapshots);
         metrics.checks_sent.add(frame.checks);
         if let Some(oldest) = frame.realtime_published.iter().min() {
-            metrics.published_to_written.record_spans_ns(&frame.realtime_published, now);
+            metrics.published_to_written.record_spans_ns(&frame.realtime_published, now.wall);
             if !is_own {
-                metrics.lag.observe((now - oldest).unsigned_abs());
+                metrics.lag.observe((now.wall - oldest).unsigned_abs());
             }
         }
     }

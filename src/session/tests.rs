@@ -5,6 +5,7 @@ use super::*;
 use crate::clock::Clock;
 use crate::config;
 use crate::encode::FrameBuilder;
+use crate::fetch::Fetch;
 use crate::metrics::ShardMetrics;
 use crate::pressure::Pressure;
 use crate::shard::{Shard, ShardContext};
@@ -413,6 +414,8 @@ fn answers_do_not_grow_with_the_mistake() {
         assert!(parts > 2);
     });
 }
+
+impl Fetch for DuplexStream {}
 
 /// A WebSocket session over memory, and its client's end.
 fn websocket(rig: &Rig, client: Client) -> impl Future<Output = WebSocketStream<DuplexStream>> {

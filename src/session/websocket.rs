@@ -5,12 +5,14 @@
 //! that. The session's task reads, answers, and takes over whatever a round could not finish.
 
 use crate::encode::FrameBuilder;
+use crate::fetch::{self, Fetch};
 use crate::session::{Client, SessionCore, draining_notice, read};
 use crate::shard::{Round, Shard};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::mem::offset_of;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -49,7 +51,7 @@ enum End {
 /// What lasts as long as the session is put in its place here and now: a future keeps room for its arguments beside what it makes of them.
 pub fn run<S>(stream: Box<WebSocketStream<S>>, client: Client, shard: Rc<Shard>) -> impl Future<Output = ()>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Fetch + Unpin + 'static,
 {
     let link = Rc::new(Link::new(stream, SessionCore::open(client, &shard)));
     attend(link, shard)
@@ -57,7 +59,7 @@ where
 
 async fn attend<S>(link: Rc<Link<S>>, shard: Rc<Shard>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: AsyncRead + AsyncWrite + Fetch + Unpin + 'static,
 {
     let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
     let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
@@ -90,7 +92,7 @@ struct Rest {
     written: usize,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Round for Link<S> {
+impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
     fn round(&self) {
         if !self.is_idle.get() {
             // Its task looks for itself before it waits again.
@@ -128,6 +130,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Round for Link<S> {
                 core.wake();
             }
         }
+    }
+
+    fn fetch(&self) {
+        fetch::around(&self.is_idle, offset_of!(Self, is_idle), size_of::<Self>());
+    }
+
+    fn fetch_connection(&self) {
+        self.stream.borrow().get_ref().fetch();
     }
 }
 

@@ -11,6 +11,7 @@ mod member;
 #[cfg(test)]
 mod safety_tests;
 mod subscription;
+mod table;
 
 pub use control::Account;
 pub use flush::Flushed;
@@ -23,6 +24,7 @@ use slab::Slab;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use subscription::{Queue, Subscription};
+use table::Table;
 use tokio::sync::Notify;
 use wire::kind::Kind;
 use wire::request::{Change, Encoding, Focus, MaxAge, Pace, TradeMode};
@@ -32,6 +34,13 @@ use wire::request::{Change, Encoding, Focus, MaxAge, Pace, TradeMode};
 pub struct Handle {
     index: u32,
     generation: u32,
+}
+
+/// No handle has it.
+const NO_GENERATION: u32 = 0;
+
+fn next_generation(last: u32) -> u32 {
+    last.checked_add(1).unwrap_or(NO_GENERATION + 1)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -70,11 +79,12 @@ impl Terms {
 pub struct Manager {
     shard: usize,
     locals: Locals,
-    subscriptions: Slab<Subscription>,
+    subscriptions: Table,
     sessions: Slab<Member>,
     /// Beginning of a window (monotonic ns) -> sessions with somebody who waits for it. At most one entry a pace and phase.
     wheel: BTreeMap<i64, Vec<SessionKey>>,
-    next_generation: u32,
+    /// The newest one that a handle has.
+    generation: u32,
     check_interval_ns: i64,
     /// No subscription of the node is faster than this; 0 = as fast as they are.
     node_floor_ms: u32,
@@ -94,10 +104,10 @@ impl Manager {
         Self {
             shard,
             locals: Locals::default(),
-            subscriptions: Slab::new(),
+            subscriptions: Table::default(),
             sessions: Slab::new(),
             wheel: BTreeMap::new(),
-            next_generation: 0,
+            generation: NO_GENERATION,
             check_interval_ns,
             node_floor_ms: 0,
             defers_deep: false,
@@ -135,12 +145,11 @@ impl Manager {
         terms: Terms,
         now: i64,
     ) -> Handle {
-        self.next_generation = self.next_generation.wrapping_add(1);
-        let generation = self.next_generation;
+        let generation = next_generation(self.generation);
+        self.generation = generation;
         let cursor = if cursor == Cursor::NEW { self.beginning.clone() } else { Rc::new(cursor) };
         let check_at = next_check(self.check_interval_ns, topic, now);
-        let index = self.subscriptions.insert(Subscription::new(generation, topic, session, cursor, terms, check_at));
-        let handle = Handle { index: index as u32, generation };
+        let handle = self.subscriptions.insert(Subscription::new(generation, topic, session, cursor, terms, check_at));
         self.attach(map, handle);
         self.note_safety(map, handle);
         self.make_due(handle, now);
@@ -148,10 +157,8 @@ impl Manager {
     }
 
     pub fn unsubscribe(&mut self, map: &TopicMap, handle: Handle) {
-        if self.live(handle).is_none() {
-            return;
-        }
-        let subscription = self.subscriptions.remove(handle.index as usize);
+        let nobody = Subscription::new(NO_GENERATION, 0, SessionKey(0), self.beginning.clone(), Terms::default(), 0);
+        let Some(subscription) = self.subscriptions.remove(handle, nobody) else { return };
         if subscription.queue != Queue::Paused {
             self.detach(map, subscription.topic, subscription.is_listed);
         }
@@ -166,7 +173,7 @@ impl Manager {
 
     /// Counts a subscription, which is going to be due, among its topic's subscribers.
     fn attach(&mut self, map: &TopicMap, handle: Handle) {
-        let Some(subscription) = self.subscriptions.get_mut(handle.index as usize) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         let (local, is_first) = self.locals.enter(subscription.topic);
         subscription.local = local;
         if is_first {
@@ -197,10 +204,14 @@ impl Manager {
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
         let Some(local) = self.locals.find_mut(topic) else { return };
-        for place in local.idle.drain() {
+        while let Some(place) = local.idle.pop() {
+            self.subscriptions.fetch(local.idle.coming());
             let handle = place.0;
-            let found = live(&mut self.subscriptions, handle);
-            let Some(subscription) = found.filter(|found| found.stands_at(place)) else { continue };
+            let found = self.subscriptions.get_mut(handle);
+            let Some(subscription) = found.filter(|found| found.stands_at(place)) else {
+                local.idle.forget_stale();
+                continue;
+            };
             subscription.is_listed = false;
             if subscription.queue != Queue::Idle {
                 continue;
@@ -256,8 +267,8 @@ impl Manager {
     /// Would a mark find everybody whom it concerns?
     #[cfg(test)]
     pub(super) fn is_sound(&self) -> bool {
-        self.subscriptions.iter().all(|(index, found)| {
-            let own = |place: &Place| place.0.index as usize == index && found.stands_at(*place);
+        self.subscriptions.iter().all(|found| {
+            let own = |place: &Place| found.stands_at(*place);
             let places = self.locals.get(found.local).map_or(0, |local| local.idle.places().filter(own).count());
             places == usize::from(found.is_listed) && (found.is_listed || found.queue != Queue::Idle)
         })
@@ -268,7 +279,7 @@ impl Manager {
     }
 
     fn make_due(&mut self, handle: Handle, now: i64) {
-        if let Some(subscription) = live(&mut self.subscriptions, handle)
+        if let Some(subscription) = self.subscriptions.get_mut(handle)
             && subscription.queue == Queue::Idle
             && let Some(member) = self.sessions.get_mut(subscription.session.index())
             && subscription.become_due(member, handle, now)
@@ -280,7 +291,7 @@ impl Manager {
     /// Notes for a quote that is to be safe before which trades it has to be, or that it no longer is.
     fn note_safety(&mut self, map: &TopicMap, handle: Handle) {
         let Self { sessions, subscriptions, .. } = self;
-        let Some(subscription) = live(subscriptions, handle) else { return };
+        let Some(subscription) = subscriptions.get_mut(handle) else { return };
         let Some(member) = sessions.get_mut(subscription.session.index()) else { return };
         let topic = map.get(subscription.topic).filter(|topic| topic.kind() == Kind::Quote);
         let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
@@ -305,24 +316,13 @@ fn next_check(interval_ns: i64, topic: u32, now: i64) -> i64 {
 }
 
 /// Does somebody stand at this place of an idle line?
-fn is_held(subscriptions: &Slab<Subscription>, place: Place) -> bool {
-    subscriptions.get(place.0.index as usize).is_some_and(|found| found.stands_at(place))
+fn is_held(subscriptions: &Table, place: Place) -> bool {
+    subscriptions.get(place.0).is_some_and(|found| found.stands_at(place))
 }
 
 /// Does what the handle names stand in this list?
-fn stands(subscriptions: &Slab<Subscription>, handle: Handle, queue: Queue) -> bool {
-    let found = subscriptions.get(handle.index as usize);
-    found.is_some_and(|found| found.generation == handle.generation && found.queue == queue)
-}
-
-fn live(subscriptions: &mut Slab<Subscription>, handle: Handle) -> Option<&mut Subscription> {
-    subscriptions.get_mut(handle.index as usize).filter(|found| found.generation == handle.generation)
-}
-
-impl Manager {
-    fn live(&self, handle: Handle) -> Option<&Subscription> {
-        self.subscriptions.get(handle.index as usize).filter(|found| found.generation == handle.generation)
-    }
+fn stands(subscriptions: &Table, handle: Handle, queue: Queue) -> bool {
+    subscriptions.get(handle).is_some_and(|found| found.queue == queue)
 }
 
 impl Subscription {

@@ -3,7 +3,7 @@
 
 use super::member::Line;
 use super::subscription::{Queue, Subscription};
-use super::{Handle, Manager, SessionKey, Terms, live};
+use super::{Handle, Manager, SessionKey, Terms, next_generation};
 use crate::subs::{Floor, MAX_CREDITS};
 use crate::topic::{Cursor, TopicMap};
 use wire::answer::{Limiting, Standing};
@@ -32,7 +32,7 @@ impl Manager {
     /// A subscription that ends after one answer, a snapshot.
     pub fn subscribe_once(&mut self, map: &TopicMap, session: SessionKey, topic: u32, now: i64) -> Handle {
         let handle = self.subscribe(map, session, topic, Cursor::NEW, Terms::default(), now);
-        if let Some(subscription) = live(&mut self.subscriptions, handle) {
+        if let Some(subscription) = self.subscriptions.get_mut(handle) {
             subscription.once = true;
             subscription.promised = true;
         }
@@ -42,7 +42,7 @@ impl Manager {
     /// The next flush holds a whole snapshot of the topic: of a stream behind all events up to it, so that none is lost.
     /// A paused subscription wakes for it, and no grant is needed.
     pub fn promise_snapshot(&mut self, map: &TopicMap, handle: Handle, now: i64) {
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         let topic = subscription.topic;
         let is_stream = map.get(topic).is_some_and(|topic| topic.kind().row().class == Class::Stream);
         if !(is_stream && subscription.cursor.is_placed()) {
@@ -61,14 +61,14 @@ impl Manager {
     }
 
     pub fn is_promised(&self, handle: Handle) -> bool {
-        self.live(handle).is_some_and(|subscription| subscription.promised)
+        self.subscriptions.get(handle).is_some_and(|subscription| subscription.promised)
     }
 
     /// From now on the subscription is never due: its cursor ages. Returns the name it then has; places in lists under the old
     /// one are stale.
     pub fn pause(&mut self, map: &TopicMap, handle: Handle) -> Handle {
-        let generation = self.next_generation.wrapping_add(1);
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return handle };
+        let generation = next_generation(self.generation);
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return handle };
         if subscription.promised {
             subscription.pauses_after = true;
             return handle;
@@ -78,14 +78,14 @@ impl Manager {
             return handle;
         }
         self.leave_list(handle);
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return handle };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return handle };
         subscription.queue = Queue::Paused;
         let (topic, was_listed) = (subscription.topic, subscription.unlist());
         let mut renamed = handle;
         if was != Queue::Idle {
             subscription.generation = generation;
             renamed.generation = generation;
-            self.next_generation = generation;
+            self.generation = generation;
             self.note_safety(map, renamed);
         }
         self.detach(map, topic, was_listed);
@@ -94,7 +94,7 @@ impl Manager {
 
     /// A paused subscription is due at once, for all that it has missed.
     pub fn unpause(&mut self, map: &TopicMap, handle: Handle, now: i64) {
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         subscription.pauses_after = false;
         if subscription.queue == Queue::Paused {
             subscription.queue = Queue::Idle;
@@ -107,13 +107,13 @@ impl Manager {
     /// Changes the terms, but for the mode (`set_mode`); the cursor stays where it is, so nothing is lost. A new pace begins with what
     /// is there.
     pub fn set_terms(&mut self, map: &TopicMap, handle: Handle, terms: Terms, now: i64) {
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         let (former, moves) = (subscription.terms, subscription.queue == Queue::Due);
         if moves {
             // Into the line of its focus.
             self.leave_list(handle);
         }
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         subscription.terms = Terms { mode: former.mode, ..terms };
         if former.pace != terms.pace {
             subscription.begin_pace();
@@ -128,7 +128,8 @@ impl Manager {
 
     /// What waits for its window or for a grant is due now, as far as its terms allow.
     fn hasten(&mut self, handle: Handle, now: i64) {
-        if self.live(handle).is_some_and(|subscription| matches!(subscription.queue, Queue::Waiting | Queue::Unpaid)) {
+        if self.subscriptions.get(handle).is_some_and(|subscription| matches!(subscription.queue, Queue::Waiting | Queue::Unpaid))
+        {
             self.leave_list(handle);
         }
         self.make_due(handle, now);
@@ -136,7 +137,7 @@ impl Manager {
 
     /// Takes a subscription out of the list it stands in; its entry there is stale.
     fn leave_list(&mut self, handle: Handle) {
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return };
         let (session, focus) = (subscription.session, subscription.terms.focus);
         let was = std::mem::replace(&mut subscription.queue, Queue::Idle);
         self.note_stale(session, focus, was);
@@ -160,7 +161,7 @@ impl Manager {
     /// Those of a list who stand there become due.
     fn release(&mut self, line: Line, queue: Queue, now: i64) {
         for handle in line.into_handles() {
-            if let Some(subscription) = live(&mut self.subscriptions, handle)
+            if let Some(subscription) = self.subscriptions.get_mut(handle)
                 && subscription.queue == queue
                 && let Some(member) = self.sessions.get_mut(subscription.session.index())
                 && subscription.become_due(member, handle, now)
@@ -215,7 +216,7 @@ impl Manager {
     /// Changes how trades are told. The cursor stays, unless going on from it one by one would lose trades that a summary still
     /// had: then the subscription begins anew with a snapshot. True if it does.
     pub fn set_mode(&mut self, map: &TopicMap, handle: Handle, mode: TradeMode, now: i64) -> bool {
-        let Some(subscription) = live(&mut self.subscriptions, handle) else { return false };
+        let Some(subscription) = self.subscriptions.get_mut(handle) else { return false };
         if std::mem::replace(&mut subscription.terms.mode, mode) == mode {
             return false;
         }
@@ -230,7 +231,7 @@ impl Manager {
     }
 
     pub fn account(&self, map: &TopicMap, handle: Handle) -> Option<Account> {
-        let subscription = self.live(handle)?;
+        let subscription = self.subscriptions.get(handle)?;
         let (pace, limited_by) = self.in_force(subscription.session, &subscription.terms);
         Some(Account {
             terms: subscription.terms,
@@ -264,8 +265,8 @@ impl Manager {
     #[cfg(test)]
     pub(in crate::subs) fn has_news(&mut self, map: &TopicMap, session: SessionKey, now: i64) -> bool {
         self.enter_windows(session, now);
-        let mut own = self.subscriptions.iter().filter(|(_, found)| found.session == session);
-        own.any(|(_, found)| found.queue == Queue::Due && (found.promised || !has_all(map, found)))
+        let mut own = self.subscriptions.iter().filter(|found| found.session == session);
+        own.any(|found| found.queue == Queue::Due && (found.promised || !has_all(map, found)))
     }
 }
 

@@ -3,7 +3,8 @@
 
 use super::local::{LocalTopic, Locals};
 use super::subscription::{Queue, Subscription};
-use super::{Manager, SessionKey, live, next_check, stands};
+use super::table::FETCH_AHEAD;
+use super::{Manager, SessionKey, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
 use crate::topic::{Cursor, Topic, TopicMap};
 use std::rc::Rc;
@@ -68,7 +69,8 @@ impl Manager {
             let Some(focus) = member.turn(now) else { break };
             let Some(entry) = member.line(focus).pop() else { break };
             let handle = entry.0;
-            let Some(subscription) = live(&mut self.subscriptions, handle).filter(|found| found.queue == Queue::Due) else {
+            self.subscriptions.fetch(member.line(focus).coming());
+            let Some(subscription) = self.subscriptions.get_mut(handle).filter(|found| found.queue == Queue::Due) else {
                 member.line(focus).forget_stale();
                 continue;
             };
@@ -90,7 +92,7 @@ impl Manager {
             // The quote before its trade, if there is one. It may not even be marked: who publishes does not wait for us.
             if let Some(safe) = member.safe.get(&id).copied()
                 && round.has_trades(topic, self.locals.get_mut(subscription.local), subscription, &mut self.spare)
-                && let Some(quote) = live(&mut self.subscriptions, safe)
+                && let Some(quote) = self.subscriptions.get_mut(safe)
                 && matches!(quote.queue, Queue::Idle | Queue::Waiting | Queue::Due)
                 && (member.credits > 0 || !quote.is_on_credit())
             {
@@ -111,7 +113,7 @@ impl Manager {
                     Served::All | Served::More => {}
                 }
             }
-            let Some(subscription) = live(&mut self.subscriptions, handle) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(handle) else { continue };
             let Some(local) = self.locals.get_mut(subscription.local) else { continue };
             let before = round.frame.len();
             let served = round.serve(topic, local, subscription, &mut self.spare);
@@ -159,9 +161,10 @@ impl Manager {
         let Some(member) = self.sessions.get_mut(session.index()) else { return };
         let floor_ms = member.floor_ms(self.node_floor_ms);
         while let Some((begin, waiting)) = member.take_window() {
-            for handle in &waiting {
+            for (at, handle) in waiting.iter().enumerate() {
+                self.subscriptions.fetch(waiting.get(at + FETCH_AHEAD).copied());
                 // Whoever ended, or got another pace meanwhile, does not wait here any more.
-                let Some(subscription) = live(&mut self.subscriptions, *handle) else { continue };
+                let Some(subscription) = self.subscriptions.get_mut(*handle) else { continue };
                 if subscription.queue != Queue::Waiting || subscription.waits_for != begin {
                     continue;
                 }

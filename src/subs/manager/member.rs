@@ -2,6 +2,7 @@
 //! Out: the next one to be served. Bounded: a subscription stands in one list; stale entries are less than half of each.
 
 use super::Handle;
+use super::table::FETCH_AHEAD;
 use crate::subs::Floor;
 use smallvec::SmallVec;
 use std::collections::btree_map::Entry;
@@ -74,10 +75,9 @@ impl Line {
         std::mem::take(self)
     }
 
-    /// Empties it one by one and keeps its memory.
-    pub fn drain(&mut self) -> impl Iterator<Item = Place> {
-        self.stale = 0;
-        self.waiting.drain(..)
+    /// Whose turn is in a moment.
+    pub fn coming(&self) -> Option<Handle> {
+        self.waiting.get(FETCH_AHEAD - 1).map(|(handle, _)| *handle)
     }
 
     pub fn into_handles(self) -> impl Iterator<Item = Handle> {
