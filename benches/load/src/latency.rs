@@ -10,13 +10,15 @@ use wire::event::Nanos;
 const MOST_US: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
 
-/// Values below are counted one by one; from each power of two on in steps twice as wide, so that three digits are exact.
-const EXACT: u64 = 2_048;
-/// One for `MOST_US`, and those before it.
-const STEPS: usize = step(MOST_US) + 1;
+/// Between a power of two and the next one lie so many steps, as a power of two: three digits are exact.
+const STEP_BITS: u32 = 10;
+/// Shorter times (ns) count as this long, longer ones as `MOST_NS`.
+const LEAST_NS: u64 = 512;
+const MOST_NS: u64 = MOST_US * 1_000;
+const STEPS: usize = step(MOST_NS) + 1;
 
-/// How often each step was met. The steps are those of `Histogram`, which does all the reading; but it keeps more than these counts up to date
-/// at each record, and a load client records millions a second.
+/// How often each step was met. `Histogram` does all the reading, but it keeps more than counts up to date at each record, and a load client
+/// records millions a second.
 #[derive(Clone, Debug)]
 pub struct Latency(Vec<u64>);
 
@@ -30,12 +32,16 @@ impl Latency {
     /// A time that lies after `now` (clock skew between machines) counts as no time.
     #[inline]
     pub fn record(&mut self, from: Nanos, now: Nanos) {
-        self.record_us(now.saturating_sub(from).max(0).unsigned_abs() / 1_000);
+        self.record_ns(now.saturating_sub(from).max(0).unsigned_abs());
     }
 
     #[inline]
+    fn record_ns(&mut self, ns: u64) {
+        self.0[step(ns)] += 1;
+    }
+
     pub fn record_us(&mut self, micros: u64) {
-        self.0[step(micros)] += 1;
+        self.record_ns(micros.saturating_mul(1_000));
     }
 
     pub fn add(&mut self, other: &Self) {
@@ -47,7 +53,7 @@ impl Latency {
     fn histogram(&self) -> Histogram<u64> {
         let mut histogram = Histogram::new_with_bounds(1, MOST_US, DIGITS).expect("the bounds are good");
         for (at, count) in self.0.iter().enumerate().filter(|(_, count)| **count > 0) {
-            histogram.saturating_record_n(first_us(at), *count);
+            histogram.saturating_record_n(micros(at), *count);
         }
         histogram
     }
@@ -74,34 +80,38 @@ impl Latency {
     }
 }
 
-/// The step a value is counted in; what is above an hour counts as an hour.
+/// The step a time is counted in. A floating-point number is a power of two and how far it is to the next one, one behind the other: its first
+/// bits are the number of a step.
 #[inline]
-const fn step(micros: u64) -> usize {
-    let micros = if micros < MOST_US { micros } else { MOST_US };
-    // How many low bits of the value do not count.
-    let left_out = (micros | (EXACT - 1)).ilog2() - (EXACT - 1).ilog2();
-    left_out as usize * (EXACT as usize / 2) + (micros >> left_out) as usize
+const fn step(ns: u64) -> usize {
+    let ns = if ns < LEAST_NS { LEAST_NS } else { ns };
+    let ns = if ns < MOST_NS { ns } else { MOST_NS };
+    (first_bits(ns as f64) - first_bits(LEAST_NS as f64)) as usize
 }
 
-/// The lowest value of a step.
-fn first_us(step: usize) -> u64 {
-    let (step, half) = (step as u64, EXACT / 2);
-    if step < EXACT { step } else { (step % half + half) << (step / half - 1) }
+const fn first_bits(number: f64) -> u64 {
+    number.to_bits() >> (f64::MANTISSA_DIGITS - 1 - STEP_BITS)
 }
 
-/// As pairs of value and count: what one process tells another.
+/// The longest time of a step.
+fn micros(step: usize) -> u64 {
+    let next = first_bits(LEAST_NS as f64) + step as u64 + 1;
+    (f64::from_bits(next << (f64::MANTISSA_DIGITS - 1 - STEP_BITS)).ceil() as u64 - 1) / 1_000
+}
+
+/// As pairs of step and count: what one process tells another.
 impl Serialize for Latency {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.histogram().iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())))
+        serializer.collect_seq(self.0.iter().enumerate().filter(|(_, count)| **count > 0))
     }
 }
 
 impl<'de> Deserialize<'de> for Latency {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut latency = Self::default();
-        for (value, count) in Vec::<(u64, u64)>::deserialize(deserializer)? {
-            let sum = latency.0[step(value)].checked_add(count);
-            latency.0[step(value)] = sum.ok_or_else(|| D::Error::custom("too many"))?;
+        for (step, count) in Vec::<(usize, u64)>::deserialize(deserializer)? {
+            let sum = latency.0.get_mut(step).ok_or_else(|| D::Error::custom("no such step"))?;
+            *sum = sum.checked_add(count).ok_or_else(|| D::Error::custom("too many"))?;
         }
         Ok(latency)
     }
@@ -126,24 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn the_steps_are_those_of_the_histogram() {
-        let (mut latency, mut histogram) = (Latency::default(), Latency::default().histogram());
-        let edges = (0..33).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]);
-        for micros in edges.chain((0..20_000).map(|_| fastrand::u64(..) >> fastrand::u32(32..64))).chain([u64::MAX]) {
-            latency.record_us(micros);
-            histogram.saturating_record(micros.min(MOST_US));
-            assert_eq!(step(first_us(step(micros))), step(micros));
+    fn a_time_is_told_to_three_digits() {
+        let edges = (0..43).flat_map(|bits| [(1u64 << bits) - 1, 1 << bits, (1 << bits) + 1]);
+        let random = (0..20_000).map(|_| fastrand::u64(..) >> fastrand::u32(20..64));
+        for ns in edges.chain(random).chain([MOST_NS, u64::MAX]) {
+            let mut latency = Latency::default();
+            latency.record_ns(ns);
+            let (told, true_us) = (micros(step(ns)), ns.min(MOST_NS) / 1_000);
+            assert!((true_us..=true_us + true_us / 1_000 + 1).contains(&told), "{ns} ns: {told}");
+            assert!(latency.max_us().abs_diff(told) <= told / 1_000, "{ns} ns: {}", latency.max_us());
         }
-        let counts = |histogram: &Histogram<u64>| -> Vec<_> {
-            histogram.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
-        };
-        let read = latency.histogram();
-        assert!(counts(&read) == counts(&histogram));
-        assert_eq!(latency.count(), histogram.len());
-        for part in 0..=1_000 {
-            let quantile = f64::from(part) / 1_000.0;
-            assert_eq!(read.value_at_quantile(quantile), histogram.value_at_quantile(quantile));
-        }
+        assert_eq!([0, 1_000, 40_000, 100_000, 1_500_000].map(|ns| micros(step(ns))), [0, 1, 40, 100, 1_500]);
     }
 
     #[test]

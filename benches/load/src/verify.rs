@@ -15,7 +15,9 @@ pub struct Rules {
     pub consecutive_ids: bool,
 }
 
+/// One line of the cache: who has many topics is measured in looks at these.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Held {
     /// Index into the plan's topics; `None` for what a pattern brought.
     pub topic: Option<u32>,
@@ -26,6 +28,8 @@ pub struct Held {
     after_gap: bool,
     view: Option<Box<View>>,
 }
+
+const _: () = assert!(size_of::<Held>() == 64, "it has grown");
 
 impl Held {
     pub fn new(topic: Option<u32>) -> Self {

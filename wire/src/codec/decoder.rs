@@ -9,12 +9,13 @@ use crate::record::{Bar, Meta, Record, StatsChange};
 use crate::request::Encoding;
 use foldhash::fast::RandomState;
 use std::collections::HashMap;
+use std::ops::Deref;
 
 /// Most topics one connection may announce: far above what a server lets one session subscribe to.
 pub const MAX_TOPICS: usize = 1 << 18;
 
-/// Called for each record. The meta is the topic's newest one; for a `Meta` record, that one itself.
-pub type Each<'a> = &'a mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>);
+/// Called for each record, with its topic's newest meta; for a `Meta` record, that one itself.
+pub type Each<'a> = &'a mut dyn FnMut(&FrameHeader, &Announced, &Record<'_>);
 
 /// Decodes the data frames of one connection. A new connection needs a new one.
 #[derive(Debug)]
@@ -42,11 +43,7 @@ impl Decoder {
     }
 
     /// Decodes one frame and hands out its records in order. After an error the rest of the frame is lost.
-    pub fn decode(
-        &mut self,
-        bytes: &[u8],
-        each: &mut dyn FnMut(&FrameHeader, &Meta, &Record<'_>),
-    ) -> Result<FrameHeader, DecodeError> {
+    pub fn decode(&mut self, bytes: &[u8], each: Each<'_>) -> Result<FrameHeader, DecodeError> {
         match self.encoding {
             Encoding::Binary => binary::read::frame(&mut self.topics, &mut self.scratch, bytes, each),
             Encoding::Json => json::read::frame(&mut self.topics, &mut self.scratch, bytes, each),
@@ -55,67 +52,87 @@ impl Decoder {
 
     /// The newest meta of a topic.
     pub fn meta(&self, topic: u32) -> Option<&Meta> {
-        self.topics.get(topic).map(|state| &state.meta)
+        self.topics.get(topic).map(|topic| &**topic)
     }
 }
 
-/// What is known of one topic of the connection.
+/// A topic of the connection: its meta, and what else is known of it.
 #[derive(Debug)]
-pub(super) struct TopicState {
-    pub meta: Meta,
+pub struct Announced {
+    /// Not in line: most records need none of it.
+    meta: Box<Meta>,
+    place: u32,
+    /// `Meta::base`.
+    pub(super) base: i64,
     /// `Meta::time_exponent` in nanoseconds.
-    pub unit_ns: Nanos,
+    pub(super) unit_ns: Nanos,
     /// Id of the newest trade that had one; steps count from it (binary).
-    pub previous_id: Option<i64>,
+    pub(super) previous_id: Option<i64>,
+}
+
+impl Announced {
+    /// How many topics of the connection were announced before it: finds what else is kept of it without a search.
+    pub fn place(&self) -> usize {
+        self.place as usize
+    }
+}
+
+impl Deref for Announced {
+    type Target = Meta;
+
+    fn deref(&self) -> &Meta {
+        &self.meta
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Topics {
-    states: Vec<TopicState>,
+    states: Vec<Announced>,
     /// Topic id -> place in `states`.
-    places: HashMap<u32, usize, RandomState>,
+    places: HashMap<u32, u32, RandomState>,
     /// Id and place of the newest one that was looked up: records of one topic come in a row.
-    newest: (u32, usize),
+    newest: (u32, u32),
 }
 
 impl Default for Topics {
     fn default() -> Self {
-        Self { states: Vec::new(), places: HashMap::default(), newest: (0, usize::MAX) }
+        Self { states: Vec::new(), places: HashMap::default(), newest: (0, u32::MAX) }
     }
 }
 
 impl Topics {
-    pub fn get(&self, topic: u32) -> Option<&TopicState> {
-        self.places.get(&topic).and_then(|place| self.states.get(*place))
+    pub fn get(&self, topic: u32) -> Option<&Announced> {
+        self.places.get(&topic).and_then(|place| self.states.get(*place as usize))
     }
 
     #[inline]
-    pub fn find(&mut self, topic: u32) -> Option<&mut TopicState> {
+    pub fn find(&mut self, topic: u32) -> Option<&mut Announced> {
         if self.newest.0 != topic {
             self.newest = (topic, *self.places.get(&topic)?);
         }
-        self.states.get_mut(self.newest.1)
+        self.states.get_mut(self.newest.1 as usize)
     }
 
-    pub fn get_mut(&mut self, topic: u32) -> Result<&mut TopicState, Problem> {
+    pub fn get_mut(&mut self, topic: u32) -> Result<&mut Announced, Problem> {
         self.find(topic).ok_or(Problem::UnknownTopic(topic))
     }
 
-    pub fn announce(&mut self, meta: Meta) -> Result<&Meta, Problem> {
-        let (topic, unit_ns) = (meta.topic, binary::unit_ns(meta.time_exponent));
+    pub fn announce(&mut self, meta: Meta) -> Result<&Announced, Problem> {
+        let (topic, base, unit_ns) = (meta.topic, meta.base, binary::unit_ns(meta.time_exponent));
         if let Ok(state) = self.get_mut(topic) {
             if state.meta.epoch != meta.epoch {
                 // Told again within an epoch (a base that became known), the stream goes on where it was.
                 state.previous_id = None;
             }
-            (state.meta, state.unit_ns) = (meta, unit_ns);
+            (*state.meta, state.base, state.unit_ns) = (meta, base, unit_ns);
         } else if self.states.len() < MAX_TOPICS {
-            self.newest = (topic, self.states.len());
-            self.places.insert(topic, self.states.len());
-            self.states.push(TopicState { meta, unit_ns, previous_id: None });
+            let place = self.states.len() as u32;
+            self.newest = (topic, place);
+            self.places.insert(topic, place);
+            self.states.push(Announced { meta: Box::new(meta), place, base, unit_ns, previous_id: None });
         } else {
             return Err(Problem::TooManyTopics);
         }
-        self.get_mut(topic).map(|state| &state.meta)
+        self.get_mut(topic).map(|topic| &*topic)
     }
 }

@@ -14,7 +14,7 @@ mod varint;
 #[cfg(test)]
 mod tests;
 
-pub use decoder::{Decoder, Each, MAX_TOPICS};
+pub use decoder::{Announced, Decoder, Each, MAX_TOPICS};
 pub use error::{At, DecodeError, Problem};
 pub use frame::FrameHeader;
 

@@ -4,7 +4,7 @@
 use crate::{blessing, root};
 use std::fmt::Write as _;
 use wire::codec::frame::{base_second, put_header, put_trailer};
-use wire::codec::{Context, Decoder, put};
+use wire::codec::{Announced, Context, Decoder, put};
 use wire::event::{Aggressor, Cause, FeedState, Flags, Level, Quote, Status, TradingState};
 use wire::instrument::{Instrument, InstrumentClass};
 use wire::kind::Kind;
@@ -89,7 +89,7 @@ impl Connection {
         let mut records = Vec::new();
         for frame in &self.frames {
             let bytes = if encoding == Encoding::Binary { &frame.binary[..] } else { frame.json.as_bytes() };
-            let each = &mut |_: &_, _: &Meta, record: &Record<'_>| {
+            let each = &mut |_: &_, _: &Announced, record: &Record<'_>| {
                 // The two spell an unknown type's number differently; nothing else may differ.
                 let unknown = matches!(record.body, RecordBody::Unknown { .. });
                 records.push(if unknown { format!("unknown, sequence {}", record.sequence) } else { format!("{record:?}") });

@@ -3,8 +3,7 @@
 
 use super::{Dialect, Mark, Session, Turn};
 use crate::verify::{Held, Rules};
-use foldhash::fast::FixedState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::codec::Decoder;
 use wire::event::Nanos;
@@ -23,8 +22,8 @@ pub struct Tickwire {
     sent: Nanos,
     /// Sorted by the plan's index, as far as they were asked for by name.
     held: Vec<Held>,
-    /// From topic ids of this connection to places in `held`.
-    places: HashMap<u32, u32, FixedState>,
+    /// Of the topics of this connection, in the order in which they were announced: where in `held` they are.
+    places: Vec<u32>,
     /// Requests that wait for the answer to the one before.
     waiting: Vec<String>,
     stage: Stage,
@@ -47,7 +46,7 @@ impl Tickwire {
             next_frame: 1,
             sent: 0,
             held: topics.into_iter().map(|topic| Held::new(Some(topic))).collect(),
-            places: HashMap::default(),
+            places: Vec::new(),
             waiting: Vec::new(),
             stage: Stage::Greeting,
             dialect,
@@ -126,19 +125,14 @@ impl Tickwire {
         let (tally, faults, heads) = (&mut *turn.tally, &mut *turn.faults, &mut turn.heads);
         tally.frames += 1;
         tally.bytes += bytes.len() as u64;
-        // Records of one topic come in a row.
-        let mut newest = (u32::MAX, 0);
         let decoded = decoder.decode(bytes, &mut |_, meta, record| {
-            if let RecordBody::Meta(meta) = record.body {
-                let place = *places.entry(meta.topic).or_insert_with(|| place(dialect, held, &meta.name));
-                return held[place as usize].announce(meta, record, rules);
+            if let RecordBody::Meta(_) = record.body {
+                if meta.place() == places.len() {
+                    places.push(place(dialect, held, &meta.name));
+                }
+                return held[places[meta.place()] as usize].announce(meta, record, rules);
             }
-            if newest.0 != record.topic {
-                // The decoder has seen a meta of each topic it hands out.
-                let Some(place) = places.get(&record.topic) else { return };
-                newest = (record.topic, *place as usize);
-            }
-            let Some(held) = held.get_mut(newest.1) else { return };
+            let Some(held) = held.get_mut(places[meta.place()] as usize) else { return };
             held.apply(meta, record, rules, now, tally, faults);
             if let (Some(heads), Some(topic), Some(sequence)) = (heads.as_deref_mut(), held.topic, held.sequence) {
                 let head = &mut heads[topic as usize];

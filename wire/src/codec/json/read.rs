@@ -7,7 +7,7 @@ use super::super::frame::{self, FrameHeader};
 use super::fields::{Fields, Text};
 use super::kind;
 use crate::event::Nanos;
-use crate::record::{Record, RecordBody};
+use crate::record::{Meta, Record, RecordBody};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -71,7 +71,7 @@ impl Run<'_> {
             // An unknown record may well be about no topic at all.
             return if known { Err(Problem::UnknownTopic(topic)) } else { Ok(()) };
         };
-        let meta = &state.meta;
+        let meta: &Meta = state;
         if known && fields.topic.0 != meta.name {
             return Err(Problem::TopicName);
         }
@@ -86,7 +86,7 @@ impl Run<'_> {
             Some(instrument) => RecordBody::Instrument(instrument),
             None => fields.body(meta, self.scratch)?,
         };
-        (self.each)(header, meta, &Record { topic, flags, sequence, time, body });
+        (self.each)(header, state, &Record { topic, flags, sequence, time, body });
         Ok(())
     }
 }
