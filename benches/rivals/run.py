@@ -26,8 +26,8 @@ SCRATCH = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tick
 RESULTS = ROOT / "benches/results"
 
 LIMIT_SECONDS, LIMIT_QUICK_SECONDS = 1500, 240
-# Of a server's time: when no run of W1, and then none of the other loads, is repeated or begun any more, so that some is left for W1 max.
-W1_SHARE, LOADS_SHARE = 0.4, 0.6
+# Of the time: when no run of W1, and then none of the other loads, is repeated or begun any more, so that some is left for W1 max.
+W1_SHARE, LOADS_SHARE = 0.4, 0.7
 
 
 class Rival:
@@ -282,61 +282,80 @@ FIRST_GUESS = {
 }  # fmt: skip
 
 
-def base(rival, count, job, until, repeats):
-    """W1 so many times: the middle of each figure, of the runs that finished, and all of them."""
-    runs = []
-    while len(runs) < count and (not runs or time.monotonic() < until):
-        runs.append(repeats.least_disturbed(lambda: measure(rival, job), until))
+def middle(runs):
+    """Of each figure of W1, of the runs that finished."""
     finished = [run for run in runs if "deliveries" in run]
     if not finished:
-        return runs[0], runs
+        return runs[0]
     # One fault is one too many.
-    middle = median(finished, worst=("lost", "gaps", "stolen_percent"))
-    return {**middle, "ok": all(run["ok"] for run in runs)}, runs
+    return {**median(finished, worst=("lost", "gaps", "stolen_percent")), "ok": all(run["ok"] for run in runs)}
 
 
 def session(rivals, quick, limit):
+    """What is compared is measured in turn, as the speed of a core changes from minute to minute; each server's own limits one after the other."""
     begin = time.monotonic()
-    rows, repeats = [], Repeats(float("inf"))
+    rows, repeats = [{"name": rival.name, "base_runs": []} for rival in rivals], Repeats(float("inf"))
     count, steps, w1 = (1, 3, W1.but(seconds=3)) if quick else (3, 6, W1)
-    for at, rival in enumerate(rivals):
-        # A fair share of what is left each, so that the last one is not the one that is cut; and what it takes to fill a history.
-        mine, left = time.monotonic(), limit - (time.monotonic() - begin) - sum(map(filling, rivals[at:]))
-        share = left / (len(rivals) - at) + filling(rival)
-        say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
-        row = {"name": rival.name, "load_average": os.getloadavg()[0]}
+    for _ in range(count):
+        in_turn(rivals, rows, begin + W1_SHARE * limit, lambda rival, row, until: base(rival, row, w1, until, repeats))
+    for name in () if quick else ("w3", "w4"):
+        in_turn(rivals, rows, begin + LOADS_SHARE * limit, lambda rival, row, until: other(name, rival, row, until, repeats))
+    for at, (rival, row) in enumerate(zip(rivals, rows)):
+        # A fair share of what is left each, so that the last one is not the one that is cut.
+        until = time.monotonic() + (limit - (time.monotonic() - begin)) / (len(rivals) - at)
+        in_turn([rival], [row], until, lambda rival, row, until: limits(rival, row, w1, steps, quick, until, repeats))
+    return rows, repeats, time.monotonic() - begin
+
+
+def in_turn(rivals, rows, until, run):
+    """Who fails once is left out from then on."""
+    for rival, row in zip(rivals, rows):
+        if "failed" in row:
+            continue
         try:
-            row["base"], row["base_runs"] = base(rival, count, w1, mine + W1_SHARE * share, repeats)
-            if not rival.only_w1:
-                row["idle_1000"] = measure(rival, IDLE)
-            if not rival.only_w1 and not quick:
-                others(rival, row, mine + LOADS_SHARE * share, repeats)
-            # The last step may begin just before the end.
-            row["max"], row["tried"] = search(rival, w1.but(patience=12), steps, mine + share - 2 * w1.seconds, repeats)
-            lossless = [found for found in row["tried"] if found["ok"]]
-            row["most"] = max(lossless, key=lambda found: found["deliveries_per_second"], default=None)
+            run(rival, row, until)
         except RuntimeError as error:
             row["failed"] = str(error)
-            say(f"SKIPPED: {error}")
-        rows.append(row)
-    return rows, repeats, time.monotonic() - begin
+            say(f"{rival.name}: SKIPPED: {error}")
+
+
+def base(rival, row, job, until, repeats):
+    if row["base_runs"] and time.monotonic() > until:
+        return
+    row.setdefault("load_average", os.getloadavg()[0])
+    row["base_runs"].append(repeats.least_disturbed(lambda: measure(rival, job), until))
+    row["base"] = middle(row["base_runs"])
+    told = {key: row["base_runs"][-1].get(key) for key in ("cpu_us_per_delivery", "p99_ms", "lost", "stolen_percent")}
+    say(f"{rival.name}: {told}")
+
+
+def other(name, rival, row, until, repeats):
+    """What a short session leaves out, as far as there is time."""
+    if rival.only_w1 or time.monotonic() > until:
+        return
+    # What fills up once and no further is no growth by those who are stuck.
+    job = {"w3": W3, "w4": W4.but(warmup=W4.warmup + filling(rival))}[name]
+    row[name] = repeats.least_disturbed(lambda: measure(rival, job), until)
+    told = {key: row[name].get(key) for key in ("delivered_share", "p50_ms", "p99_ms", "lost", "stuck_growth_kib", "stolen_percent")}
+    say(f"{rival.name}, {name}: {told}")
+
+
+def limits(rival, row, w1, steps, quick, until, repeats):
+    """What a connection takes, and the highest rate."""
+    say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
+    if not rival.only_w1:
+        row["idle_1000"] = measure(rival, IDLE)
+        if not quick:
+            row["idle_5000"] = measure(rival, IDLE.but(clients=5 * IDLE.clients))
+    # The last step may begin just before the end.
+    row["max"], row["tried"] = search(rival, w1.but(patience=12), steps, until - 2 * w1.seconds, repeats)
+    lossless = [found for found in row["tried"] if found["ok"]]
+    row["most"] = max(lossless, key=lambda found: found["deliveries_per_second"], default=None)
 
 
 def filling(rival):
     """Seconds of W4 until all that it keeps for later is there."""
     return 0 if rival.only_w1 else rival.history * W4.topics // W4.rate
-
-
-def others(rival, row, until, repeats):
-    """What a short session leaves out, as far as there is time."""
-    # What fills up once and no further is no growth by those who are stuck.
-    for name, job in (("w3", W3), ("w4", W4.but(warmup=W4.warmup + filling(rival)))):
-        if time.monotonic() < until:
-            row[name] = repeats.least_disturbed(lambda: measure(rival, job), until)
-            told = {key: row[name].get(key) for key in ("delivered_share", "p50_ms", "p99_ms", "lost", "stuck_growth_kib", "stolen_percent")}
-            say(f"  {name}: {told}")
-    if time.monotonic() < until:
-        row["idle_5000"] = measure(rival, IDLE.but(clients=5 * IDLE.clients))
 
 
 def prove(rivals):

@@ -3,7 +3,7 @@
 
 const [port, folder, rateText, countText, mode] = process.argv.slice(2);
 const rate = Number(rateText), count = Number(countText);
-const QUOTE = 48, LATE_MS = 2;
+const QUOTE = 48;
 
 const clients = new Set();
 const server = Bun.serve({
@@ -40,15 +40,13 @@ let made = 0;
 function put(view, at, number) {
   const topic = number % count;
   const sequence = BigInt(Math.floor(number / count) + 1);
-  const due = beginWall + ((number + 1) * 1000) / rate;
-  const now = performance.timeOrigin + performance.now();
-  const madeMs = now > due + LATE_MS ? due : now;
+  const dueMs = beginWall + ((number + 1) * 1000) / rate;
   view.setUint32(at, topic, true);
   view.setUint32(at + 4, 7, true);
   view.setBigUint64(at + 8, sequence, true);
   // Milliseconds with a fraction do not fit a double as nanoseconds.
-  const whole = Math.floor(madeMs);
-  view.setBigUint64(at + 16, BigInt(whole) * 1_000_000n + BigInt(Math.floor((madeMs - whole) * 1e6)), true);
+  const whole = Math.floor(dueMs);
+  view.setBigUint64(at + 16, BigInt(whole) * 1_000_000n + BigInt(Math.floor((dueMs - whole) * 1e6)), true);
   view.setBigInt64(at + 24, 1_000_000n + sequence, true);
   view.setBigInt64(at + 32, 1_000_001n + sequence, true);
   view.setUint32(at + 40, 9, true);

@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// An update made later than this after its time counts from its time.
-const late = 2 * time.Millisecond
-
 // Run makes quotes for ever; `flush` is called after those of each millisecond.
 func Run(rate, topics int64, take func(topic int64, quote []byte), flush func()) {
 	begin := time.Now()
@@ -25,15 +22,11 @@ func Run(rate, topics int64, take func(topic int64, quote []byte), flush func())
 }
 
 func quote(topic, sequence int64, due time.Time) []byte {
-	made := time.Now()
-	if made.Sub(due) > late {
-		made = due
-	}
 	quote := make([]byte, 48)
 	binary.LittleEndian.PutUint32(quote[0:], uint32(topic))
 	binary.LittleEndian.PutUint32(quote[4:], 7)
 	binary.LittleEndian.PutUint64(quote[8:], uint64(sequence))
-	binary.LittleEndian.PutUint64(quote[16:], uint64(made.UnixNano()))
+	binary.LittleEndian.PutUint64(quote[16:], uint64(due.UnixNano()))
 	binary.LittleEndian.PutUint64(quote[24:], uint64(1000000+sequence))
 	binary.LittleEndian.PutUint64(quote[32:], uint64(1000001+sequence))
 	binary.LittleEndian.PutUint32(quote[40:], 9)

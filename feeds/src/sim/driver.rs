@@ -1,4 +1,4 @@
-//! Runs the simulator in real time. In: settings and a sink. Out: one batch every `CADENCE` or `STEADY_CADENCE`. Bounded: after a pause at most
+//! Runs the simulator in real time. In: settings and a sink. Out: batches, at most one every `CADENCE` or `STEADY_CADENCE`. Bounded: after a pause at most
 //! `MAX_CATCH_UP_NS` of market is made up, the rest is left out.
 
 use super::steady::Steady;
@@ -10,10 +10,10 @@ use crate::settings::{FeedSettings, SimSettings};
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 use wire::event::{Batch, Nanos};
 
-/// Short enough that a burst looks like one, long enough that an idle market costs next to nothing.
+/// Short enough that a burst looks like one, long enough that a busy market costs next to nothing.
 const CADENCE: Duration = Duration::from_millis(2);
 /// The finest the runtime's timer can do, so that latencies are those of the server.
 const STEADY_CADENCE: Duration = Duration::from_millis(1);
@@ -57,6 +57,14 @@ impl Market {
         }
     }
 
+    /// When something happens next.
+    fn next(&self) -> Nanos {
+        match self {
+            Self::Lively(sim) => sim.next(),
+            Self::Steady(steady) => steady.next(),
+        }
+    }
+
     fn skip_to(&mut self, time: Nanos) {
         match self {
             Self::Lively(sim) => sim.skip_to(time),
@@ -74,10 +82,12 @@ async fn run(settings: &SimSettings, mut sink: Box<dyn Sink>) -> Infallible {
     market.advance(wall(), &mut batch);
     sink.publish(&batch);
     sink.instruments_known();
-    let mut ticks = tokio::time::interval(cadence);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = Instant::now();
     loop {
-        ticks.tick().await;
+        // Not before something happens.
+        let next = Instant::now() + Duration::from_nanos(u64::try_from(market.next() - wall()).unwrap_or(0));
+        tick = next.max(tick + cadence);
+        tokio::time::sleep_until(tick).await;
         batch.clear();
         let now = wall();
         market.skip_to(now - MAX_CATCH_UP_NS);

@@ -68,6 +68,11 @@ impl Sim {
         }
     }
 
+    /// When something happens next.
+    pub fn next(&self) -> Nanos {
+        self.next
+    }
+
     /// Leaves out what should have happened before `time`: after a long pause there is no point in making it up.
     pub fn skip_to(&mut self, time: Nanos) {
         if self.next != 0 {

@@ -9,9 +9,6 @@ use wire::event::{Aggressor, Batch, Cause, EventBody, FeedState, Nanos, Quote, T
 use wire::instrument::Instrument;
 
 const SECOND: i128 = 1_000_000_000;
-/// A timer may be late by its own resolution. An event made later than that after it was due bears the time it was due, so that
-/// whoever measures from event times sees that this thread was held up.
-const ON_TIME_NS: i64 = 2_000_000;
 
 pub struct Steady {
     random: Random,
@@ -57,11 +54,16 @@ impl Steady {
         while self.made < due {
             let due_at = self.due_at(self.made);
             let symbol = self.made % self.tickers.len() as u64;
-            let event_time = if now - due_at > ON_TIME_NS { due_at } else { now };
-            let at = Stamp { instrument: symbol as u32, event_time: micros(event_time), received: now };
+            // Whoever measures from event times sees by how much this thread was late.
+            let at = Stamp { instrument: symbol as u32, event_time: micros(due_at), received: now };
             self.tickers[symbol as usize].act(&mut self.random, self.trade_percent, at, batch);
             self.made += 1;
         }
+    }
+
+    /// When the next event is due.
+    pub fn next(&self) -> Nanos {
+        self.due_at(self.made)
     }
 
     /// Leaves out what was due before `time`: a thread that was held up for long must not be given the rest in one heap.

@@ -17,8 +17,6 @@ type Anything = Box<dyn Error + Send + Sync>;
 type Topics = Arc<Vec<RwLock<Vec<Sender<Bytes>>>>>;
 
 const CHANNEL: usize = 4_096;
-/// An update made later than this after its time counts from its time.
-const LATE_NS: u64 = 2_000_000;
 
 #[tokio::main]
 async fn main() -> Result<(), Anything> {
@@ -97,13 +95,11 @@ async fn make(topics: Topics, rate: u64) {
 }
 
 fn quote(topic: u32, sequence: u64, due_ns: u64) -> Bytes {
-    let now = wall_ns();
-    let made_ns = if now > due_ns + LATE_NS { due_ns } else { now };
     let mut quote = Vec::with_capacity(48);
     quote.extend_from_slice(&topic.to_le_bytes());
     quote.extend_from_slice(&7_u32.to_le_bytes());
     quote.extend_from_slice(&sequence.to_le_bytes());
-    quote.extend_from_slice(&made_ns.to_le_bytes());
+    quote.extend_from_slice(&due_ns.to_le_bytes());
     quote.extend_from_slice(&(1_000_000 + sequence).to_le_bytes());
     quote.extend_from_slice(&(1_000_001 + sequence).to_le_bytes());
     quote.extend_from_slice(&9_u32.to_le_bytes());
