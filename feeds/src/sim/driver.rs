@@ -10,7 +10,7 @@ use crate::settings::{FeedSettings, SimSettings};
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 use wire::event::{Batch, Nanos};
 
 /// Short enough that a burst looks like one, long enough that a busy market costs next to nothing.
@@ -82,18 +82,20 @@ async fn run(settings: &SimSettings, mut sink: Box<dyn Sink>) -> Infallible {
     market.advance(wall(), &mut batch);
     sink.publish(&batch);
     sink.instruments_known();
-    let mut tick = Instant::now();
+    let mut ticks = tokio::time::interval(cadence);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        // Not before something happens.
-        let next = Instant::now() + Duration::from_nanos(u64::try_from(market.next() - wall()).unwrap_or(0));
-        tick = next.max(tick + cadence);
-        tokio::time::sleep_until(tick).await;
+        ticks.tick().await;
         batch.clear();
         let now = wall();
         market.skip_to(now - MAX_CATCH_UP_NS);
         market.advance(now, &mut batch);
         if !batch.is_empty() {
             sink.publish(&batch);
+        }
+        let quiet = Duration::from_nanos(u64::try_from(market.next() - wall()).unwrap_or(0));
+        if quiet > cadence {
+            ticks.reset_after(quiet);
         }
     }
 }
