@@ -5,15 +5,17 @@
 //! while the others are worked on.
 
 use prefetch_index::prefetch_index;
+use std::ptr;
 
 const LINE_BYTES: usize = 64;
 
-/// Asks for something that has so many `bytes`, one of which is `byte`, and so many of which lie `before` that one.
+/// Asks for all of it.
 #[inline]
-pub fn around<B>(byte: &B, before: usize, bytes: usize) {
-    const { assert!(size_of::<B>() == 1) };
-    for at in (0..bytes).step_by(LINE_BYTES) {
-        prefetch_index(std::slice::from_ref(byte), at.wrapping_sub(before));
+pub fn whole<T>(what: &T) {
+    let nothing: &[u8] = &[];
+    let begin = ptr::from_ref(what).addr();
+    for line in (begin - begin % LINE_BYTES..begin + size_of::<T>()).step_by(LINE_BYTES) {
+        prefetch_index(nothing, line.wrapping_sub(nothing.as_ptr().addr()));
     }
 }
 

@@ -345,10 +345,12 @@ def limits(rival, row, w1, steps, quick, until, repeats):
     say(f"{rival.name}: load average {os.getloadavg()[0]:.1f}")
     if not rival.only_w1:
         row["idle_1000"] = measure(rival, IDLE)
-        if not quick:
+        if not quick and time.monotonic() < until:
             row["idle_5000"] = measure(rival, IDLE.but(clients=5 * IDLE.clients))
     # The last step may begin just before the end.
     row["max"], row["tried"] = search(rival, w1.but(patience=12), steps, until - 2 * w1.seconds, repeats)
+    if not row["tried"]:
+        say(f"{rival.name}: no time is left for W1 max")
     lossless = [found for found in row["tried"] if found["ok"]]
     row["most"] = max(lossless, key=lambda found: found["deliveries_per_second"], default=None)
 

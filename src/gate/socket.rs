@@ -12,7 +12,6 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncodeTlsData, EncryptErr
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::mem::offset_of;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -81,7 +80,7 @@ impl Kept {
 
 impl<T> Fetch for TlsSocket<T> {
     fn fetch(&self) {
-        fetch::around(&self.has_ended, offset_of!(Self, has_ended), size_of::<Self>());
+        fetch::whole(self);
     }
 }
 

@@ -12,7 +12,6 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::mem::offset_of;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
@@ -133,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
     }
 
     fn fetch(&self) {
-        fetch::around(&self.is_idle, offset_of!(Self, is_idle), size_of::<Self>());
+        fetch::whole(self);
     }
 
     fn fetch_connection(&self) {

@@ -157,7 +157,7 @@ impl Manager {
     }
 
     pub fn unsubscribe(&mut self, map: &TopicMap, handle: Handle) {
-        let nobody = Subscription::new(NO_GENERATION, 0, SessionKey(0), self.beginning.clone(), Terms::default(), 0);
+        let nobody = || Subscription::new(NO_GENERATION, 0, SessionKey(0), self.beginning.clone(), Terms::default(), 0);
         let Some(subscription) = self.subscriptions.remove(handle, nobody) else { return };
         if subscription.queue != Queue::Paused {
             self.detach(map, subscription.topic, subscription.is_listed);

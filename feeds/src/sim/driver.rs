@@ -17,6 +17,8 @@ use wire::event::{Batch, Nanos};
 const CADENCE: Duration = Duration::from_millis(2);
 /// The finest the runtime's timer can do, so that latencies are those of the server.
 const STEADY_CADENCE: Duration = Duration::from_millis(1);
+/// The wall clock may step back, and forward again.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 const MAX_CATCH_UP_NS: i64 = 100_000_000;
 
 /// Makes the feed; it runs until `stop` becomes true.
@@ -95,7 +97,7 @@ async fn run(settings: &SimSettings, mut sink: Box<dyn Sink>) -> Infallible {
         }
         let quiet = Duration::from_nanos(u64::try_from(market.next() - wall()).unwrap_or(0));
         if quiet > cadence {
-            ticks.reset_after(quiet);
+            ticks.reset_after(quiet.min(LONGEST_SLEEP));
         }
     }
 }

@@ -6,7 +6,6 @@ use super::Handle;
 use super::NO_GENERATION;
 use super::subscription::Subscription;
 use crate::fetch;
-use std::mem::offset_of;
 
 /// So many turns before its own a subscription's memory is asked for.
 pub(super) const FETCH_AHEAD: usize = 8;
@@ -30,8 +29,8 @@ impl Table {
     }
 
     /// Takes out what is there and leaves `empty` in its place.
-    pub fn remove(&mut self, handle: Handle, empty: Subscription) -> Option<Subscription> {
-        let removed = std::mem::replace(self.get_mut(handle)?, empty);
+    pub fn remove(&mut self, handle: Handle, empty: impl FnOnce() -> Subscription) -> Option<Subscription> {
+        let removed = std::mem::replace(self.get_mut(handle)?, empty());
         self.free.push(handle.index);
         Some(removed)
     }
@@ -57,7 +56,7 @@ impl Table {
     #[inline]
     pub fn fetch(&self, coming: Option<Handle>) {
         if let Some(coming) = coming.and_then(|coming| self.places.get(coming.index as usize)) {
-            fetch::around(&coming.queue, offset_of!(Subscription, queue), size_of::<Subscription>());
+            fetch::whole(coming);
         }
     }
 }

@@ -126,13 +126,13 @@ impl Tickwire {
         tally.frames += 1;
         tally.bytes += bytes.len() as u64;
         let decoded = decoder.decode(bytes, &mut |_, meta, record| {
-            if let RecordBody::Meta(_) = record.body {
-                if meta.place() == places.len() {
-                    places.push(place(dialect, held, &meta.name));
-                }
-                return held[places[meta.place()] as usize].announce(meta, record, rules);
+            if meta.place() == places.len() {
+                places.push(place(dialect, held, &meta.name));
             }
-            let Some(held) = held.get_mut(places[meta.place()] as usize) else { return };
+            let held = &mut held[places[meta.place()] as usize];
+            if let RecordBody::Meta(_) = record.body {
+                return held.announce(meta, record, rules);
+            }
             held.apply(meta, record, rules, now, tally, faults);
             if let (Some(heads), Some(topic), Some(sequence)) = (heads.as_deref_mut(), held.topic, held.sequence) {
                 let head = &mut heads[topic as usize];

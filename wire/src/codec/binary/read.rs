@@ -496,11 +496,15 @@ mod tests {
     proptest! {
         #[test]
         fn the_short_way_reads_what_the_long_one_does(
-            records in proptest::collection::vec(prop_oneof![20 => trade_like(), 1 => proptest::collection::vec(any::<u8>(), 1..20)], 1..30),
+            records in proptest::collection::vec(prop_oneof![9 => trade_like(), 1 => proptest::collection::vec(any::<u8>(), 1..20)], 1..9),
             base_second in select(vec![0, 1_700_000_000, 9_223_372_036, i64::MAX]),
         ) {
+            // Wherever it ends: the short way looks further than a record reaches.
             let bytes = records.concat();
-            prop_assert_eq!(read_all(&bytes, base_second, true), read_all(&bytes, base_second, false));
+            for end in 0..=bytes.len() {
+                let bytes = &bytes[..end];
+                prop_assert_eq!(read_all(bytes, base_second, true), read_all(bytes, base_second, false));
+            }
         }
     }
 
