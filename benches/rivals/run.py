@@ -296,24 +296,23 @@ def session(rivals, quick, limit):
     begin = time.monotonic()
     rows, repeats = [{"name": rival.name, "base_runs": []} for rival in rivals], Repeats(float("inf"))
     count, steps, w1 = (1, 3, W1.but(seconds=3)) if quick else (3, 6, W1)
-    for _ in range(count):
-        in_turn(rivals, rows, begin + W1_SHARE * limit, lambda rival, row, until: base(rival, row, w1, until, repeats))
-    for name in () if quick else ("w3", "w4"):
-        in_turn(rivals, rows, begin + LOADS_SHARE * limit, lambda rival, row, until: other(name, rival, row, until, repeats))
-    for at, (rival, row) in enumerate(zip(rivals, rows)):
-        # A fair share of what is left each, so that the last one is not the one that is cut.
-        until = time.monotonic() + (limit - (time.monotonic() - begin)) / (len(rivals) - at)
-        in_turn([rival], [row], until, lambda rival, row, until: limits(rival, row, w1, steps, quick, until, repeats))
+    w1_limit, loads_limit = W1_SHARE * limit, LOADS_SHARE * limit
+    for number in range(1, count + 1):
+        in_turn(rivals, rows, begin + w1_limit * number / count, lambda rival, row, until: base(rival, row, w1, until, repeats))
+    for name, end in () if quick else (("w3", (w1_limit + loads_limit) / 2), ("w4", loads_limit)):
+        in_turn(rivals, rows, begin + end, lambda rival, row, until: other(name, rival, row, until, repeats))
+    in_turn(rivals, rows, begin + limit, lambda rival, row, until: limits(rival, row, w1, steps, quick, until, repeats))
     return rows, repeats, time.monotonic() - begin
 
 
 def in_turn(rivals, rows, until, run):
-    """Who fails once is left out from then on."""
-    for rival, row in zip(rivals, rows):
+    """Each has a fair share of what is left, so that the last one is not the one that is cut. Who fails once is left out from then on."""
+    for at, (rival, row) in enumerate(zip(rivals, rows)):
         if "failed" in row:
             continue
+        now = time.monotonic()
         try:
-            run(rival, row, until)
+            run(rival, row, now + (until - now) / (len(rivals) - at))
         except RuntimeError as error:
             row["failed"] = str(error)
             say(f"{rival.name}: SKIPPED: {error}")

@@ -21,7 +21,7 @@ def page(rows, skipped, repeats, seconds, quick, loads):
         f"{TOO_LATE_MS} ms. *Most delivered*: the highest rate of deliveries seen in any of the runs for W1 max, without loss but however late. "
         "In brackets: Tickwire's number divided by the rival's.", "",
         *w1_table(rows), "",
-        "*stolen*: in the worst run of W1, and in that of W1 max. *load*: load average of the machine when the server's turn came (1 or 2 are the "
+        "*stolen*: in the worst run of W1, and in that of W1 max. *load*: load average of the machine when the server's first turn came (1 or 2 are the "
         "bench itself). `-`: no rate that was tried held, or there was no time, or it would say nothing new.", "",
     ]  # fmt: skip
     if any(row.get("w3") or row.get("w4") for row in rows):
