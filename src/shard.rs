@@ -315,6 +315,7 @@ mod tests {
         assert_eq!(rounds(&mut pace, 100, 1_200, 800, 1_000), 0, "busy for less than half of the time");
         assert_eq!(rounds(&mut pace, 1, 0, 3_000, 1_000), 0, "one burst is not busy");
         assert_eq!(rounds(&mut pace, 100, 300, 3_000, 500), 2_000);
+        assert_eq!(rounds(&mut pace, 100, 100, 800, 100), 0, "shorter than a timer's step");
         assert_eq!(rounds(&mut pace, 100, 10, 12_000, 2_000), 5_000, "not longer than the limit");
         assert_eq!(rounds(&mut pace, 1, 10, 9_000, 200), 0, "few frames are cheap anyway");
         assert_eq!(rounds(&mut pace, 1, 100_000, 3_000, 1_000), 0, "it had nothing to do for long");

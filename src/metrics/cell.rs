@@ -151,7 +151,7 @@ impl Histogram {
     /// Any non-negative whole number, for example bytes.
     #[inline]
     pub fn record(&self, value: u64) {
-        self.buckets[index(value)].fetch_add(1, Relaxed);
+        self.add(index(value), 1);
         self.sum.fetch_add(value, Relaxed);
     }
 

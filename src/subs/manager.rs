@@ -267,8 +267,8 @@ impl Manager {
     /// Would a mark find everybody whom it concerns?
     #[cfg(test)]
     pub(super) fn is_sound(&self) -> bool {
-        self.subscriptions.iter().all(|found| {
-            let own = |place: &Place| found.stands_at(*place);
+        self.subscriptions.iter().all(|(handle, found)| {
+            let own = |place: &Place| place.0 == handle && found.stands_at(*place);
             let places = self.locals.get(found.local).map_or(0, |local| local.idle.places().filter(own).count());
             places == usize::from(found.is_listed) && (found.is_listed || found.queue != Queue::Idle)
         })

@@ -15,7 +15,7 @@ use wire::event::{Batch, Nanos};
 
 /// Short enough that a burst looks like one, long enough that a busy market costs next to nothing.
 const CADENCE: Duration = Duration::from_millis(2);
-/// The finest the runtime's timer can do, so that latencies are those of the server.
+/// The finest the runtime's timer can do: latencies count from when an event was due.
 const STEADY_CADENCE: Duration = Duration::from_millis(1);
 /// The wall clock may step back, and forward again.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);

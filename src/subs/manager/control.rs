@@ -265,8 +265,8 @@ impl Manager {
     #[cfg(test)]
     pub(in crate::subs) fn has_news(&mut self, map: &TopicMap, session: SessionKey, now: i64) -> bool {
         self.enter_windows(session, now);
-        let mut own = self.subscriptions.iter().filter(|found| found.session == session);
-        own.any(|found| found.queue == Queue::Due && (found.promised || !has_all(map, found)))
+        let mut own = self.subscriptions.iter().filter(|(_, found)| found.session == session);
+        own.any(|(_, found)| found.queue == Queue::Due && (found.promised || !has_all(map, found)))
     }
 }
 

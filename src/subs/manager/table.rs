@@ -48,8 +48,9 @@ impl Table {
     }
 
     #[cfg(test)]
-    pub fn iter(&self) -> impl Iterator<Item = &Subscription> {
-        self.places.iter().filter(|found| found.generation != NO_GENERATION)
+    pub fn iter(&self) -> impl Iterator<Item = (Handle, &Subscription)> {
+        let held = (0..).zip(&self.places).filter(|(_, found)| found.generation != NO_GENERATION);
+        held.map(|(index, found)| (Handle { index, generation: found.generation }, found))
     }
 
     /// It is going to be looked at soon.
