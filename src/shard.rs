@@ -4,6 +4,7 @@
 use crate::clock::Clock;
 use crate::config;
 use crate::encode::FrameBuilder;
+use crate::fetch;
 use crate::metrics::ShardMetrics;
 use crate::pressure::Pressure;
 use crate::session::ticket::Tickets;
@@ -21,8 +22,8 @@ const POOLED_FRAMES: usize = 32;
 /// A frame that a deep snapshot has blown up is not kept.
 const POOLED_FRAME_BYTES: usize = 256 * 1024;
 
-/// So many turns before its own a session's memory is asked for, and half as many before it that of its connection, to which it leads.
-const FETCH_AHEAD: usize = 8;
+/// What a session's turn needs is asked for in steps, as one leads to the next: so many turns lie between them.
+const FETCH_STEP: usize = 2;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -162,22 +163,34 @@ impl Shard {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
         for (at, key) in woken.iter().enumerate() {
-            let rounds = self.rounds.borrow();
-            let session = |at: usize| rounds.get(woken.get(at)?.index())?.as_ref();
-            if let Some(coming) = session(at + FETCH_AHEAD) {
-                coming.fetch();
-            }
-            if let Some(coming) = session(at + FETCH_AHEAD / 2) {
-                coming.fetch_connection();
-            }
-            let round = session(at).cloned();
-            drop(rounds);
+            self.fetch(&woken[at..]);
+            let round = self.rounds.borrow().get(key.index()).cloned().flatten();
             match round {
                 Some(session) => session.round(),
                 None => self.manager.borrow().wake(*key),
             }
         }
         woken.len()
+    }
+
+    /// Asks for the memory of the sessions behind the first one of these: each step leads to what the next one asks for.
+    fn fetch(&self, woken: &[SessionKey]) {
+        let (rounds, manager) = (self.rounds.borrow(), self.manager.borrow());
+        let coming = |turns: usize| woken.get(turns).map(|key| (*key, rounds.get(key.index())));
+        if let Some((_, Some(seat))) = coming(4 * FETCH_STEP) {
+            fetch::whole(seat);
+        }
+        if let Some((key, seat)) = coming(3 * FETCH_STEP) {
+            manager.fetch(key);
+            seat.into_iter().flatten().for_each(|session| session.fetch());
+        }
+        if let Some((key, seat)) = coming(2 * FETCH_STEP) {
+            manager.fetch_lines(key);
+            seat.into_iter().flatten().for_each(|session| session.fetch_connection());
+        }
+        if let Some((key, _)) = coming(FETCH_STEP) {
+            manager.fetch_first(key);
+        }
     }
 
     /// Rounds write to this session for as long as it keeps its seat.

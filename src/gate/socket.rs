@@ -220,7 +220,7 @@ impl<T: Transport> TlsSocket<T> {
                     _ => return Err(ErrorKind::BrokenPipe.into()),
                 }
             }
-            let sent = match self.tcp.try_write(&scratch.outgoing) {
+            let sent = match self.tcp.send_unasked(&scratch.outgoing) {
                 Ok(sent) => sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) => return Err(error),

@@ -8,6 +8,7 @@ mod flush;
 mod link;
 mod local;
 mod member;
+mod members;
 #[cfg(test)]
 mod safety_tests;
 mod subscription;
@@ -20,7 +21,7 @@ use crate::encode::Chunk;
 use crate::topic::{Cursor, TopicMap};
 use local::Locals;
 use member::{Member, Place};
-use slab::Slab;
+use members::Members;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use subscription::{Queue, Subscription};
@@ -80,7 +81,7 @@ pub struct Manager {
     shard: usize,
     locals: Locals,
     subscriptions: Table,
-    sessions: Slab<Member>,
+    sessions: Members,
     /// Beginning of a window (monotonic ns) -> sessions with somebody who waits for it. At most one entry a pace and phase.
     wheel: BTreeMap<i64, Vec<SessionKey>>,
     /// The newest one that a handle has.
@@ -105,7 +106,7 @@ impl Manager {
             shard,
             locals: Locals::default(),
             subscriptions: Table::default(),
-            sessions: Slab::new(),
+            sessions: Members::default(),
             wheel: BTreeMap::new(),
             generation: NO_GENERATION,
             check_interval_ns,
@@ -119,12 +120,12 @@ impl Manager {
 
     /// `wake` is notified when the first subscription of the session becomes due.
     pub fn join(&mut self, encoding: Encoding, wake: Rc<Notify>) -> SessionKey {
-        SessionKey(self.sessions.insert(Member::new(encoding, wake)) as u32)
+        self.sessions.insert(Member::new(encoding, wake))
     }
 
     /// Forgets what is due. The session's subscriptions must be ended before another one joins.
     pub fn leave(&mut self, session: SessionKey) {
-        self.sessions.remove(session.index());
+        self.sessions.remove(session);
     }
 
     pub fn session_count(&self) -> usize {
@@ -163,7 +164,7 @@ impl Manager {
             self.detach(map, subscription.topic, subscription.is_listed);
         }
         if subscription.terms.trade_safe
-            && let Some(member) = self.sessions.get_mut(subscription.session.index())
+            && let Some(member) = self.sessions.get_mut(subscription.session)
         {
             // No search: a session may end 50,000 of them.
             member.forget_safe(map.trade_of(subscription.topic), handle);
@@ -191,7 +192,7 @@ impl Manager {
     /// A list of the session has one more entry that names nothing.
     fn note_stale(&mut self, session: SessionKey, focus: Focus, queue: Queue) {
         let Self { sessions, subscriptions, .. } = self;
-        let Some(member) = sessions.get_mut(session.index()) else { return };
+        let Some(member) = sessions.get_mut(session) else { return };
         let stands = |(handle, _): Place| stands(subscriptions, handle, queue);
         match queue {
             Queue::Due => member.line(focus).note_stale(stands),
@@ -204,6 +205,7 @@ impl Manager {
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
         let Some(local) = self.locals.find_mut(topic) else { return };
+        local.idle.next().for_each(|handle| self.subscriptions.fetch(Some(handle)));
         while let Some(place) = local.idle.pop() {
             self.subscriptions.fetch(local.idle.coming());
             let handle = place.0;
@@ -216,7 +218,7 @@ impl Manager {
             if subscription.queue != Queue::Idle {
                 continue;
             }
-            let Some(member) = self.sessions.get_mut(subscription.session.index()) else { continue };
+            let Some(member) = self.sessions.get_mut(subscription.session) else { continue };
             match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => subscription.wait(member, &mut self.wheel, handle, next),
                 None => {
@@ -236,7 +238,7 @@ impl Manager {
                 break;
             }
             for session in entry.remove() {
-                let Some(member) = self.sessions.get_mut(session.index()) else { continue };
+                let Some(member) = self.sessions.get_mut(session) else { continue };
                 if !member.is_due() {
                     self.woken.push(session);
                 }
@@ -252,9 +254,28 @@ impl Manager {
         std::mem::swap(woken, &mut self.woken);
     }
 
+    /// A frame of the session comes soon: asks for the memory that it begins with.
+    pub fn fetch(&self, session: SessionKey) {
+        self.sessions.fetch(session);
+    }
+
+    /// It comes sooner: asks for where that leads to.
+    pub fn fetch_lines(&self, session: SessionKey) {
+        if let Some(member) = self.sessions.get(session) {
+            member.fetch_lines();
+        }
+    }
+
+    /// It comes very soon: asks for the subscriptions that it looks at first.
+    pub fn fetch_first(&self, session: SessionKey) {
+        if let Some(member) = self.sessions.get(session) {
+            member.next().for_each(|handle| self.subscriptions.fetch(Some(handle)));
+        }
+    }
+
     /// Wakes the session's own task.
     pub fn wake(&self, session: SessionKey) {
-        if let Some(member) = self.sessions.get(session.index()) {
+        if let Some(member) = self.sessions.get(session) {
             member.wake.notify_one();
         }
     }
@@ -275,13 +296,13 @@ impl Manager {
     }
 
     pub fn is_due(&self, session: SessionKey) -> bool {
-        self.sessions.get(session.index()).is_some_and(Member::is_due)
+        self.sessions.get(session).is_some_and(Member::is_due)
     }
 
     fn make_due(&mut self, handle: Handle, now: i64) {
         if let Some(subscription) = self.subscriptions.get_mut(handle)
             && subscription.queue == Queue::Idle
-            && let Some(member) = self.sessions.get_mut(subscription.session.index())
+            && let Some(member) = self.sessions.get_mut(subscription.session)
             && subscription.become_due(member, handle, now)
         {
             member.wake.notify_one();
@@ -292,7 +313,7 @@ impl Manager {
     fn note_safety(&mut self, map: &TopicMap, handle: Handle) {
         let Self { sessions, subscriptions, .. } = self;
         let Some(subscription) = subscriptions.get_mut(handle) else { return };
-        let Some(member) = sessions.get_mut(subscription.session.index()) else { return };
+        let Some(member) = sessions.get_mut(subscription.session) else { return };
         let topic = map.get(subscription.topic).filter(|topic| topic.kind() == Kind::Quote);
         let Some(trade) = topic.map(|topic| map.trade_of(topic.id())) else { return };
         if subscription.terms.trade_safe {

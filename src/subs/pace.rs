@@ -39,6 +39,11 @@ impl Grid {
         window * self.interval_ns() + self.offset_ns()
     }
 
+    /// Monotonic ns at which the window after the one of `now` begins.
+    pub fn next(&self, now: i64) -> i64 {
+        self.begin(self.window(now) + 1)
+    }
+
     fn interval_ns(&self) -> i64 {
         i64::from(self.interval_us.get()) * 1_000
     }

@@ -145,7 +145,7 @@ impl Manager {
 
     /// So many more frames may carry what is subscribed at the pace `credit`. Returns how many there are now.
     pub fn grant(&mut self, session: SessionKey, frames: u32, now: i64) -> u32 {
-        let Some(member) = self.sessions.get_mut(session.index()) else { return 0 };
+        let Some(member) = self.sessions.get_mut(session) else { return 0 };
         member.credits = member.credits.saturating_add(frames).min(MAX_CREDITS);
         if member.credits > 0 {
             let unpaid = member.unpaid.take();
@@ -155,7 +155,7 @@ impl Manager {
     }
 
     pub fn credits(&self, session: SessionKey) -> u32 {
-        self.sessions.get(session.index()).map_or(0, |member| member.credits)
+        self.sessions.get(session).map_or(0, |member| member.credits)
     }
 
     /// Those of a list who stand there become due.
@@ -163,7 +163,7 @@ impl Manager {
         for handle in line.into_handles() {
             if let Some(subscription) = self.subscriptions.get_mut(handle)
                 && subscription.queue == queue
-                && let Some(member) = self.sessions.get_mut(subscription.session.index())
+                && let Some(member) = self.sessions.get_mut(subscription.session)
                 && subscription.become_due(member, handle, now)
             {
                 member.wake.notify_one();
@@ -174,7 +174,7 @@ impl Manager {
     /// What slows the session. Who waits already is looked at again when its former window begins: what the new floor makes too early
     /// waits on.
     pub fn set_floor(&mut self, session: SessionKey, floor: Floor) {
-        if let Some(member) = self.sessions.get_mut(session.index()) {
+        if let Some(member) = self.sessions.get_mut(session) {
             member.floor = floor;
         }
     }
@@ -184,7 +184,7 @@ impl Manager {
         self.node_floor_ms = floor_ms;
         let lifted = std::mem::replace(&mut self.defers_deep, defers_deep) && !defers_deep;
         let mut deferred = Vec::new();
-        for (_, member) in &mut self.sessions {
+        for member in self.sessions.all() {
             member.wake.notify_one();
             if lifted {
                 deferred.push(member.deferred.take());
@@ -203,7 +203,7 @@ impl Manager {
 
     /// The pace that holds for these terms, and what makes it slower than they ask.
     pub fn in_force(&self, session: SessionKey, terms: &Terms) -> (Pace, Option<Limiting>) {
-        let own = self.sessions.get(session.index()).map(|member| member.floor).unwrap_or_default();
+        let own = self.sessions.get(session).map(|member| member.floor).unwrap_or_default();
         let floor = own.or_slower(self.pressure().0);
         match terms.pace {
             Pace::EveryMs(ms) if ms >= floor.ms => (terms.pace, None),
@@ -258,7 +258,7 @@ impl Manager {
 
     /// Has the window begun that it waits for?
     fn has_opened(&self, subscription: &Subscription) -> bool {
-        self.sessions.get(subscription.session.index()).is_some_and(|member| member.has_opened(subscription.waits_for))
+        self.sessions.get(subscription.session).is_some_and(|member| member.has_opened(subscription.waits_for))
     }
 
     /// Is somebody due who would be told something?

@@ -2,10 +2,11 @@
 //! Bounded by the frame; what does not fit stays due.
 
 use super::local::{LocalTopic, Locals};
-use super::subscription::{Queue, Subscription};
+use super::subscription::{NEVER, Queue, Subscription};
 use super::table::FETCH_AHEAD;
 use super::{Manager, SessionKey, next_check, stands};
 use crate::encode::{Chunk, FrameBuilder, Request};
+use crate::subs::pace::Grid;
 use crate::topic::{Cursor, Topic, TopicMap};
 use std::rc::Rc;
 use wire::kind::{Argument, Depth};
@@ -42,6 +43,8 @@ struct Round<'a> {
     /// The cursor of whoever holds nothing.
     beginning: &'a Rc<Cursor>,
     flushed: Flushed,
+    /// The pace looked at last, and when its next window begins: a session has few.
+    pace: (Option<Grid>, i64),
     /// Nothing slows the session.
     is_unslowed: bool,
     /// A granted frame is used for this one.
@@ -53,7 +56,7 @@ impl Manager {
     pub fn flush(&mut self, map: &TopicMap, session: SessionKey, now: i64, frame: &mut FrameBuilder) -> Flushed {
         self.enter_windows(session, now);
         let (mut ended, mut paused) = (Vec::new(), Vec::new());
-        let Some(member) = self.sessions.get_mut(session.index()) else { return Flushed::default() };
+        let Some(member) = self.sessions.get_mut(session) else { return Flushed::default() };
         let (encoding, floor_ms) = (member.encoding, member.floor_ms(self.node_floor_ms));
         let mut round = Round {
             encoding,
@@ -62,6 +65,7 @@ impl Manager {
             frame,
             beginning: &self.beginning,
             flushed: Flushed::default(),
+            pace: (None, NEVER),
             is_unslowed: floor_ms == 0,
             is_paid: false,
         };
@@ -158,7 +162,7 @@ impl Manager {
 
     /// Makes due whoever waited for a window that has begun. Who is slower by now, or was sent something meanwhile, waits on.
     pub(super) fn enter_windows(&mut self, session: SessionKey, now: i64) {
-        let Some(member) = self.sessions.get_mut(session.index()) else { return };
+        let Some(member) = self.sessions.get_mut(session) else { return };
         let floor_ms = member.floor_ms(self.node_floor_ms);
         while let Some((begin, waiting)) = member.take_window() {
             for (at, handle) in waiting.iter().enumerate() {
@@ -257,7 +261,10 @@ impl Round<'_> {
     fn put(&mut self, chunk: &Chunk, subscription: &mut Subscription, realtime: bool) {
         self.frame.push(chunk, realtime);
         subscription.count(chunk);
-        subscription.note_sent(self.now);
+        if self.pace.0 != subscription.grid {
+            self.pace = (subscription.grid, subscription.grid.map_or(NEVER, |grid| grid.next(self.now)));
+        }
+        subscription.note_sent(self.now, self.pace.1);
         self.is_paid |= subscription.is_on_credit();
     }
 }

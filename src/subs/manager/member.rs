@@ -3,6 +3,7 @@
 
 use super::Handle;
 use super::table::FETCH_AHEAD;
+use crate::fetch;
 use crate::subs::Floor;
 use smallvec::SmallVec;
 use std::collections::btree_map::Entry;
@@ -80,6 +81,11 @@ impl Line {
         self.waiting.get(FETCH_AHEAD - 1).map(|(handle, _)| *handle)
     }
 
+    /// Whose turns come before that.
+    pub fn next(&self) -> impl Iterator<Item = Handle> {
+        self.waiting.iter().take(FETCH_AHEAD - 1).map(|(handle, _)| *handle)
+    }
+
     pub fn into_handles(self) -> impl Iterator<Item = Handle> {
         self.waiting.into_iter().map(|(handle, _)| handle)
     }
@@ -133,6 +139,19 @@ impl Member {
 
     pub fn is_due(&self) -> bool {
         self.due.iter().any(|line| !line.is_empty()) || self.windows.iter().any(|window| window.is_open)
+    }
+
+    /// Where its lines and windows begin: asks for that.
+    pub fn fetch_lines(&self) {
+        self.due.iter().filter_map(|line| line.waiting.front()).for_each(fetch::whole);
+        self.windows.iter().filter_map(|window| window.waiting.first()).for_each(fetch::whole);
+    }
+
+    /// Whom a frame of it looks at first.
+    pub fn next(&self) -> impl Iterator<Item = Handle> {
+        let open = self.windows.iter().filter(|window| window.is_open);
+        let opened = open.flat_map(|window| window.waiting.iter().take(FETCH_AHEAD).copied());
+        self.due.iter().flat_map(Line::next).chain(opened)
     }
 
     /// Puts a subscription under the window that it waits for. True if it is the first one there.
@@ -217,13 +236,26 @@ impl Member {
     /// The focus whose turn it is; `None`: nothing is due.
     pub fn turn(&self, now: i64) -> Option<Focus> {
         let waiting = || Focus::ALL.into_iter().filter(|focus| !self.due[*focus as usize].is_empty());
+        let first = waiting().next()?;
+        if !self.is_shared(first) {
+            return Some(first);
+        }
         let since = |focus: &Focus| self.due[*focus as usize].oldest().unwrap_or(i64::MAX);
         let starving = waiting().filter(|focus| now - since(focus) >= SHARE_FLOOR_NS).min_by_key(since);
         starving.or_else(|| waiting().min_by_key(|focus| self.served[*focus as usize]))
     }
 
-    /// So many bytes went to one subscription of this focus. A focus is worth its weight for each subscription that waits in it.
+    /// Is anything due but what is of this focus?
+    fn is_shared(&self, focus: Focus) -> bool {
+        self.due.iter().enumerate().any(|(at, line)| at != focus as usize && !line.is_empty())
+    }
+
+    /// So many bytes went to one subscription of this focus. A focus is worth its weight for each subscription that waits in it; while no other
+    /// one waits it takes nothing from anybody.
     pub fn charge(&mut self, focus: Focus, bytes: usize) {
+        if !self.is_shared(focus) {
+            return;
+        }
         let waiting = self.due[focus as usize].len() as u64 + 1;
         let price = bytes as u64 * BYTE / (focus.weight() * waiting);
         self.served[focus as usize] = self.served[focus as usize].saturating_add(price);

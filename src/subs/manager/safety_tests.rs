@@ -15,15 +15,15 @@ fn ending_one_of_many_safe_quotes_looks_at_no_other() {
     let mut manager = Manager::new(0, 0);
     let session = manager.join(Encoding::Binary, Rc::new(Notify::new()));
     let others = (0..MANY).map(|at| (1_000 + at, Handle { index: u32::MAX, generation: at }));
-    manager.sessions[session.index()].safe.extend(others);
+    manager.sessions.get_mut(session).unwrap().safe.extend(others);
     let terms = Terms { trade_safe: true, ..Terms::default() };
     let begun = Instant::now();
     for at in 0..MANY {
         let handle = manager.subscribe(&map, session, topics.quote, Cursor::NEW, terms, 0);
-        let safe = &manager.sessions[session.index()].safe;
+        let safe = &manager.sessions.get(session).unwrap().safe;
         assert_eq!((safe.len() as u32, safe.get(&topics.trade)), (MANY + 1, Some(&handle)));
         manager.unsubscribe(&map, handle);
         assert!(begun.elapsed() < Duration::from_secs(20), "{at} of {MANY} have ended");
     }
-    assert_eq!(manager.sessions[session.index()].safe.len() as u32, MANY);
+    assert_eq!(manager.sessions.get(session).unwrap().safe.len() as u32, MANY);
 }

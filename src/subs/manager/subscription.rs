@@ -116,10 +116,9 @@ impl Subscription {
         self.is_listed && self.generation == place.0.generation && i64::from(self.listing) == place.1
     }
 
-    /// Something was sent.
-    pub fn note_sent(&mut self, now: i64) {
-        self.sent_at = now;
-        self.opens_at = self.grid.map_or(NEVER, |grid| grid.begin(grid.window(now) + 1));
+    /// Something was sent. The next window of its pace begins at `opens_at`.
+    pub fn note_sent(&mut self, now: i64, opens_at: i64) {
+        (self.sent_at, self.opens_at) = (now, opens_at);
     }
 
     /// A pace begins with what is there.

@@ -61,6 +61,8 @@ impl Decoder {
 pub struct Announced {
     /// Not in line: most records need none of it.
     meta: Box<Meta>,
+    /// `Meta::topic`.
+    topic: u32,
     place: u32,
     /// `Meta::base`.
     pub(super) base: i64,
@@ -85,19 +87,13 @@ impl Deref for Announced {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Topics {
     states: Vec<Announced>,
     /// Topic id -> place in `states`.
     places: HashMap<u32, u32, RandomState>,
-    /// Id and place of the newest one that was looked up: records of one topic come in a row.
-    newest: (u32, u32),
-}
-
-impl Default for Topics {
-    fn default() -> Self {
-        Self { states: Vec::new(), places: HashMap::default(), newest: (0, u32::MAX) }
-    }
+    /// Place of the one that was looked up last.
+    newest: usize,
 }
 
 impl Topics {
@@ -105,12 +101,16 @@ impl Topics {
         self.places.get(&topic).and_then(|place| self.states.get(*place as usize))
     }
 
+    /// Records of one topic come in a row, and topics often in the order in which they were announced. Who is looked for there first spares the way
+    /// from memory of all others' hashes.
     #[inline]
     pub fn find(&mut self, topic: u32) -> Option<&mut Announced> {
-        if self.newest.0 != topic {
-            self.newest = (topic, *self.places.get(&topic)?);
+        let is_at = |place: usize| self.states.get(place).is_some_and(|state| state.topic == topic);
+        if !is_at(self.newest) {
+            let next = self.newest + 1;
+            self.newest = if is_at(next) { next } else { *self.places.get(&topic)? as usize };
         }
-        self.states.get_mut(self.newest.1 as usize)
+        self.states.get_mut(self.newest)
     }
 
     pub fn get_mut(&mut self, topic: u32) -> Result<&mut Announced, Problem> {
@@ -127,9 +127,9 @@ impl Topics {
             (*state.meta, state.base, state.unit_ns) = (meta, base, unit_ns);
         } else if self.states.len() < MAX_TOPICS {
             let place = self.states.len() as u32;
-            self.newest = (topic, place);
+            self.newest = place as usize;
             self.places.insert(topic, place);
-            self.states.push(Announced { meta: Box::new(meta), place, base, unit_ns, previous_id: None });
+            self.states.push(Announced { meta: Box::new(meta), topic, place, base, unit_ns, previous_id: None });
         } else {
             return Err(Problem::TooManyTopics);
         }
