@@ -286,6 +286,37 @@ proptest! {
         }
     }
 
+    /// In whatever order they are announced, and told of later.
+    #[test]
+    fn each_record_meets_its_own_topic(
+        topics in proptest::collection::btree_set(0u32..300, 1..40).prop_map(|topics| topics.into_iter().collect::<Vec<_>>()).prop_shuffle(),
+        told in proptest::collection::vec(any::<proptest::sample::Index>(), 0..80),
+        in_turn: bool,
+    ) {
+        let metas: Vec<Meta> = topics.iter().map(|topic| Meta { topic: *topic, base: i64::from(*topic) << 8, ..plain_meta() }).collect();
+        let told: Vec<usize> = told.iter().enumerate().map(|(at, told)| if in_turn { at % topics.len() } else { told.index(topics.len()) }).collect();
+        for encoding in [Encoding::Binary, Encoding::Json] {
+            let mut bytes = Vec::new();
+            put_header(&mut bytes, encoding, 1, 0);
+            for meta in &metas {
+                put(&mut bytes, encoding, &Context { base_second: 0, meta }, &Record { topic: meta.topic, ..announcing(meta) });
+            }
+            for meta in told.iter().map(|at| &metas[*at]) {
+                let trade = TradeRecord { price: meta.base + 1, size: 5, aggressor: Aggressor::Sell, id: None, previous_id: None, aggregated: false };
+                put(&mut bytes, encoding, &Context { base_second: 0, meta }, &Record { topic: meta.topic, ..owned(1, RecordBody::Trade(trade)).record() });
+            }
+            put_trailer(&mut bytes, encoding);
+            let mut seen = Vec::new();
+            Decoder::new(encoding).decode(&bytes, &mut |_, announced, record| {
+                if let RecordBody::Trade(trade) = record.body {
+                    seen.push((record.topic, announced.topic, announced.place(), trade.price - announced.base));
+                }
+            }).unwrap();
+            let expected: Vec<_> = told.iter().map(|at| (topics[*at], topics[*at], *at, 1)).collect();
+            prop_assert_eq!(seen, expected);
+        }
+    }
+
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         let _ = decode(Encoding::Binary, &bytes);
