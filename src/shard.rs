@@ -25,6 +25,9 @@ const POOLED_FRAME_BYTES: usize = 256 * 1024;
 /// What a session's turn needs is asked for in steps, as one leads to the next: so many turns lie between them.
 const FETCH_STEP: usize = 2;
 
+/// After so many turns of a round the marks are looked at again: some 100 us, as a turn is a system call.
+const TURNS_A_LOOK: usize = 8;
+
 const DAY_MS: u64 = 86_400_000;
 
 /// How often the shard measures how long its tasks wait, and says that it is alive.
@@ -133,11 +136,13 @@ impl Shard {
         pressure.mark_changed();
         let mut pace = RoundPace::new(self.context.session.gather_ms);
         loop {
-            let window = self.manager.borrow().next_window();
+            let (window, is_woken) = (self.manager.borrow().next_window(), self.manager.borrow().has_woken());
             tokio::select! {
                 () = marks.wait() => {}
                 () = sleep_until(&self.context.clock, window) => {}
                 _ = pressure.changed() => self.bear_pressure(),
+                // Found on the way of the last round.
+                () = std::future::ready(()), if is_woken => {}
             }
             let began = self.context.clock.mono_ns();
             self.dispatch();
@@ -158,11 +163,16 @@ impl Shard {
         manager.borrow_mut().set_pressure(floor_ms, defers_deep, context.clock.mono_ns());
     }
 
-    /// Writes one frame to each session that has something due since the last time; to how many.
+    /// Writes one frame to each session that has something due since the last time; to how many. What changes on the way is in the frames of
+    /// those whose turn has not come; who had his is visited in the next round.
     fn flush(&self) -> usize {
         let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
+        let marks = self.context.map.marks(self.index);
         for (at, key) in woken.iter().enumerate() {
+            if at % TURNS_A_LOOK == TURNS_A_LOOK - 1 && marks.has_news() {
+                self.dispatch();
+            }
             self.fetch(&woken[at..]);
             let round = self.rounds.borrow().get(key.index()).cloned().flatten();
             match round {
@@ -304,8 +314,11 @@ async fn sleep_until(clock: &Clock, at: Option<i64>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::topic::TopicLimits;
+    use crate::subs::Terms;
+    use crate::topic::{Cursor, InstrumentTopics, Stamp, TopicLimits};
     use tokio::task::{LocalSet, spawn_local};
+    use wire::event::Quote;
+    use wire::instrument::Instrument;
 
     const MS: u64 = 1_000_000;
 
@@ -335,24 +348,116 @@ mod tests {
         assert_eq!(rounds(&mut RoundPace::new(0), 100, 0, 9_000, 1_000), 0);
     }
 
-    #[test]
-    fn a_shard_that_computes_for_long_is_late_for_all_its_tasks() {
-        let metrics = Arc::<ShardMetrics>::default();
-        let (_draining, seen) = watch::channel(false);
-        let context = ShardContext {
+    fn context() -> ShardContext {
+        ShardContext {
             map: TopicMap::new(TopicLimits::default(), 1, 7),
             clock: Clock::new(),
             session: Arc::default(),
-            metrics: metrics.clone(),
+            metrics: Arc::default(),
             pressure: Pressure::new(&config::Pressure::default()),
             tickets: Arc::new(Tickets::new(&config::Session::default()).unwrap()),
             node: "test".into(),
-            draining: seen,
-        };
-        let clock = context.clock;
+            draining: watch::channel(false).1,
+        }
+    }
+
+    fn run_local(test: impl Future<Output = ()>) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let local = LocalSet::new();
-        local.block_on(&runtime, async {
+        LocalSet::new().block_on(&runtime, test);
+    }
+
+    /// What a frame for the session holds.
+    fn frame_of(shard: &Shard, key: SessionKey) -> u64 {
+        let mut frame = shard.take_frame(Encoding::Binary);
+        frame.begin(1, 0);
+        let ShardContext { map, clock, .. } = &shard.context;
+        shard.manager.borrow_mut().flush(map, key, clock.mono_ns(), &mut frame);
+        let records = frame.records;
+        shard.give_frame(frame);
+        records
+    }
+
+    /// A session without a socket. `then` happens on its first turn.
+    struct Reader {
+        shard: Rc<Shard>,
+        key: SessionKey,
+        turns: Cell<usize>,
+        records: Cell<u64>,
+        then: Box<dyn Fn()>,
+    }
+
+    impl Round for Reader {
+        fn round(&self) {
+            self.records.set(self.records.get() + frame_of(&self.shard, self.key));
+            if self.turns.replace(self.turns.get() + 1) == 0 {
+                (self.then)();
+            }
+        }
+
+        fn fetch(&self) {}
+
+        fn fetch_connection(&self) {}
+    }
+
+    #[test]
+    fn what_changes_on_the_way_of_a_round_is_in_the_frames_behind_and_in_the_next_round() {
+        const READERS: usize = 3 * TURNS_A_LOOK;
+        // The first quote of each of two topics, with its meta.
+        const RECORDS: u64 = 4;
+        let map = context().map;
+        let context = ShardContext { map: map.clone(), ..context() };
+        let list = |symbol: &str| {
+            let instrument = Instrument { symbol: symbol.into(), native: symbol.into(), ..Instrument::default() };
+            map.list("sim", &instrument).unwrap()
+        };
+        let (early, late) = (Rc::new(list("A")), Rc::new(list("B")));
+        let publish = |map: Arc<TopicMap>, of: Rc<InstrumentTopics>| {
+            let quote = Quote { bid_price: Some(1), ..Quote::default() };
+            move || map.publish_quote(&of, &quote, &Stamp::default())
+        };
+        let shard = Shard::new(0, context);
+        let mut seats = Vec::new();
+        let mut readers = Vec::new();
+        for at in 0..READERS {
+            let mut manager = shard.manager.borrow_mut();
+            let key = manager.join(Encoding::Binary, Rc::new(Notify::new()));
+            for topic in [early.quote, late.quote] {
+                manager.subscribe(&map, key, topic, Cursor::NEW, Terms::default(), 0);
+            }
+            drop(manager);
+            frame_of(&shard, key);
+            let then: Box<dyn Fn()> = if at == 0 { Box::new(publish(map.clone(), late.clone())) } else { Box::new(|| ()) };
+            let reader = Rc::new(Reader { shard: shard.clone(), key, turns: Cell::default(), records: Cell::default(), then });
+            seats.push(shard.join_rounds(key, reader.clone()));
+            readers.push(reader);
+        }
+        run_local(async {
+            let running = spawn_local(shard.run());
+            // It has looked at everything that is there by then.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            publish(map.clone(), early)();
+            // There is no mark after the one that comes on the way: whom it concerns must not have to wait for another one.
+            for _ in 0..500 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if readers.iter().all(|reader| reader.records.get() == RECORDS) {
+                    break;
+                }
+            }
+            running.abort();
+            drop(running.await);
+        });
+        let seen: Vec<_> = readers.iter().map(|reader| (reader.turns.get(), reader.records.get())).collect();
+        // In order of their turns: the first ones had theirs before the marks were looked at again.
+        let (before, behind) = seen.split_at(TURNS_A_LOOK - 1);
+        assert!(before.iter().all(|seen| *seen == (2, RECORDS)), "{seen:?}");
+        assert!(behind.iter().all(|seen| *seen == (1, RECORDS)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_shard_that_computes_for_long_is_late_for_all_its_tasks() {
+        let context = context();
+        let (metrics, clock) = (context.metrics.clone(), context.clock);
+        run_local(async {
             let running = spawn_local(Shard::new(0, context).run());
             tokio::time::sleep(Duration::from_millis(20)).await;
             // The probe is due within 100 ms of this; the rest of the time it waits.

@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("encode", &["config", "metrics", "topic"]),
     ("subs", &["clock", "config", "encode", "fetch", "metrics", "topic"]),
     // A shard runs its sessions, a session wakes through its shard; neither knows how clients come in or data comes from.
-    ("shard", &["clock", "config", "encode", "metrics", "pressure", "session", "subs", "topic"]),
+    ("shard", &["clock", "config", "encode", "fetch", "metrics", "pressure", "session", "subs", "topic"]),
     ("session", &["clock", "config", "encode", "fetch", "metrics", "pressure", "shard", "subs", "topic"]),
     ("gate", &["clock", "config", "fetch", "metrics", "pressure", "session", "shard"]),
     ("admin", &["clock", "config", "metrics"]),

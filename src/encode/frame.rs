@@ -81,6 +81,7 @@ impl FrameBuilder {
         self.is_empty() || self.len() + bytes <= self.limit
     }
 
+    #[inline]
     pub fn push(&mut self, chunk: &Chunk, realtime: bool) {
         self.buffer.extend_from_slice(&chunk.bytes);
         // A snapshot answers a request: its value may be old, which says nothing about how fast we are.

@@ -254,6 +254,11 @@ impl Manager {
         std::mem::swap(woken, &mut self.woken);
     }
 
+    /// Would `take_woken` hand out somebody?
+    pub fn has_woken(&self) -> bool {
+        !self.woken.is_empty()
+    }
+
     /// A frame of the session comes soon: asks for the memory that it begins with.
     pub fn fetch(&self, session: SessionKey) {
         self.sessions.fetch(session);

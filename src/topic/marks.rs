@@ -96,9 +96,14 @@ impl Marks {
     /// Returns when there is something to drain (marks or listings) since the last `drain` began. For one waiter; may be
     /// dropped at any point.
     pub async fn wait(&self) {
-        while !self.pending.load(Ordering::Acquire) {
+        while !self.has_news() {
             self.notify.notified().await;
         }
+    }
+
+    /// Would `wait` return at once?
+    pub fn has_news(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
     }
 }
 

@@ -258,6 +258,7 @@ impl Round<'_> {
         Served::All
     }
 
+    #[inline]
     fn put(&mut self, chunk: &Chunk, subscription: &mut Subscription, realtime: bool) {
         self.frame.push(chunk, realtime);
         subscription.count(chunk);

@@ -234,6 +234,7 @@ impl Member {
     }
 
     /// The focus whose turn it is; `None`: nothing is due.
+    #[inline]
     pub fn turn(&self, now: i64) -> Option<Focus> {
         let waiting = || Focus::ALL.into_iter().filter(|focus| !self.due[*focus as usize].is_empty());
         let first = waiting().next()?;

@@ -98,6 +98,7 @@ impl Subscription {
     }
 
     /// It has been told all there is, and waits for a mark.
+    #[inline]
     pub fn rest(&mut self, handle: Handle, local: &mut LocalTopic) {
         self.queue = Queue::Idle;
         if !std::mem::replace(&mut self.is_listed, true) {
@@ -128,6 +129,7 @@ impl Subscription {
     }
 
     /// Monotonic ns at which it may be sent something again; none: now.
+    #[inline]
     pub fn next_window(&self, floor_ms: u32, now: i64) -> Option<i64> {
         let own = (now < self.opens_at).then_some(self.opens_at);
         // The grids do not begin together: the floor's next window may begin within the window of the pace.
