@@ -174,6 +174,7 @@ impl Shard {
                 self.dispatch();
             }
             self.fetch(&woken[at..]);
+            self.manager.borrow_mut().begin_turn(*key);
             let round = self.rounds.borrow().get(key.index()).cloned().flatten();
             match round {
                 Some(session) => session.round(),

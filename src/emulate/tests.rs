@@ -7,6 +7,8 @@ use futures_util::{SinkExt, StreamExt};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -249,10 +251,25 @@ async fn a_shutdown_is_announced_before_it_happens() {
     assert!(noticed.unwrap().elapsed() > Duration::from_secs(2));
 }
 
-struct Nowhere;
+/// Counts what comes.
+#[derive(Clone, Default)]
+struct Counting(Arc<AtomicU64>);
 
-impl feeds::adapter::Sink for Nowhere {
-    fn publish(&mut self, _: &wire::event::Batch) {}
+impl feeds::adapter::Sink for Counting {
+    fn publish(&mut self, _: &wire::event::Batch) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Counting {
+    /// Until something has come, and then nothing for so long.
+    async fn quiet_for(&self, quiet: Duration) {
+        let mut seen = 0;
+        while seen == 0 || self.0.load(Ordering::Relaxed) != seen {
+            seen = self.0.load(Ordering::Relaxed);
+            tokio::time::sleep(quiet).await;
+        }
+    }
 }
 
 /// Emulator, real adapter, recorder, and the recording audited: the books at the end are those of the sample.
@@ -271,10 +288,11 @@ async fn what_is_recorded_from_the_emulator_adds_up_to_the_same_books() {
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let adapter = feeds::registry::adapter("binance", &settings).unwrap();
     let options = feeds::supervisor::Options { tap: Some(Box::new(tap)), ..Default::default() };
-    let feed = feeds::supervisor::start(adapter, &settings, Box::new(Nowhere), stopped, options).unwrap();
+    let sink = Counting::default();
+    let feed = feeds::supervisor::start(adapter, &settings, Box::new(sink.clone()), stopped, options).unwrap();
     let end = async {
-        // The sample takes a second at this speed, a refused snapshot up to another.
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        // The sample takes a second at this speed on a machine that has nothing else to do, a refused snapshot up to another.
+        timeout(Duration::from_secs(60), sink.quiet_for(Duration::from_secs(3))).await.expect("the sample has an end");
         stop.send_replace(true);
     };
     tokio::join!(feed, end);

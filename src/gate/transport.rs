@@ -31,6 +31,7 @@ impl Transport for TcpStream {
     }
 
     /// Past what the runtime knows about the socket, which lies cold elsewhere in memory. A full socket it finds out with the next `try_write`.
+    /// (A peer that is gone is an error here, as Rust's programs ignore the signal for it.)
     fn send_unasked(&self, bytes: &[u8]) -> io::Result<usize> {
         SockRef::from(self).send(bytes)
     }

@@ -222,7 +222,8 @@ impl Manager {
             match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => subscription.wait(member, &mut self.wheel, handle, next),
                 None => {
-                    if subscription.become_due(member, handle, now) {
+                    if subscription.become_due(member, handle, now) && !member.is_woken {
+                        member.is_woken = true;
                         self.woken.push(subscription.session);
                     }
                 }
@@ -239,7 +240,8 @@ impl Manager {
             }
             for session in entry.remove() {
                 let Some(member) = self.sessions.get_mut(session) else { continue };
-                if !member.is_due() {
+                if !member.is_due() && !member.is_woken {
+                    member.is_woken = true;
                     self.woken.push(session);
                 }
                 member.open_window(begin);
@@ -247,11 +249,18 @@ impl Manager {
         }
     }
 
-    /// Hands out the sessions that have something due by `mark` or `tick` and did not before. `woken` is emptied first and its memory
-    /// used for the next ones.
+    /// Hands out the sessions that have something due by `mark` or `tick` and did not before, each once until `begin_turn`. `woken` is emptied
+    /// first and its memory used for the next ones.
     pub fn take_woken(&mut self, woken: &mut Vec<SessionKey>) {
         woken.clear();
         std::mem::swap(woken, &mut self.woken);
+    }
+
+    /// The session, which was handed out, is visited: what becomes due from now on is for another visit.
+    pub fn begin_turn(&mut self, session: SessionKey) {
+        if let Some(member) = self.sessions.get_mut(session) {
+            member.is_woken = false;
+        }
     }
 
     /// Would `take_woken` hand out somebody?

@@ -116,7 +116,10 @@ impl Rig {
         manager.tick(now);
         let mut woken = Vec::new();
         manager.take_woken(&mut woken);
-        woken.into_iter().for_each(|session| manager.wake(session));
+        for session in woken {
+            manager.begin_turn(session);
+            manager.wake(session);
+        }
         assert!(self.manager.is_sound());
     }
 
@@ -377,4 +380,33 @@ fn a_full_frame_leaves_the_rest_due_and_in_turn() {
         }
     }
     assert_eq!(order, [quotes[0], quotes[1], quotes[2], quotes[3], quotes[0]]);
+}
+
+/// Its own task may write what it was woken for before its turn in a round comes.
+#[test]
+fn a_session_is_woken_once_until_its_turn_begins() {
+    let mut rig = Rig::new(1, 1);
+    let quote = rig.topics[0].quote;
+    rig.sub(0, quote, Pace::Realtime, TradeMode::Every);
+    rig.quote(0);
+    rig.dispatch();
+    rig.flush(0, LARGE);
+    let marked = |rig: &mut Rig| {
+        rig.quote(0);
+        let Rig { map, manager, now, .. } = rig;
+        map.marks(0).drain(|topic| manager.mark(topic, *now));
+    };
+    marked(&mut rig);
+    rig.flush(0, LARGE);
+    marked(&mut rig);
+    let mut woken = Vec::new();
+    rig.manager.take_woken(&mut woken);
+    assert_eq!(woken, [rig.clients[0].key]);
+    rig.flush(0, LARGE);
+    marked(&mut rig);
+    assert!(!rig.manager.has_woken(), "its turn is still to come");
+    rig.manager.begin_turn(woken[0]);
+    rig.flush(0, LARGE);
+    marked(&mut rig);
+    assert!(rig.manager.has_woken());
 }

@@ -83,7 +83,7 @@ impl Line {
 
     /// Whose turns come before that.
     pub fn next(&self) -> impl Iterator<Item = Handle> {
-        self.waiting.iter().take(FETCH_AHEAD - 1).map(|(handle, _)| *handle)
+        self.waiting.iter().take(FETCH_AHEAD).map(|(handle, _)| *handle)
     }
 
     pub fn into_handles(self) -> impl Iterator<Item = Handle> {
@@ -117,6 +117,8 @@ pub(super) struct Member {
     /// Trade topic -> the quote that its trades may not overtake.
     pub safe: BTreeMap<u32, Handle>,
     pub floor: Floor,
+    /// It stands among those that the next round visits.
+    pub is_woken: bool,
     pub wake: Rc<Notify>,
     pub encoding: Encoding,
 }
@@ -132,6 +134,7 @@ impl Member {
             credits: 0,
             safe: BTreeMap::new(),
             floor: Floor::default(),
+            is_woken: false,
             wake,
             encoding,
         }
@@ -251,12 +254,8 @@ impl Member {
         self.due.iter().enumerate().any(|(at, line)| at != focus as usize && !line.is_empty())
     }
 
-    /// So many bytes went to one subscription of this focus. A focus is worth its weight for each subscription that waits in it; while no other
-    /// one waits it takes nothing from anybody.
+    /// So many bytes went to one subscription of this focus. A focus is worth its weight for each subscription that waits in it.
     pub fn charge(&mut self, focus: Focus, bytes: usize) {
-        if !self.is_shared(focus) {
-            return;
-        }
         let waiting = self.due[focus as usize].len() as u64 + 1;
         let price = bytes as u64 * BYTE / (focus.weight() * waiting);
         self.served[focus as usize] = self.served[focus as usize].saturating_add(price);
