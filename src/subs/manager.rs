@@ -205,7 +205,7 @@ impl Manager {
     /// The topic changed: its subscribers become due now or at their next window.
     pub fn mark(&mut self, topic: u32, now: i64) {
         let Some(local) = self.locals.find_mut(topic) else { return };
-        local.idle.next().for_each(|handle| self.subscriptions.fetch(Some(handle)));
+        self.subscriptions.fetch(local.idle.next());
         while let Some(place) = local.idle.pop() {
             self.subscriptions.fetch(local.idle.coming());
             let handle = place.0;
@@ -222,9 +222,8 @@ impl Manager {
             match subscription.next_window(member.floor_ms(self.node_floor_ms), now) {
                 Some(next) => subscription.wait(member, &mut self.wheel, handle, next),
                 None => {
-                    if subscription.become_due(member, handle, now) && !member.is_woken {
-                        member.is_woken = true;
-                        self.woken.push(subscription.session);
+                    if subscription.become_due(member, handle, now) {
+                        member.wake_once(subscription.session, &mut self.woken);
                     }
                 }
             }
@@ -240,9 +239,8 @@ impl Manager {
             }
             for session in entry.remove() {
                 let Some(member) = self.sessions.get_mut(session) else { continue };
-                if !member.is_due() && !member.is_woken {
-                    member.is_woken = true;
-                    self.woken.push(session);
+                if !member.is_due() {
+                    member.wake_once(session, &mut self.woken);
                 }
                 member.open_window(begin);
             }
@@ -283,7 +281,7 @@ impl Manager {
     /// It comes very soon: asks for the subscriptions that it looks at first.
     pub fn fetch_first(&self, session: SessionKey) {
         if let Some(member) = self.sessions.get(session) {
-            member.next().for_each(|handle| self.subscriptions.fetch(Some(handle)));
+            self.subscriptions.fetch(member.next());
         }
     }
 

@@ -1,8 +1,8 @@
 //! One session inside the manager: what is due for it, and who goes first when not all can. In: due subscriptions, grants, floors.
 //! Out: the next one to be served. Bounded: a subscription stands in one list; stale entries are less than half of each.
 
-use super::Handle;
 use super::table::FETCH_AHEAD;
+use super::{Handle, SessionKey};
 use crate::fetch;
 use crate::subs::Floor;
 use smallvec::SmallVec;
@@ -142,6 +142,13 @@ impl Member {
 
     pub fn is_due(&self) -> bool {
         self.due.iter().any(|line| !line.is_empty()) || self.windows.iter().any(|window| window.is_open)
+    }
+
+    /// Puts it among those that the next round visits, unless it stands there.
+    pub fn wake_once(&mut self, session: SessionKey, woken: &mut Vec<SessionKey>) {
+        if !std::mem::replace(&mut self.is_woken, true) {
+            woken.push(session);
+        }
     }
 
     /// Where its lines and windows begin: asks for that.

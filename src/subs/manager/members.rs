@@ -4,6 +4,7 @@ use super::SessionKey;
 use super::member::Member;
 use crate::fetch;
 
+/// A place can be asked for before anybody looks at it, which a slab does not let one do.
 #[derive(Default)]
 pub(super) struct Members {
     places: Vec<Option<Member>>,

@@ -53,11 +53,13 @@ impl Table {
         held.map(|(index, found)| (Handle { index, generation: found.generation }, found))
     }
 
-    /// It is going to be looked at soon.
+    /// They are going to be looked at soon.
     #[inline]
-    pub fn fetch(&self, coming: Option<Handle>) {
-        if let Some(coming) = coming.and_then(|coming| self.places.get(coming.index as usize)) {
-            fetch::whole(coming);
+    pub fn fetch(&self, coming: impl IntoIterator<Item = Handle>) {
+        for handle in coming {
+            if let Some(coming) = self.places.get(handle.index as usize) {
+                fetch::whole(coming);
+            }
         }
     }
 }
