@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod auth;
 mod handover;
+mod keys;
 mod origin;
 mod page;
 mod query;

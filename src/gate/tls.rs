@@ -1,7 +1,7 @@
 //! In: certificate and key files, or nothing (self-signed). Out: the TLS configuration of each new connection.
 //! Bounded: one configuration in force, replaced whole; no server-side session state.
 
-use super::GateError;
+use super::{GateError, keys};
 use crate::config::Listen;
 use arc_swap::ArcSwap;
 use rustls::CipherSuite;
@@ -113,6 +113,9 @@ fn server_config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static
     let mut provider = provider::default_provider();
     // Their order is kept otherwise: AES-256, and ChaCha20 last, for who has nothing else.
     provider.cipher_suites.sort_by_key(|suite| !CHEAPEST.contains(&suite.suite()));
+    for suite in &mut provider.cipher_suites {
+        *suite = keys::without_tables(*suite);
+    }
     let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
