@@ -103,7 +103,8 @@ pub struct SessionCore {
     /// The shard's listings that were looked at.
     seen_listings: u64,
     commands: CommandBucket,
-    grants: CommandBucket,
+    /// Boxed: most sessions grant nothing.
+    grants: Option<Box<CommandBucket>>,
     outbound: Outbound,
     /// Monotonic ns until which an empty outbound bucket holds back the next flush.
     held_back_until: i64,
@@ -141,7 +142,7 @@ impl SessionCore {
             seen_topics: shard.context.map.len(),
             seen_listings: shard.listings(),
             commands: CommandBucket::new(limits.commands_per_second, limits.commands_burst),
-            grants: CommandBucket::new(GRANTS_PER_SECOND, GRANTS_PER_SECOND),
+            grants: None,
             outbound: Outbound::new(limits.updates_per_second, limits.bytes_per_second),
             held_back_until: 0,
             held_back_by: None,

@@ -53,24 +53,19 @@ where
     S: AsyncRead + AsyncWrite + Fetch + Unpin + 'static,
 {
     let link = Rc::new(Link::new(stream, SessionCore::open(client, &shard)));
-    attend(link, shard)
-}
-
-async fn attend<S>(link: Rc<Link<S>>, shard: Rc<Shard>)
-where
-    S: AsyncRead + AsyncWrite + Fetch + Unpin + 'static,
-{
-    let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
-    let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
-    drop(seat);
-    let metrics = &shard.context.metrics;
-    match end {
-        End::Left => metrics.closed_by_client.add(1),
-        End::Lost => metrics.connection_lost.add(1),
-        End::Abandoned => metrics.closed(Close::SlowConsumer),
-        End::Close(close) => {
-            metrics.closed(close);
-            link.close(close).await;
+    async move {
+        let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
+        let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
+        drop(seat);
+        let metrics = &shard.context.metrics;
+        match end {
+            End::Left => metrics.closed_by_client.add(1),
+            End::Lost => metrics.connection_lost.add(1),
+            End::Abandoned => metrics.closed(Close::SlowConsumer),
+            End::Close(close) => {
+                metrics.closed(close);
+                link.close(close).await;
+            }
         }
     }
 }
@@ -81,8 +76,8 @@ struct Link<S> {
     core: RefCell<SessionCore>,
     /// The task waits and nothing is half written: a round may write.
     is_idle: Cell<bool>,
-    /// What a round began and the task has to finish.
-    rest: RefCell<Option<Rest>>,
+    /// What a round began and the task has to finish. Few sessions have it at a time, and they only have the memory.
+    rest: RefCell<Option<Box<Rest>>>,
 }
 
 /// A frame on its way.
@@ -125,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
             }
             Poll::Ready(Err(_)) | Poll::Pending => {
                 self.is_idle.set(false);
-                self.rest.replace(Some(rest));
+                self.rest.replace(Some(Box::new(rest)));
                 core.wake();
             }
         }
@@ -193,9 +188,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 struct Driver<'a, S> {
     link: &'a Link<S>,
     shard: &'a Rc<Shard>,
-    write_timeout: Duration,
-    ping_interval: Duration,
-    idle_timeout: Duration,
     last_heard: Instant,
     next_ping: Instant,
     /// One timer entry for ping, idleness and token expiry together.
@@ -209,17 +201,12 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     fn new(link: &'a Link<S>, shard: &'a Rc<Shard>) -> Self {
-        let limits = &shard.context.session;
         let now = Instant::now();
-        let ping_interval = Duration::from_millis(limits.ping_interval_ms);
         Self {
             link,
             shard,
-            write_timeout: Duration::from_millis(limits.write_timeout_ms),
-            ping_interval,
-            idle_timeout: Duration::from_millis(limits.idle_timeout_ms),
             last_heard: now,
-            next_ping: now + ping_interval,
+            next_ping: now + Duration::from_millis(shard.context.session.ping_interval_ms),
             // Its first look sets it: a token may expire long before the first ping is due.
             alarm: Box::pin(tokio::time::sleep_until(now)),
             waiting: None,
@@ -229,12 +216,12 @@ where
     /// What happens now and then is boxed, so that a session that waits keeps no room for it.
     async fn serve(&mut self) -> Result<End, End> {
         let link = self.link;
-        self.greet().await?;
+        Box::pin(self.greet()).await?;
         let mut draining = self.shard.context.draining.clone();
         loop {
             // What a round began goes before anything else.
             if let Some(rest) = link.rest.take() {
-                self.finish(rest).await?;
+                Box::pin(self.finish(*rest)).await?;
             }
             if *draining.borrow() {
                 return Box::pin(self.drain()).await;
@@ -256,8 +243,8 @@ where
             let works = self.waiting.is_some() || link.core.borrow().is_working();
             let worked = works && Box::pin(self.work()).await?;
             // What holds from now on, before data under it.
-            while let Some(news) = self.news() {
-                self.reply(&news).await?;
+            while let Some(told) = self.tell_news() {
+                told.await?;
             }
             // Also between two parts of an answer: the topics of each part follow it.
             if self.write_due().await? || worked || self.is_ready() {
@@ -275,7 +262,7 @@ where
             link.is_idle.set(false);
             // A round may have begun a frame meanwhile; an answer may not break into it.
             if let Some(rest) = link.rest.take() {
-                self.finish(rest).await?;
+                Box::pin(self.finish(*rest)).await?;
             }
             if let Some(message) = message {
                 Box::pin(self.on_message(message)).await?;
@@ -295,8 +282,9 @@ where
         }
     }
 
-    fn news(&self) -> Option<Reply> {
-        self.link.core.borrow_mut().news()
+    fn tell_news(&mut self) -> Option<Pin<Box<impl Future<Output = Result<(), End>>>>> {
+        let news = self.link.core.borrow_mut().news()?;
+        Some(Box::pin(async move { self.reply(&news).await }))
     }
 
     fn is_ready(&self) -> bool {
@@ -358,14 +346,16 @@ where
         if expires_in.is_some_and(|left| left.is_zero()) {
             return Err(End::Close(Close::TokenExpired));
         }
-        if now >= self.last_heard + self.idle_timeout {
+        let limits = &self.shard.context.session;
+        let idle_timeout = Duration::from_millis(limits.idle_timeout_ms);
+        if now >= self.last_heard + idle_timeout {
             return Err(End::Close(Close::IdleTimeout));
         }
         if now >= self.next_ping {
-            self.next_ping = now + self.ping_interval;
+            self.next_ping = now + Duration::from_millis(limits.ping_interval_ms);
             self.send(Message::Ping(Default::default())).await?;
         }
-        let next = self.next_ping.min(self.last_heard + self.idle_timeout);
+        let next = self.next_ping.min(self.last_heard + idle_timeout);
         let expiry = expires_in.map(|left| now + left);
         self.alarm.as_mut().reset(expiry.map_or(next, |expiry| next.min(expiry)));
         Ok(())
@@ -385,7 +375,7 @@ where
     /// Writes one frame of whatever is due. False if nothing was.
     async fn write_due(&mut self) -> Result<bool, End> {
         let Some(frame) = self.link.fill() else { return Ok(false) };
-        self.finish(Rest { frame, written: 0 }).await.map(|()| true)
+        Box::pin(self.finish(Rest { frame, written: 0 })).await.map(|()| true)
     }
 
     /// Writes the rest of a frame of data.
@@ -405,7 +395,7 @@ where
             self.flush().await?;
         }
         let link = self.link;
-        match timeout(self.write_timeout, poll_fn(|cx| link.poll_frame(rest, cx))).await {
+        match timeout(self.write_timeout(), poll_fn(|cx| link.poll_frame(rest, cx))).await {
             Ok(result) => result,
             // A close frame may only follow a whole frame: one last chance to finish this one.
             Err(_) => match timeout(CLOSE_GRACE, poll_fn(|cx| link.poll_frame(rest, cx))).await {
@@ -424,12 +414,16 @@ where
         finished
     }
 
+    fn write_timeout(&self) -> Duration {
+        Duration::from_millis(self.shard.context.session.write_timeout_ms)
+    }
+
     async fn send(&mut self, message: Message) -> Result<(), End> {
-        timed(self.write_timeout, self.link.send(message)).await
+        timed(self.write_timeout(), self.link.send(message)).await
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        timed(self.write_timeout, self.link.flush()).await
+        timed(self.write_timeout(), self.link.flush()).await
     }
 }
 

@@ -20,9 +20,22 @@ impl Waits {
     pub async fn something(&self, due_in: impl Fn() -> Option<Duration>) {
         tokio::select! {
             () = self.due(due_in) => {}
-            () = self.listed() => {}
-            () = self.looks() => {}
+            () = self.others() => {}
         }
+    }
+
+    /// What only few sessions wait for is boxed, so that the others have no room for it.
+    async fn others(&self) {
+        if self.listings.is_none() && self.look_at.is_none() {
+            return std::future::pending().await;
+        }
+        let either = async {
+            tokio::select! {
+                () = self.listed() => {}
+                () = self.looks() => {}
+            }
+        };
+        Box::pin(either).await;
     }
 
     async fn due(&self, due_in: impl Fn() -> Option<Duration>) {
@@ -31,7 +44,7 @@ impl Waits {
             let woken = self.wake.notified();
             match due_in() {
                 Some(Duration::ZERO) => return,
-                Some(wait) => tokio::time::sleep(wait).await,
+                Some(wait) => Box::pin(tokio::time::sleep(wait)).await,
                 None => woken.await,
             }
         }

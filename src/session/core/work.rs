@@ -7,7 +7,7 @@ use super::{GRANTS_PER_SECOND, SessionCore, Wish, not_entitled, pattern, refuse_
 use crate::config::{MAX_PATTERNS, REPLY_PART_BYTES};
 use crate::session::ticket::{Ticket, TicketError};
 use crate::subs::Terms;
-use crate::subs::bucket::Admission;
+use crate::subs::bucket::{Admission, CommandBucket};
 use crate::topic::{Resolve, Topic};
 use std::collections::BTreeSet;
 use wire::code::{Close, Code};
@@ -117,7 +117,10 @@ impl SessionCore {
         // Grants are as frequent as frames; they have a bucket of their own.
         let Parsed { request, ticket } = parsed;
         let (bucket, per_second) = match request {
-            Ok(Request::Grant { .. }) => (&mut self.grants, GRANTS_PER_SECOND),
+            Ok(Request::Grant { .. }) => {
+                let bucket = || Box::new(CommandBucket::new(GRANTS_PER_SECOND, GRANTS_PER_SECOND));
+                (self.grants.get_or_insert_with(bucket).as_mut(), GRANTS_PER_SECOND)
+            }
             _ => (&mut self.commands, context.session.commands_per_second),
         };
         match bucket.admit() {
