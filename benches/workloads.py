@@ -51,7 +51,7 @@ LOADS = [
      ["--clients", "1", "--topics-per-client", "1", "--topics-from", "quote/sim:*", *TIMES]),
     ("one client, 1,000/s", "the same, 1,000 quotes/s: caches and cores do not fall asleep in between", rate(1_000, feeds__0__sim__symbols=1, **QUOTES),
      ["--clients", "1", "--topics-per-client", "1", "--topics-from", "quote/sim:*", *TIMES]),
-    *((f"W2 {clients}", f"{clients:,} clients on one quote each, one quote a second in all", rate(1, **QUOTES), ["--clients", str(clients), *IDLE])
+    *((f"W2 {clients}", f"{clients:,} clients on one quote each, one quote a second in all", rate(1, feeds__0__quiet_after_ms=3_600_000, **QUOTES), ["--clients", str(clients), *IDLE])
       for clients in (5_000, 10_000, 19_000)),
 ]  # fmt: skip
 
