@@ -1,5 +1,5 @@
 //! Puts the server together: configuration in, running threads out, and a drain that ends them. The only file that knows all parts.
-//! Bounded: one thread a shard, one for all feeds (on one core the shard's), the caller's for accepting, admin and signals.
+//! Bounded: one thread a shard, one for all feeds, the caller's for accepting, admin and signals.
 
 use crate::admin;
 use crate::clock::Clock;
@@ -13,10 +13,8 @@ use crate::relay;
 use crate::session::ticket::{TicketKeyError, Tickets};
 use crate::shard::{Shard, ShardContext};
 use crate::topic::{QuietAfter, TopicLimits, TopicMap};
-use feeds::run::Running;
 use feeds::settings::FeedSettings;
 use std::net::{SocketAddr, TcpListener};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -90,14 +88,8 @@ impl Server {
             .await
             .map_err(|error| AppError::Admin { address: config.admin.address, error })?;
 
-        let mut feeds = make_feeds(&config.feeds, &map, &metrics, clock, &stopped)?;
-        let worker = |name, core| Worker { name, core, stopped: stopped.clone(), panics: panics.clone() };
-        let mut threads = Vec::with_capacity(shards + 1);
-        if config.node.has_feeds_thread() {
-            let feeds = std::mem::take(&mut feeds);
-            let worker = worker("feeds".to_owned(), config.node.feeds_core);
-            threads.push(worker.start(|local, tasks| spawn_feeds(feeds, local, tasks))?);
-        }
+        let mut threads =
+            vec![start_feeds(&config.feeds, config.node.feeds_core, &map, &metrics, clock, stopped.clone(), panics.clone())?];
         let mut inboxes = Vec::with_capacity(shards);
         for index in 0..shards {
             let context = ShardContext {
@@ -112,12 +104,15 @@ impl Server {
             };
             let (inbox, arrivals) = mpsc::channel(INBOX);
             inboxes.push(inbox);
-            let (gate, feeds) = (gate.clone(), std::mem::take(&mut feeds));
-            let worker = worker(format!("shard-{index}"), config.node.shard_core(index));
-            threads.push(worker.start(move |local, tasks| {
-                spawn_shard(Shard::new(index, context), arrivals, gate, local, tasks);
-                spawn_feeds(feeds, local, tasks);
-            })?);
+            threads.push(start_shard(
+                index,
+                config.node.shard_core(index),
+                context,
+                arrivals,
+                gate.clone(),
+                stopped.clone(),
+                panics.clone(),
+            )?);
         }
         tokio::spawn(accept(listener, inboxes, gate.clone()));
         if config.pressure.enabled {
@@ -283,13 +278,15 @@ fn epoch(clock: Clock) -> u64 {
     u64::try_from(clock.wall_ns() / 1_000_000).unwrap_or(0) << 8
 }
 
-fn make_feeds(
+fn start_feeds(
     settings: &[FeedSettings],
+    core: Option<usize>,
     map: &Arc<TopicMap>,
     metrics: &Metrics,
     clock: Clock,
-    stopped: &watch::Receiver<bool>,
-) -> Result<Vec<Running>, AppError> {
+    stopped: watch::Receiver<bool>,
+    panics: Panics,
+) -> Result<JoinHandle<()>, AppError> {
     let mut running = Vec::with_capacity(settings.len());
     for (index, feed) in settings.iter().enumerate() {
         let venue = feeds::registry::topic_venue(feed);
@@ -305,30 +302,33 @@ fn make_feeds(
         let start = feeds::run::start(feed, Box::new(ingest), stopped.clone());
         running.push(start.map_err(|error| AppError::Feed { index, venue, error })?);
     }
-    Ok(running)
+    spawn("feeds".to_owned(), core, stopped, panics, move |local, tasks| {
+        for feed in running {
+            tasks.spawn_local_on(feed, local);
+        }
+    })
 }
 
-fn spawn_feeds(feeds: Vec<Running>, local: &LocalSet, tasks: &mut JoinSet<()>) {
-    for feed in feeds {
-        tasks.spawn_local_on(feed, local);
-    }
-}
-
-fn spawn_shard(
-    shard: Rc<Shard>,
+fn start_shard(
+    index: usize,
+    core: Option<usize>,
+    context: ShardContext,
     mut arrivals: mpsc::Receiver<Arrival>,
     gate: Arc<Gate>,
-    local: &LocalSet,
-    tasks: &mut JoinSet<()>,
-) {
-    tasks.spawn_local_on(shard.clone().run(), local);
-    let serve = async move {
-        while let Some(arrival) = arrivals.recv().await {
-            // A panic in here ends one connection.
-            tokio::task::spawn_local(gate::serve(arrival, gate.clone(), shard.clone()));
-        }
-    };
-    tasks.spawn_local_on(serve, local);
+    stopped: watch::Receiver<bool>,
+    panics: Panics,
+) -> Result<JoinHandle<()>, AppError> {
+    spawn(format!("shard-{index}"), core, stopped, panics, move |local, tasks| {
+        let shard = Shard::new(index, context);
+        tasks.spawn_local_on(shard.clone().run(), local);
+        let serve = async move {
+            while let Some(arrival) = arrivals.recv().await {
+                // A panic in here ends one connection.
+                tokio::task::spawn_local(gate::serve(arrival, gate.clone(), shard.clone()));
+            }
+        };
+        tasks.spawn_local_on(serve, local);
+    })
 }
 
 async fn accept(listener: TcpListener, inboxes: Vec<mpsc::Sender<Arrival>>, gate: Arc<Gate>) {
@@ -367,41 +367,38 @@ async fn watch_topics(map: Arc<TopicMap>, metrics: Arc<Metrics>, clock: Clock, s
 /// Where a thread tells that its work ended by a panic.
 type Panics = watch::Sender<Option<String>>;
 
-/// One thread with its own runtime. It ends, with all tasks on it, when the server stops, or when one of these panics: a shard without its
-/// dispatcher would hold its clients' connections and send them nothing.
-struct Worker {
+/// One thread with its own runtime, for the tasks that `begin` adds. It ends, with all tasks on it, when the server stops, or when one of
+/// these panics: a shard without its dispatcher would hold its clients' connections and send them nothing.
+fn spawn<B>(
     name: String,
     core: Option<usize>,
     stopped: watch::Receiver<bool>,
     panics: Panics,
-}
-
-impl Worker {
-    /// Its tasks are those that `begin` adds.
-    fn start(self, begin: impl FnOnce(&LocalSet, &mut JoinSet<()>) + Send + 'static) -> Result<JoinHandle<()>, AppError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
-        let Self { name, core, stopped, panics } = self;
-        let thread = std::thread::Builder::new().name(name.clone());
-        let work = move || {
-            cores::pin(&name, core);
-            let (local, mut tasks) = (LocalSet::new(), JoinSet::new());
-            {
-                let _entered = runtime.enter();
-                begin(&local, &mut tasks);
-            }
-            let end = async {
-                tokio::select! {
-                    () = wait_for(stopped) => {}
-                    () = wait_for_panic(tasks) => {
-                        tracing::error!("a task of thread '{name}' has panicked; the thread ends, and with it its connections");
-                        panics.send_if_modified(|first| first.is_none() && first.replace(name.clone()).is_none());
-                    }
+    begin: B,
+) -> Result<JoinHandle<()>, AppError>
+where
+    B: FnOnce(&LocalSet, &mut JoinSet<()>) + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(AppError::Thread)?;
+    let work = move |name: &str| {
+        cores::pin(name, core);
+        let (local, mut tasks) = (LocalSet::new(), JoinSet::new());
+        {
+            let _entered = runtime.enter();
+            begin(&local, &mut tasks);
+        }
+        let end = async {
+            tokio::select! {
+                () = wait_for(stopped) => {}
+                () = wait_for_panic(tasks) => {
+                    tracing::error!("a task of thread '{name}' has panicked; the thread ends, and with it its connections");
+                    panics.send_if_modified(|first| first.is_none() && first.replace(name.to_owned()).is_none());
                 }
-            };
-            local.block_on(&runtime, end);
+            }
         };
-        thread.spawn(work).map_err(AppError::Thread)
-    }
+        local.block_on(&runtime, end);
+    };
+    std::thread::Builder::new().name(name.clone()).spawn(move || work(&name)).map_err(AppError::Thread)
 }
 
 /// Returns when one of the tasks has panicked; that others end is in order.
@@ -427,8 +424,7 @@ mod tests {
     async fn a_panic_ends_its_thread_and_is_told() {
         let (_stop, stopped) = watch::channel(false);
         let (panics, mut panicked) = watch::channel(None);
-        let worker = Worker { name: "shard-7".to_owned(), core: None, stopped, panics };
-        let thread = worker.start(|local, tasks| {
+        let thread = spawn("shard-7".to_owned(), None, stopped, panics, |local, tasks| {
             tasks.spawn_local_on(async {}, local);
             tasks.spawn_local_on(std::future::pending(), local);
             tasks.spawn_local_on(async { panic!("a bug in a shard") }, local);
@@ -443,52 +439,11 @@ mod tests {
     async fn a_stop_is_no_panic() {
         let (stop, stopped) = watch::channel(false);
         let (panics, panicked) = watch::channel(None);
-        let worker = Worker { name: "shard-7".to_owned(), core: None, stopped, panics };
-        let thread = worker.start(|local, tasks| {
+        let thread = spawn("shard-7".to_owned(), None, stopped, panics, |local, tasks| {
             tasks.spawn_local_on(async {}, local);
         });
         stop.send_replace(true);
         tokio::task::spawn_blocking(|| thread.unwrap().join()).await.unwrap().unwrap();
         assert_eq!(*panicked.borrow(), None);
-    }
-
-    const ONE_SHARD: &str = r#"
-        node.shards = 1
-        listen = { address = "127.0.0.1:0", self_signed = true }
-        admin.address = "127.0.0.1:0"
-        feeds = [{ venue = "sim" }]
-    "#;
-
-    /// The threads of a server that is started where only `core` may be used, once its simulator's events have come.
-    fn threads_on(core: Option<usize>) -> Vec<String> {
-        let start = async {
-            let config = Config::parse(ONE_SHARD, "test.toml").unwrap();
-            let server = Server::start(config).await.unwrap();
-            let feed = server.metrics().feed("sim");
-            let came = async {
-                while feed.events.get() < 1_000 {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            };
-            tokio::time::timeout(Duration::from_secs(30), came).await.expect("a market");
-            let names = server.threads.iter().filter_map(|thread| thread.thread().name().map(str::to_owned)).collect();
-            server.drain().await;
-            names
-        };
-        let run = move || {
-            cores::pin("test", core);
-            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(start)
-        };
-        std::thread::spawn(run).join().unwrap()
-    }
-
-    #[test]
-    fn on_one_core_the_feeds_share_the_shards_thread() {
-        let usable = cores::usable();
-        let Some(last) = usable.last() else { return eprintln!("SKIPPED: this system does not tell its cores") };
-        assert_eq!(threads_on(Some(*last)), ["shard-0"]);
-        if usable.len() > 1 {
-            assert_eq!(threads_on(None), ["feeds", "shard-0"]);
-        }
     }
 }

@@ -27,8 +27,6 @@ const FETCH_STEP: usize = 2;
 
 /// After so many turns of a round the marks are looked at again: some 100 us, as a turn is a system call.
 const TURNS_A_LOOK: usize = 8;
-/// After so many looks the thread's other tasks have their turn, the feeds among them where there is one core only: some 300 us.
-const LOOKS_A_BREAK: usize = 4;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -149,7 +147,7 @@ impl Shard {
             let began = self.context.clock.mono_ns();
             self.dispatch();
             // However many sessions there are, their sockets may be written to.
-            let frames = tokio::task::unconstrained(self.flush()).await;
+            let frames = tokio::task::unconstrained(async { self.flush() }).await;
             let now = self.context.clock.mono_ns();
             // Tasks run before the next look at the marks: what they wait for is not starved by data.
             match pace.pause_ns(began, now, frames) {
@@ -166,15 +164,12 @@ impl Shard {
     }
 
     /// Writes one frame to each session that has something due since the last time; to how many. What changes on the way is in the frames of
-    /// those whose turn has not come; who had his is visited in the next round. The thread's other tasks have turns in between.
-    async fn flush(&self) -> usize {
-        let mut woken = self.woken.take();
+    /// those whose turn has not come; who had his is visited in the next round.
+    fn flush(&self) -> usize {
+        let mut woken = self.woken.borrow_mut();
         self.manager.borrow_mut().take_woken(&mut woken);
         let marks = self.context.map.marks(self.index);
         for (at, key) in woken.iter().enumerate() {
-            if at % (TURNS_A_LOOK * LOOKS_A_BREAK) == TURNS_A_LOOK * LOOKS_A_BREAK - 1 {
-                tokio::task::yield_now().await;
-            }
             if at % TURNS_A_LOOK == TURNS_A_LOOK - 1 && marks.has_news() {
                 self.dispatch();
             }
@@ -186,9 +181,7 @@ impl Shard {
                 None => self.manager.borrow().wake(*key),
             }
         }
-        let frames = woken.len();
-        self.woken.replace(woken);
-        frames
+        woken.len()
     }
 
     /// Asks for the memory of the sessions behind the first one of these: each step leads to what the next one asks for.
@@ -407,97 +400,58 @@ mod tests {
         fn fetch_connection(&self) {}
     }
 
-    fn listed(map: &TopicMap, symbol: &str) -> Rc<InstrumentTopics> {
-        let instrument = Instrument { symbol: symbol.into(), native: symbol.into(), ..Instrument::default() };
-        Rc::new(map.list("sim", &instrument).unwrap())
-    }
-
-    fn publishing(map: &Arc<TopicMap>, of: &Rc<InstrumentTopics>) -> impl Fn() + 'static {
-        let (map, of, quote) = (map.clone(), of.clone(), Quote { bid_price: Some(1), ..Quote::default() });
-        move || map.publish_quote(&of, &quote, &Stamp::default())
-    }
-
-    /// So many on all of these quotes. `then` is what the first one does.
-    fn seated(
-        shard: &Rc<Shard>,
-        count: usize,
-        quotes: &[&InstrumentTopics],
-        then: impl Fn() + 'static,
-    ) -> Vec<(Rc<Reader>, Seat)> {
-        let mut then = Some(Box::new(then) as Box<dyn Fn()>);
-        let sit = |_| {
+    #[test]
+    fn what_changes_on_the_way_of_a_round_is_in_the_frames_behind_and_in_the_next_round() {
+        const READERS: usize = 3 * TURNS_A_LOOK;
+        // The first quote of each of two topics, with its meta.
+        const RECORDS: u64 = 4;
+        let map = context().map;
+        let context = ShardContext { map: map.clone(), ..context() };
+        let list = |symbol: &str| {
+            let instrument = Instrument { symbol: symbol.into(), native: symbol.into(), ..Instrument::default() };
+            map.list("sim", &instrument).unwrap()
+        };
+        let (early, late) = (Rc::new(list("A")), Rc::new(list("B")));
+        let publish = |map: Arc<TopicMap>, of: Rc<InstrumentTopics>| {
+            let quote = Quote { bid_price: Some(1), ..Quote::default() };
+            move || map.publish_quote(&of, &quote, &Stamp::default())
+        };
+        let shard = Shard::new(0, context);
+        let mut seats = Vec::new();
+        let mut readers = Vec::new();
+        for at in 0..READERS {
             let mut manager = shard.manager.borrow_mut();
             let key = manager.join(Encoding::Binary, Rc::new(Notify::new()));
-            for of in quotes {
-                manager.subscribe(&shard.context.map, key, of.quote, Cursor::NEW, Terms::default(), 0);
+            for topic in [early.quote, late.quote] {
+                manager.subscribe(&map, key, topic, Cursor::NEW, Terms::default(), 0);
             }
             drop(manager);
-            frame_of(shard, key);
-            let then = then.take().unwrap_or_else(|| Box::new(|| ()));
+            frame_of(&shard, key);
+            let then: Box<dyn Fn()> = if at == 0 { Box::new(publish(map.clone(), late.clone())) } else { Box::new(|| ()) };
             let reader = Rc::new(Reader { shard: shard.clone(), key, turns: Cell::default(), records: Cell::default(), then });
-            (reader.clone(), shard.join_rounds(key, reader))
-        };
-        (0..count).map(sit).collect()
-    }
-
-    /// Runs the shard, which has looked at everything that is there before `begin`, until `is_done`.
-    fn run_rounds(shard: Rc<Shard>, begin: impl Fn(), is_done: impl Fn() -> bool) {
+            seats.push(shard.join_rounds(key, reader.clone()));
+            readers.push(reader);
+        }
         run_local(async {
             let running = spawn_local(shard.run());
+            // It has looked at everything that is there by then.
             tokio::time::sleep(Duration::from_millis(20)).await;
-            begin();
+            publish(map.clone(), early)();
+            // There is no mark after the one that comes on the way: whom it concerns must not have to wait for another one.
             for _ in 0..500 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                if is_done() {
+                if readers.iter().all(|reader| reader.records.get() == RECORDS) {
                     break;
                 }
             }
             running.abort();
             drop(running.await);
         });
-    }
-
-    #[test]
-    fn what_changes_on_the_way_of_a_round_is_in_the_frames_behind_and_in_the_next_round() {
-        const READERS: usize = 3 * TURNS_A_LOOK;
-        // The first quote of each of two topics, with its meta.
-        const RECORDS: u64 = 4;
-        let context = context();
-        let map = context.map.clone();
-        let (early, late) = (listed(&map, "A"), listed(&map, "B"));
-        let shard = Shard::new(0, context);
-        let readers = seated(&shard, READERS, &[&early, &late], publishing(&map, &late));
-        // There is no mark after the one that comes on the way: whom it concerns must not have to wait for another one.
-        let is_done = || readers.iter().all(|(reader, _)| reader.records.get() == RECORDS);
-        run_rounds(shard, publishing(&map, &early), is_done);
-        let seen: Vec<_> = readers.iter().map(|(reader, _)| (reader.turns.get(), reader.records.get())).collect();
+        let seen: Vec<_> = readers.iter().map(|reader| (reader.turns.get(), reader.records.get())).collect();
         // In order of their turns: the first ones had theirs before the marks were looked at again.
         let (before, behind) = seen.split_at(TURNS_A_LOOK - 1);
         assert!(before.iter().all(|seen| *seen == (2, RECORDS)), "{seen:?}");
         assert!(behind.iter().all(|seen| *seen == (1, RECORDS)), "{seen:?}");
-    }
-
-    #[test]
-    fn a_round_gives_way_to_the_other_tasks_of_its_thread() {
-        const READERS: usize = 3 * TURNS_A_LOOK * LOOKS_A_BREAK;
-        let context = context();
-        let map = context.map.clone();
-        let (asked, answered_after) = (Rc::new(Notify::new()), Rc::new(Cell::new(None)));
-        let quote = listed(&map, "A");
-        let shard = Shard::new(0, context);
-        let ask = asked.clone();
-        let readers = Rc::new(seated(&shard, READERS, &[&quote], move || ask.notify_one()));
-        let begin = || {
-            let (asked, answered_after, readers) = (asked.clone(), answered_after.clone(), readers.clone());
-            spawn_local(async move {
-                asked.notified().await;
-                answered_after.set(Some(readers.iter().filter(|(reader, _)| reader.turns.get() > 0).count()));
-            });
-            publishing(&map, &quote)();
-        };
-        run_rounds(shard, begin, || readers.iter().all(|(reader, _)| reader.turns.get() > 0));
-        assert!(readers.iter().all(|(reader, _)| reader.turns.get() == 1));
-        assert!(answered_after.get().is_some_and(|turns| turns < READERS / 2), "{answered_after:?}");
     }
 
     #[test]

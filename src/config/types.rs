@@ -30,8 +30,7 @@ pub struct Node {
     pub shards: usize,
     /// Cores that shards are pinned to, in turn; empty: none.
     pub shard_cores: Vec<usize>,
-    /// Cores that the thread of the feeds, and that of accepting and of the admin port, are pinned to. With only one core the feeds have no
-    /// thread of their own, unless it is said here.
+    /// Cores that the thread of the feeds, and that of accepting and of the admin port, are pinned to.
     pub feeds_core: Option<usize>,
     pub main_core: Option<usize>,
 }
@@ -47,25 +46,15 @@ impl Node {
     pub fn shard_count(&self) -> usize {
         match self.shards {
             0 if !self.shard_cores.is_empty() => self.shard_cores.len().min(MAX_SHARDS),
-            0 => cores().min(MAX_SHARDS),
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(MAX_SHARDS),
             configured => configured,
         }
-    }
-
-    /// Have the feeds a thread of their own? On one core two threads only get in each other's way.
-    pub fn has_feeds_thread(&self) -> bool {
-        self.feeds_core.is_some() || self.shard_count() > 1 || cores() > 1
     }
 
     /// The core that a shard is pinned to.
     pub fn shard_core(&self, shard: usize) -> Option<usize> {
         self.shard_cores.get(shard % self.shard_cores.len().max(1)).copied()
     }
-}
-
-/// How many this process may use, by its affinity and its control group.
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Interest of shards in a topic is one 64-bit word.
