@@ -115,7 +115,10 @@ impl Feed {
             Ok(body) => body,
             Err(error) => {
                 fault(out, FaultKind::SnapshotFailed, format!("{}: {error}", market.instrument.native));
-                market.sequencer.reset();
+                // Of a recording the next answer may be the next message: what comes until then is kept.
+                if !self.is_replay {
+                    market.sequencer.reset();
+                }
                 market.tell_book(now, FeedState::Resyncing, Cause::SnapshotUnavailable, out);
                 return self.snapshots.failed(now, index, &error);
             }

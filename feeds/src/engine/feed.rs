@@ -2,7 +2,7 @@
 //! Bounded by the settings' symbols.
 
 use super::decoded::{Decoded, Item};
-use super::facts::{Facts, TradeIds};
+use super::facts::{Facts, SnapshotFrom, TradeIds};
 use super::instruments::List;
 use super::legs::{Watch, line_addresses};
 use super::lines::{Framed, Lines, Words};
@@ -206,6 +206,7 @@ impl Adapter for Engine {
         self.feed.made = instruments;
         self.feed.unlisted = !listed;
         self.feed.lines.without_tokens();
+        self.feed.snapshots.replayed(matches!(self.feed.facts.snapshot, SnapshotFrom::Rest { .. }));
     }
 
     fn start(&mut self, now: Now, out: &mut Output) {

@@ -11,6 +11,8 @@ const BACK_OFF_FIRST_NS: i64 = 500_000_000;
 const BACK_OFF_LAST_NS: i64 = 30_000_000_000;
 /// A book that lived this long before it broke is rebuilt at once again.
 const FORGIVEN_AFTER_NS: i64 = 60_000_000_000;
+/// Until the next tick.
+const SOON_NS: i64 = 1;
 /// What "slow down" (429, 418) means where the venue does not say for how long.
 const SLOW_DOWN_NS: i64 = 10_000_000_000;
 const BANNED_NS: i64 = 120_000_000_000;
@@ -42,15 +44,31 @@ pub struct Snapshots {
     /// The venue said to slow down: nothing is asked for before this time.
     hold_until: i64,
     random: fastrand::Rng,
+    /// Answers come when a recording has them, however early they are asked for.
+    recorded: bool,
 }
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { books: Vec::new(), queue: VecDeque::new(), in_flight: 0, hold_until: i64::MIN, random: fastrand::Rng::new() }
+        Self {
+            books: Vec::new(),
+            queue: VecDeque::new(),
+            in_flight: 0,
+            hold_until: i64::MIN,
+            random: fastrand::Rng::new(),
+            recorded: false,
+        }
     }
 }
 
 impl Snapshots {
+    /// A recording is played: what is made of it is the same each time. `answers`: snapshots are answers in it, and come at their own
+    /// time; a pause of ours could only end after that, without the updates in between.
+    pub fn replayed(&mut self, answers: bool) {
+        self.random = fastrand::Rng::with_seed(0);
+        self.recorded = answers;
+    }
+
     pub fn add_instrument(&mut self) {
         self.books.push(Book::default());
     }
@@ -127,6 +145,9 @@ impl Snapshots {
     pub fn failed(&mut self, now: Now, index: u32, error: &FetchError) {
         let mut pause = self.pause(index);
         match error {
+            FetchError::Status { .. } if self.recorded => {}
+            // A recording without any answer must not be asked in a loop.
+            FetchError::Io(_) if self.recorded => pause = BACK_OFF_LAST_NS,
             FetchError::Status { status, retry_after_s } => {
                 let said = retry_after_s.map(|seconds| i64::from(seconds).saturating_mul(1_000_000_000));
                 match status {
@@ -159,8 +180,11 @@ impl Snapshots {
         }
     }
 
-    /// Doubling, half of it random.
+    /// Doubling, half of it random; none to speak of where a recording says when.
     fn pause(&mut self, index: u32) -> i64 {
+        if self.recorded {
+            return SOON_NS;
+        }
         let attempts = self.books[index as usize].attempts;
         let full = BACK_OFF_FIRST_NS.saturating_mul(1 << attempts.saturating_sub(1).min(6)).min(BACK_OFF_LAST_NS);
         full / 2 + self.random.i64(0..=full / 2)

@@ -17,7 +17,14 @@ pub(super) type Outcome = Result<Vec<u8>, FetchError>;
 pub(super) struct Fetches {
     answers: HashMap<String, Answers>,
     /// Requests that wait for their answer, in the order in which they were made.
-    open: Vec<(Fetch, String)>,
+    open: Vec<Request>,
+}
+
+struct Request {
+    fetch: Fetch,
+    key: String,
+    /// The recording's answer of this number, or a later one, is for it.
+    from: u32,
 }
 
 struct Answers {
@@ -30,7 +37,9 @@ struct Answers {
 
 impl Fetches {
     pub(super) fn ask(&mut self, fetch: Fetch, key: String) {
-        self.open.push((fetch, key));
+        // What was given to somebody already is not new to whoever asks now.
+        let from = self.answers.get(&key).map_or(1, |answers| answers.seen + u32::from(answers.given.is_some()));
+        self.open.push(Request { fetch, key, from });
     }
 
     /// A recorded answer's time has come. Successful ones are kept.
@@ -43,17 +52,17 @@ impl Fetches {
         self.answers.insert(key, Answers { newest, seen, given: None });
     }
 
-    /// The next request that can be answered now.
+    /// The next request that can be answered now. One answer is for all that wait for it: some may be waited for no longer.
     pub(super) fn next(&mut self, now: Nanos, survey: &Survey) -> Option<(Fetch, Outcome)> {
-        let at = self.open.iter().position(|(_, key)| match self.answers.get(key) {
+        let at = self.open.iter().position(|request| match self.answers.get(&request.key) {
             // The recording will never have one.
-            None => survey.answers(key) == 0,
-            Some(answer) => match answer.given {
-                None => true,
-                Some(given) => answer.seen >= survey.answers(key) && now - given >= AGAIN_AFTER,
-            },
+            None => survey.answers(&request.key) == 0,
+            Some(answer) => {
+                let is_last = answer.seen >= survey.answers(&request.key);
+                answer.seen >= request.from || is_last && answer.given.is_none_or(|given| now - given >= AGAIN_AFTER)
+            }
         })?;
-        let (fetch, key) = self.open.remove(at);
+        let Request { fetch, key, .. } = self.open.remove(at);
         let Some(answer) = self.answers.get_mut(&key) else {
             return Some((fetch, Err(FetchError::Io(format!("the recording holds no answer to {key}")))));
         };

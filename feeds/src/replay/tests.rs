@@ -4,10 +4,11 @@ use super::*;
 use crate::adapter::{Action, Adapter, Fetch, FetchError, Line, Now, Output, VenueCaps};
 use crate::recording::{Body, Entry, Rotation, Writer};
 use crate::registry;
+use crate::settings::FeedSettings;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use wire::decimal::Decimal;
-use wire::event::Cause;
+use wire::event::{Cause, Channel, EventBody};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -80,14 +81,20 @@ impl Adapter for Diary {
     }
 }
 
-fn played(entries: &[(i64, Body)]) -> Vec<String> {
+/// A recording of these, whose times are milliseconds.
+fn recorded(entries: &[(i64, Body)]) -> (tempfile::TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let mut writer = Writer::create(folder.path(), "diary", Rotation::default()).unwrap();
     for (millis, body) in entries {
         writer.write(&Entry { time: 100 * SECOND + millis * 1_000_000, body: body.clone() }).unwrap();
     }
     writer.finish().unwrap();
-    let files: Vec<PathBuf> = writer.files().to_vec();
+    let files = writer.files().to_vec();
+    (folder, files)
+}
+
+fn played(entries: &[(i64, Body)]) -> Vec<String> {
+    let (_folder, files) = recorded(entries);
     let lines = Arc::new(Mutex::new(Vec::new()));
     let caps = VenueCaps {
         silence_ms: 1,
@@ -170,6 +177,77 @@ fn answers_come_at_their_time_or_at_once_if_it_is_past() {
             // No newer answer will come, so the last is given again, a second later.
             r#"1100 answer 3: Ok("good")"#,
             "2000 line 5: end",
+        ]
+    );
+}
+
+/// What the real adapter makes of it: states and sizes of book updates, faults.
+fn books_of(entries: &[(i64, Body)]) -> Vec<String> {
+    let (_folder, files) = recorded(entries);
+    let survey = Survey::take(&files, registry::dialect("binance").unwrap()).unwrap();
+    let settings = adapter_settings(&FeedSettings::of_venue("binance"), "binance", &survey);
+    let mut player = Player::new(registry::adapter("binance", &settings).unwrap(), &files, survey).unwrap();
+    let mut lines = Vec::new();
+    while player.next_time().is_some() {
+        let note = |output: &Output| {
+            lines.extend(output.faults.iter().map(|fault| fault.detail.clone()));
+            lines.extend(output.batch.events.iter().filter_map(|event| match &event.body {
+                EventBody::Book { bids, snapshot, .. } => Some(format!("book {snapshot} {}", output.batch.levels(bids).len())),
+                EventBody::State { channel: Some(Channel::Book), state, .. } => Some(format!("{state:?}")),
+                _ => None,
+            }));
+        };
+        player.step(&mut { note }).unwrap();
+    }
+    lines
+}
+
+fn diff(first: u64, last: u64) -> Body {
+    received(&format!(
+        r#"{{"stream":"ab@depth@100ms","data":{{"e":"depthUpdate","E":1,"s":"AB","U":{first},"u":{last},"b":[["{last}.0","1.0"]],"a":[]}}}}"#
+    ))
+}
+
+fn snapshot(last: u64) -> Body {
+    let bytes =
+        format!(r#"{{"lastUpdateId":{last},"bids":[["1.0","1.0"],["2.0","1.0"],["3.0","1.0"]],"asks":[["900.0","1.0"]]}}"#);
+    Body::Response { url: "https://there/api/v3/depth?symbol=AB&limit=5000".into(), status: 200, bytes: bytes.into() }
+}
+
+#[test]
+fn a_replay_has_no_pauses_of_its_own() {
+    let connect = || Body::Connect { line: 0, url: "wss://there/stream".into() };
+    let refused = Body::Response { url: "https://there/api/v3/depth?symbol=AB&limit=5000".into(), status: 503, bytes: vec![] };
+    let lines = books_of(&[
+        (0, connect()),
+        (10, diff(11, 12)),
+        (20, refused),
+        // Sooner than any adapter would have asked again.
+        (30, diff(13, 14)),
+        (40, snapshot(14)),
+        (50, diff(15, 16)),
+        (60, diff(17, 18)),
+        // A hole, and its snapshot is not among the answers.
+        (500, diff(21, 22)),
+        (600, Body::Closed { line: 0, reason: "silence".into() }),
+        (900, connect()),
+        (910, snapshot(30)),
+        (920, received("{}")),
+    ]);
+    assert_eq!(
+        lines,
+        [
+            "Starting",
+            "AB: HTTP status 503",
+            "Resyncing",
+            "book true 3",
+            "book false 1",
+            "book false 1",
+            "Live",
+            "AB: 2 book updates missing before 21",
+            "Resyncing",
+            "book true 3",
+            "Live",
         ]
     );
 }
