@@ -25,8 +25,9 @@ const POOLED_FRAME_BYTES: usize = 256 * 1024;
 /// What a session's turn needs is asked for in steps, as one leads to the next: so many turns lie between them.
 const FETCH_STEP: usize = 2;
 
-/// After so many turns of a round the marks are looked at again: some 100 us, as a turn is a system call.
-const TURNS_A_LOOK: usize = 8;
+/// So many turns of a round go together: their frames are made, then sent, then the marks are looked at again. Some 100 us, as each is a system
+/// call. What makes frames and what the kernel does to send one push each other out of the processor's caches, and so do it less often.
+const TURNS_AT_ONCE: usize = 8;
 
 const DAY_MS: u64 = 86_400_000;
 
@@ -59,8 +60,14 @@ pub struct ShardContext {
 
 /// A session that a round can write to.
 pub trait Round {
-    /// Writes one frame of what is due, as far as that goes without waiting.
-    fn round(&self);
+    /// A frame of what is due, all of it ready to be sent; none where nothing is, or where the session's task has to do it.
+    fn prepare(&self) -> Option<FrameBuilder>;
+
+    /// Sends what was prepared, as far as that goes without waiting.
+    fn send(&self);
+
+    /// Counts what was sent, and leaves the rest to the session's task.
+    fn finish(&self, frame: FrameBuilder);
 
     /// Its turn comes soon: asks for its memory.
     fn fetch(&self);
@@ -93,6 +100,8 @@ pub struct Shard {
     rounds: RefCell<Vec<Option<Rc<dyn Round>>>>,
     /// Sessions of the round under way; its memory is used again.
     woken: RefCell<Vec<SessionKey>>,
+    /// Those of them whose frames are prepared; its memory is used again.
+    prepared: RefCell<Vec<(Rc<dyn Round>, FrameBuilder)>>,
     pool: RefCell<Vec<FrameBuilder>>,
 }
 
@@ -109,6 +118,7 @@ impl Shard {
             next_session: Cell::new(0),
             rounds: RefCell::default(),
             woken: RefCell::default(),
+            prepared: RefCell::default(),
             pool: RefCell::new(Vec::new()),
         })
     }
@@ -166,22 +176,32 @@ impl Shard {
     /// Writes one frame to each session that has something due since the last time; to how many. What changes on the way is in the frames of
     /// those whose turn has not come; who had his is visited in the next round.
     fn flush(&self) -> usize {
-        let mut woken = self.woken.borrow_mut();
+        let (mut woken, mut prepared) = (self.woken.borrow_mut(), self.prepared.borrow_mut());
         self.manager.borrow_mut().take_woken(&mut woken);
         let marks = self.context.map.marks(self.index);
-        for (at, key) in woken.iter().enumerate() {
-            if at % TURNS_A_LOOK == TURNS_A_LOOK - 1 && marks.has_news() {
+        for begin in (0..woken.len()).step_by(TURNS_AT_ONCE) {
+            if begin > 0 && marks.has_news() {
                 self.dispatch();
             }
-            self.fetch(&woken[at..]);
-            self.manager.borrow_mut().begin_turn(*key);
-            let round = self.rounds.borrow().get(key.index()).cloned().flatten();
-            match round {
-                Some(session) => session.round(),
-                None => self.manager.borrow().wake(*key),
-            }
+            let turns = begin..woken.len().min(begin + TURNS_AT_ONCE);
+            prepared.extend(turns.filter_map(|at| self.prepare(&woken[at..])));
+            prepared.iter().for_each(|(session, _)| session.send());
+            prepared.drain(..).for_each(|(session, frame)| session.finish(frame));
         }
         woken.len()
+    }
+
+    /// The turn of the first of these: its frame.
+    fn prepare(&self, woken: &[SessionKey]) -> Option<(Rc<dyn Round>, FrameBuilder)> {
+        self.fetch(woken);
+        let key = *woken.first()?;
+        self.manager.borrow_mut().begin_turn(key);
+        let Some(session) = self.rounds.borrow().get(key.index()).cloned().flatten() else {
+            self.manager.borrow().wake(key);
+            return None;
+        };
+        let frame = session.prepare()?;
+        Some((session, frame))
     }
 
     /// Asks for the memory of the sessions behind the first one of these: each step leads to what the next one asks for.
@@ -388,8 +408,15 @@ mod tests {
     }
 
     impl Round for Reader {
-        fn round(&self) {
+        fn prepare(&self) -> Option<FrameBuilder> {
             self.records.set(self.records.get() + frame_of(&self.shard, self.key));
+            Some(self.shard.take_frame(Encoding::Binary))
+        }
+
+        fn send(&self) {}
+
+        fn finish(&self, frame: FrameBuilder) {
+            self.shard.give_frame(frame);
             if self.turns.replace(self.turns.get() + 1) == 0 {
                 (self.then)();
             }
@@ -402,7 +429,7 @@ mod tests {
 
     #[test]
     fn what_changes_on_the_way_of_a_round_is_in_the_frames_behind_and_in_the_next_round() {
-        const READERS: usize = 3 * TURNS_A_LOOK;
+        const READERS: usize = 3 * TURNS_AT_ONCE;
         // The first quote of each of two topics, with its meta.
         const RECORDS: u64 = 4;
         let map = context().map;
@@ -449,7 +476,7 @@ mod tests {
         });
         let seen: Vec<_> = readers.iter().map(|reader| (reader.turns.get(), reader.records.get())).collect();
         // In order of their turns: the first ones had theirs before the marks were looked at again.
-        let (before, behind) = seen.split_at(TURNS_A_LOOK - 1);
+        let (before, behind) = seen.split_at(TURNS_AT_ONCE);
         assert!(before.iter().all(|seen| *seen == (2, RECORDS)), "{seen:?}");
         assert!(behind.iter().all(|seen| *seen == (1, RECORDS)), "{seen:?}");
     }

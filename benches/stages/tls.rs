@@ -54,6 +54,7 @@ impl Writer {
         let mut context = Context::from_waker(Waker::noop());
         let written = Pin::new(&mut self.socket).poll_write(&mut context, &self.frame);
         assert!(matches!(written, Poll::Ready(Ok(count)) if count == self.frame.len()));
+        assert!(matches!(Pin::new(&mut self.socket).poll_flush(&mut context), Poll::Ready(Ok(()))));
     }
 }
 

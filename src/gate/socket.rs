@@ -1,8 +1,8 @@
 //! One TLS connection of a client. In: a socket; plaintext to send. Out: ciphertext in the socket; plaintext as it comes. Bounded:
-//! one incomplete record that was received, one write's ciphertext that the socket did not take; nothing at all while it is idle.
+//! one incomplete record that was received, one write's ciphertext until the socket has taken it; nothing at all while it is idle.
 //!
 //! The library's unbuffered interface works in memory that all connections of a thread share: an idle connection keeps its keys and
-//! nothing else, and what is written goes into the socket with one plain `send`.
+//! nothing else, and what is flushed goes into the socket with one plain `send`.
 
 use super::transport::Transport;
 use crate::fetch::{self, Fetch};
@@ -22,6 +22,8 @@ use tokio::net::TcpStream;
 const READ_BYTES: usize = 16 << 10;
 /// Encrypted at once, one record. What is encrypted can no longer be conflated: for a peer that does not read, this much is too late.
 const WRITE_BYTES: usize = 16 << 10;
+/// Memory for records on their way, kept for the next ones. Few connections have one at a time: those of one round of writes.
+const SPARE_BUFFERS: usize = 16;
 /// Room for a record's header, tag and padding, or for a short message of the handshake; the library asks for more where that is not enough.
 const RECORD_OVERHEAD: usize = 256;
 
@@ -29,7 +31,8 @@ const RECORD_OVERHEAD: usize = 256;
 #[derive(Default)]
 struct Scratch {
     incoming: Vec<u8>,
-    outgoing: Vec<u8>,
+    /// For what is encrypted and leaves in a moment.
+    spare: Vec<Vec<u8>>,
 }
 
 thread_local! {
@@ -45,6 +48,8 @@ pub struct TlsSocket<T = TcpStream> {
     plain: Kept,
     /// Encrypted, not taken by the socket yet.
     outgoing: Kept,
+    /// The socket was not asked yet whether it takes it.
+    is_fresh: bool,
     /// The peer said that nothing more will come.
     has_ended: bool,
     has_said_goodbye: bool,
@@ -94,6 +99,7 @@ impl<T: Transport> TlsSocket<T> {
             incoming: Vec::new(),
             plain: Kept::default(),
             outgoing: Kept::default(),
+            is_fresh: false,
             has_ended: false,
             has_said_goodbye: false,
         };
@@ -174,8 +180,18 @@ impl<T: Transport> TlsSocket<T> {
         let _ = self.tcp.try_write(self.outgoing.rest());
     }
 
-    /// Sends what the socket did not take before.
+    /// Sends what is encrypted.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if std::mem::take(&mut self.is_fresh) {
+            match self.tcp.send_unasked(self.outgoing.rest()) {
+                Ok(sent) => self.outgoing.at += sent,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            // What has to wait takes no more memory than it needs.
+            let rest = Kept { bytes: self.outgoing.rest().to_vec(), at: 0 };
+            give_buffer(std::mem::replace(&mut self.outgoing, rest).bytes);
+        }
         while !self.outgoing.is_empty() {
             ready!(self.tcp.poll_write_ready(cx))?;
             match self.tcp.try_write(self.outgoing.rest()) {
@@ -187,48 +203,46 @@ impl<T: Transport> TlsSocket<T> {
         Poll::Ready(Ok(()))
     }
 
-    /// Encrypts and sends. What the socket does not take is kept; there must be nothing of that kind yet.
-    fn send(&mut self, message: Outgoing<'_>) -> io::Result<()> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            scratch.outgoing.clear();
-            loop {
-                // An incomplete record cannot yield anything; the library wants to see it again.
-                match self.tls.process_tls_records(&mut self.incoming).state.map_err(io::Error::other)? {
-                    ConnectionState::WriteTraffic(mut traffic) => {
-                        put(&mut scratch.outgoing, message.len() + RECORD_OVERHEAD, |space| {
-                            let encrypted = match message {
-                                Outgoing::Data(plain) => traffic.encrypt(plain, space),
-                                Outgoing::Goodbye => traffic.queue_close_notify(space),
-                            };
-                            match encrypted {
-                                Err(EncryptError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                                other => other.map_err(|_| None),
-                            }
-                        })
-                        .map_err(io::Error::other)?;
-                        break;
-                    }
-                    ConnectionState::EncodeTlsData(mut data) => {
-                        put(&mut scratch.outgoing, RECORD_OVERHEAD, |space| match data.encode(space) {
-                            Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
+    /// Encrypts, for `poll_send`. Nothing may be left of what was encrypted before.
+    fn encrypt(&mut self, message: Outgoing<'_>) -> io::Result<()> {
+        self.outgoing = Kept { bytes: take_buffer(), at: 0 };
+        loop {
+            // An incomplete record cannot yield anything; the library wants to see it again.
+            match self.tls.process_tls_records(&mut self.incoming).state.map_err(io::Error::other)? {
+                ConnectionState::WriteTraffic(mut traffic) => {
+                    let encrypted = put(&mut self.outgoing.bytes, message.len() + RECORD_OVERHEAD, |space| {
+                        let encrypted = match message {
+                            Outgoing::Data(plain) => traffic.encrypt(plain, space),
+                            Outgoing::Goodbye => traffic.queue_close_notify(space),
+                        };
+                        match encrypted {
+                            Err(EncryptError::InsufficientSize(size)) => Err(Some(size.required_size)),
                             other => other.map_err(|_| None),
-                        })
-                        .map_err(io::Error::other)?
-                    }
-                    ConnectionState::TransmitTlsData(data) => data.done(),
-                    ConnectionState::PeerClosed => self.has_ended = true,
-                    _ => return Err(ErrorKind::BrokenPipe.into()),
+                        }
+                    });
+                    self.is_fresh = true;
+                    return encrypted.map_err(io::Error::other);
                 }
+                ConnectionState::EncodeTlsData(data) => put_answer(&mut self.outgoing.bytes, data).map_err(io::Error::other)?,
+                ConnectionState::TransmitTlsData(data) => data.done(),
+                ConnectionState::PeerClosed => self.has_ended = true,
+                _ => return Err(ErrorKind::BrokenPipe.into()),
             }
-            let sent = match self.tcp.send_unasked(&scratch.outgoing) {
-                Ok(sent) => sent,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(error) => return Err(error),
-            };
-            self.outgoing.push(&scratch.outgoing[sent..]);
-            Ok(())
-        })
+        }
     }
+}
+
+fn take_buffer() -> Vec<u8> {
+    SCRATCH.with_borrow_mut(|scratch| scratch.spare.pop().unwrap_or_default())
+}
+
+fn give_buffer(mut buffer: Vec<u8>) {
+    buffer.clear();
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.spare.len() < SPARE_BUFFERS {
+            scratch.spare.push(buffer);
+        }
+    });
 }
 
 #[derive(Clone, Copy)]
@@ -304,12 +318,13 @@ impl<T: Transport> AsyncRead for TlsSocket<T> {
     }
 }
 
+/// What is written leaves with the next flush, or with the next record.
 impl<T: Transport> AsyncWrite for TlsSocket<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
         let piece = &bytes[..bytes.len().min(WRITE_BYTES)];
-        this.send(Outgoing::Data(piece))?;
+        this.encrypt(Outgoing::Data(piece))?;
         Poll::Ready(Ok(piece.len()))
     }
 
@@ -321,7 +336,7 @@ impl<T: Transport> AsyncWrite for TlsSocket<T> {
         let this = self.get_mut();
         ready!(this.poll_send(cx))?;
         if !std::mem::replace(&mut this.has_said_goodbye, true) {
-            this.send(Outgoing::Goodbye)?;
+            this.encrypt(Outgoing::Goodbye)?;
             ready!(this.poll_send(cx))?;
         }
         this.tcp.poll_shutdown(cx)

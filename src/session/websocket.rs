@@ -87,42 +87,52 @@ struct Rest {
 }
 
 impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
-    fn round(&self) {
+    fn prepare(&self) -> Option<FrameBuilder> {
         if !self.is_idle.get() {
             // Its task looks for itself before it waits again.
-            return;
+            return None;
         }
         let mut core = self.core.borrow_mut();
         if core.has_slowed() {
             // That goes before the data.
-            return core.wake();
+            core.wake();
+            return None;
         }
-        let shard = core.shard().clone();
-        let mut frame = shard.take_frame(core.client().encoding);
-        if !core.fill(&mut frame) {
-            shard.give_frame(frame);
+        let Some(frame) = fill(&mut core) else {
             if core.due_in().is_some() {
                 core.wake();
             }
-            return;
-        }
+            return None;
+        };
         let mut rest = Rest { frame, written: 0 };
         // Without a waker: if the socket is full, the task waits for it.
-        match self.poll_frame(&mut rest, &mut Context::from_waker(Waker::noop())) {
+        match self.poll_put(&mut rest, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => Some(rest.frame),
+            Poll::Ready(Err(_)) | Poll::Pending => {
+                self.leave(rest, &core);
+                None
+            }
+        }
+    }
+
+    fn send(&self) {
+        // What came of it is seen when it is finished.
+        let _ = self.poll_out(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn finish(&self, mut frame: FrameBuilder) {
+        let mut core = self.core.borrow_mut();
+        let written = frame.websocket().len();
+        match self.poll_out(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {
-                let bytes = rest.frame.websocket().len();
-                core.wrote(&rest.frame, bytes);
-                shard.give_frame(rest.frame);
+                core.wrote_at_once(&frame, written);
+                core.shard().give_frame(frame);
                 if core.is_ready() {
                     // More than one frame of it: not now, others have their turn first.
                     core.wake();
                 }
             }
-            Poll::Ready(Err(_)) | Poll::Pending => {
-                self.is_idle.set(false);
-                self.rest.replace(Some(Box::new(rest)));
-                core.wake();
-            }
+            Poll::Ready(Err(_)) | Poll::Pending => self.leave(Rest { frame, written }, &core),
         }
     }
 
@@ -142,6 +152,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
 
     /// Writes a frame past the library, between whose flushes the stream is ours.
     fn poll_frame(&self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        ready!(self.poll_put(rest, cx))?;
+        self.poll_out(cx)
+    }
+
+    /// Puts a frame into the stream, which may hold it back.
+    fn poll_put(&self, rest: &mut Rest, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         let mut stream = self.stream.borrow_mut();
         let mut stream = Pin::new(stream.get_mut());
         let bytes = rest.frame.websocket();
@@ -151,7 +167,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 Ok(count) => rest.written += count,
             }
         }
-        stream.poll_flush(cx).map_err(|_| End::Lost)
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends what the stream holds back.
+    fn poll_out(&self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        Pin::new(self.stream.borrow_mut().get_mut()).poll_flush(cx).map_err(|_| End::Lost)
+    }
+
+    /// To the session's task.
+    fn leave(&self, rest: Rest, core: &SessionCore) {
+        self.is_idle.set(false);
+        self.rest.replace(Some(Box::new(rest)));
+        core.wake();
     }
 
     /// Reads nothing while a frame is half written: the library may answer a ping in the middle of any read, and its bytes must not land
@@ -374,7 +402,7 @@ where
 
     /// Writes one frame of whatever is due. False if nothing was.
     async fn write_due(&mut self) -> Result<bool, End> {
-        let Some(frame) = self.link.fill() else { return Ok(false) };
+        let Some(frame) = fill(&mut self.link.core.borrow_mut()) else { return Ok(false) };
         Box::pin(self.finish(Rest { frame, written: 0 })).await.map(|()| true)
     }
 
@@ -431,18 +459,17 @@ impl<S> Link<S> {
     fn due_in(&self) -> Option<Duration> {
         if self.rest.borrow().is_some() { Some(Duration::ZERO) } else { self.core.borrow().due_in() }
     }
+}
 
-    /// A frame of whatever is due.
-    fn fill(&self) -> Option<FrameBuilder> {
-        let mut core = self.core.borrow_mut();
-        let shard = core.shard().clone();
-        let mut frame = shard.take_frame(core.client().encoding);
-        if core.fill(&mut frame) {
-            return Some(frame);
-        }
-        shard.give_frame(frame);
-        None
+/// A frame of whatever is due.
+fn fill(core: &mut SessionCore) -> Option<FrameBuilder> {
+    let shard = core.shard().clone();
+    let mut frame = shard.take_frame(core.client().encoding);
+    if core.fill(&mut frame) {
+        return Some(frame);
     }
+    shard.give_frame(frame);
+    None
 }
 
 /// After the client's close frame the library answers it, and then everything with this error.
