@@ -57,6 +57,8 @@ where
         let seat = shard.join_rounds(link.core.borrow().key(), link.clone());
         let end = Driver::new(&link, &shard).serve().await.unwrap_or_else(|end| end);
         drop(seat);
+        // The library does not flush its answer to a client's goodbye.
+        let _ = link.poll_out(&mut Context::from_waker(Waker::noop()));
         let metrics = &shard.context.metrics;
         match end {
             End::Left => metrics.closed_by_client.add(1),
@@ -107,7 +109,11 @@ impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
         let mut rest = Rest { frame, written: 0 };
         // Without a waker: if the socket is full, the task waits for it.
         match self.poll_put(&mut rest, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => Some(rest.frame),
+            Poll::Ready(Ok(())) => {
+                // Nobody begins another frame before this one is finished.
+                self.is_idle.set(false);
+                Some(rest.frame)
+            }
             Poll::Ready(Err(_)) | Poll::Pending => {
                 self.leave(rest, &core);
                 None
@@ -125,6 +131,7 @@ impl<S: AsyncRead + AsyncWrite + Fetch + Unpin> Round for Link<S> {
         let written = frame.websocket().len();
         match self.poll_out(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => {
+                self.is_idle.set(true);
                 core.wrote_at_once(&frame, written);
                 core.shard().give_frame(frame);
                 if core.is_ready() {
@@ -178,7 +185,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// To the session's task.
     fn leave(&self, rest: Rest, core: &SessionCore) {
         self.is_idle.set(false);
-        self.rest.replace(Some(Box::new(rest)));
+        let before = self.rest.replace(Some(Box::new(rest)));
+        debug_assert!(before.is_none(), "one frame at a time");
         core.wake();
     }
 

@@ -4,6 +4,8 @@ use crate::harness::{Market, TestClient, TestServer, soon};
 use crate::prometheus::{MAY_BE_EMPTY, Prometheus, has_tool, run_dashboard};
 use std::time::Duration;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use wire::request::{Encoding, Pace, Request, Sub};
 
 const TOPICS: [&str; 3] = ["quote/test:BTC-USD", "trade/test:BTC-USD", "book/test:BTC-USD/5"];
@@ -14,8 +16,10 @@ async fn ends_of_sessions_are_counted_by_how_they_came() {
     let server = TestServer::start().await;
     let mut polite = TestClient::connect(&server, Encoding::Binary).await;
     let rude = TestClient::connect(&server, Encoding::Json).await;
-    polite.try_send(Message::Close(None)).await.expect("the goodbye is sent");
+    let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    polite.try_send(Message::Close(Some(goodbye))).await.expect("the goodbye is sent");
     while polite.step().await {}
+    assert_eq!(polite.closed, Some(1000), "a goodbye is answered");
     drop(rude);
     let count = |code: &str| {
         let text = server.server.metrics().render();

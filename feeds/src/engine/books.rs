@@ -115,8 +115,8 @@ impl Feed {
             Ok(body) => body,
             Err(error) => {
                 fault(out, FaultKind::SnapshotFailed, format!("{}: {error}", market.instrument.native));
-                // Of a recording the next answer may be the next message: what comes until then is kept.
-                if !self.is_replay {
+                // Of a recording the next answer may be the next message: what comes until then is kept, where there is one.
+                if !self.is_replay || matches!(error, FetchError::Io(_)) {
                     market.sequencer.reset();
                 }
                 market.tell_book(now, FeedState::Resyncing, Cause::SnapshotUnavailable, out);

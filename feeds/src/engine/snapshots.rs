@@ -1,5 +1,5 @@
 //! Which book snapshots to fetch when. In: instruments that need one, answers, ticks. Out: which to ask for now.
-//! Bounded: `MAX_IN_FLIGHT` requests at once; one entry an instrument, waiting or in flight, never both.
+//! Bounded: `MAX_IN_FLIGHT` requests at once (of a recording, one for each book); one entry an instrument, waiting or in flight, never both.
 
 use crate::adapter::{Fetch, FetchError, Now};
 use std::collections::VecDeque;
@@ -111,7 +111,9 @@ impl Snapshots {
 
     /// The next book to ask for, if one may be asked for now.
     pub fn next(&mut self, now: Now, fetch: Fetch) -> Option<u32> {
-        if self.in_flight >= MAX_IN_FLIGHT || now.mono < self.hold_until {
+        // A recorded answer comes when it comes: who waits for one must keep nobody else from asking.
+        let is_full = self.in_flight >= MAX_IN_FLIGHT && !self.recorded;
+        if is_full || now.mono < self.hold_until {
             return None;
         }
         let index = self.queue.pop_front()?;

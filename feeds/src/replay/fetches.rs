@@ -8,8 +8,9 @@ use wire::event::Nanos;
 
 /// Newest answers that are kept for requests that come after their recorded time.
 const MAX_ANSWERS: usize = 4096;
-/// An answer that was given already and will not be followed by a newer one is given again, but not in a tight loop.
+/// An answer that was given already and will not be followed by a newer one is given again, after pauses that double so often.
 const AGAIN_AFTER: Nanos = 1_000_000_000;
+const AGAIN_DOUBLED: u32 = 5;
 
 pub(super) type Outcome = Result<Vec<u8>, FetchError>;
 
@@ -25,21 +26,25 @@ struct Request {
     key: String,
     /// The recording's answer of this number, or a later one, is for it.
     from: u32,
+    /// If there is no later one: from then on the last one once more.
+    again: Nanos,
 }
 
 struct Answers {
     newest: Outcome,
     /// How many have come by.
     seen: u32,
-    /// When the newest was last given to the adapter.
-    given: Option<Nanos>,
+    /// How often the newest was given to the adapter.
+    given: u32,
 }
 
 impl Fetches {
-    pub(super) fn ask(&mut self, fetch: Fetch, key: String) {
+    pub(super) fn ask(&mut self, now: Nanos, fetch: Fetch, key: String) {
+        let (seen, given) = self.answers.get(&key).map_or((0, 0), |answers| (answers.seen, answers.given));
         // What was given to somebody already is not new to whoever asks now.
-        let from = self.answers.get(&key).map_or(1, |answers| answers.seen + u32::from(answers.given.is_some()));
-        self.open.push(Request { fetch, key, from });
+        let from = if seen > 0 && given == 0 { seen } else { seen + 1 };
+        let again = now.saturating_add(AGAIN_AFTER << given.saturating_sub(1).min(AGAIN_DOUBLED));
+        self.open.push(Request { fetch, key, from, again });
     }
 
     /// A recorded answer's time has come. Successful ones are kept.
@@ -49,7 +54,7 @@ impl Fetches {
             return;
         }
         let seen = self.answers.get(&key).map_or(0, |answers| answers.seen) + 1;
-        self.answers.insert(key, Answers { newest, seen, given: None });
+        self.answers.insert(key, Answers { newest, seen, given: 0 });
     }
 
     /// The next request that can be answered now. One answer is for all that wait for it: some may be waited for no longer.
@@ -59,14 +64,14 @@ impl Fetches {
             None => survey.answers(&request.key) == 0,
             Some(answer) => {
                 let is_last = answer.seen >= survey.answers(&request.key);
-                answer.seen >= request.from || is_last && answer.given.is_none_or(|given| now - given >= AGAIN_AFTER)
+                answer.seen >= request.from || (is_last && now >= request.again)
             }
         })?;
         let Request { fetch, key, .. } = self.open.remove(at);
         let Some(answer) = self.answers.get_mut(&key) else {
             return Some((fetch, Err(FetchError::Io(format!("the recording holds no answer to {key}")))));
         };
-        answer.given = Some(now);
+        answer.given = answer.given.saturating_add(1);
         Some((fetch, answer.newest.clone()))
     }
 }

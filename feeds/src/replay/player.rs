@@ -214,7 +214,7 @@ impl Player {
                     self.adapter.on_message(self.now, line, &mut answer.into_bytes(), &mut self.out);
                 }
             }
-            Action::Fetch { fetch, url, .. } => self.fetches.ask(fetch, self.survey.dialect.address_key(&url)),
+            Action::Fetch { fetch, url, .. } => self.fetches.ask(self.now.wall, fetch, self.survey.dialect.address_key(&url)),
             Action::Close { line } => self.lines.retain(|played| played.line != line),
             Action::Reconnect { line, cause } => {
                 if let Some(played) = self.lines.iter_mut().find(|played| played.line == line)
