@@ -257,18 +257,19 @@ impl SessionCore {
 
     /// Counts a frame that has been written whole, and may have waited for that.
     pub fn wrote(&mut self, frame: &FrameBuilder, bytes: usize) {
-        let now = self.shard.context.clock.now();
-        self.count(frame, bytes, now, now.mono - self.filled_at);
+        self.count(frame, bytes, Some(self.filled_at));
     }
 
     /// Counts a frame that the link took whole when it was offered.
     pub fn wrote_at_once(&mut self, frame: &FrameBuilder, bytes: usize) {
-        let now = self.shard.context.clock.now();
-        self.count(frame, bytes, now, 0);
+        self.count(frame, bytes, None);
     }
 
-    fn count(&mut self, frame: &FrameBuilder, bytes: usize, now: feeds::adapter::Now, took_ns: i64) {
+    /// `waited_since`: by the monotonic clock, where the frame may have waited for the link.
+    fn count(&mut self, frame: &FrameBuilder, bytes: usize, waited_since: Option<i64>) {
         let context = &self.shard.context;
+        let now = context.clock.now();
+        let took_ns = waited_since.map_or(0, |since| now.mono - since);
         self.throttle.wrote(took_ns);
         // Data that waited for the link or a bucket of this client says nothing about the node.
         let is_late = took_ns >= OWN_WAIT_NS;
